@@ -1,0 +1,1 @@
+"""The process: owns sockets, files and the clock; composes the pure parts."""

@@ -1,0 +1,87 @@
+"""Public market events, with two clocks each. Plain floats: they suggest, they do not commit.
+
+``venue_time_ns`` is when it happened by the venue, ``received_ns`` when it
+reached us. Prices are quote per base, sizes base units.
+"""
+
+import msgspec
+
+from domain.orders import Side
+from domain.rates import FundingRate
+
+Level = tuple[float, float]
+"""(price, size)"""
+
+
+class Book(msgspec.Struct, frozen=True, tag=True):
+    """A full snapshot of resting orders, best first on both sides. Never a difference."""
+
+    instrument: str
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    venue_time_ns: int
+    received_ns: int
+
+
+class Trade(msgspec.Struct, frozen=True, tag=True):
+    """A print: somebody else's trade. ``aggressor`` took liquidity."""
+
+    instrument: str
+    price: float
+    quantity: float
+    aggressor: Side
+    venue_time_ns: int
+    received_ns: int
+
+
+class Reference(msgspec.Struct, frozen=True, tag=True):
+    """The venue's mark and oracle price of a perp, and what it takes from outside.
+
+    Input to the simulated exchange only; the bot sees ``PerpContext``.
+    """
+
+    instrument: str
+    mark: float
+    oracle: float
+    venue_time_ns: int
+    received_ns: int
+
+
+class RecordedFunding(msgspec.Struct, frozen=True, tag=True):
+    """History's own rate for the settlement at ``venue_time_ns``.
+
+    Input to the simulated exchange only: where history has a rate, it settles at
+    that rate instead of computing one from premiums.
+    """
+
+    instrument: str
+    rate: FundingRate
+    venue_time_ns: int
+    received_ns: int
+
+
+class PerpContext(msgspec.Struct, frozen=True, tag=True):
+    """Mark, oracle and the venue's running estimate of the next funding rate."""
+
+    instrument: str
+    mark: float
+    oracle: float
+    predicted: FundingRate
+    venue_time_ns: int
+    received_ns: int
+
+
+class FundingSettled(msgspec.Struct, frozen=True, tag=True):
+    """A published funding rate: what was charged at ``venue_time_ns``."""
+
+    instrument: str
+    rate: FundingRate
+    venue_time_ns: int
+    received_ns: int
+
+
+MarketInput = Book | Trade | Reference | RecordedFunding
+"""What a market source feeds the simulated exchange, in order of ``venue_time_ns``."""
+
+PublicEvent = Book | PerpContext | FundingSettled
+"""What the bot receives from any venue."""

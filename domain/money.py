@@ -1,0 +1,69 @@
+"""Exact amounts, and the one Decimal context in which they are computed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import (
+    ROUND_HALF_EVEN,
+    Clamped,
+    Context,
+    Decimal,
+    DivisionByZero,
+    FloatOperation,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+    localcontext,
+)
+
+import msgspec
+
+ZERO = Decimal(0)
+ONE = Decimal(1)
+
+# Wide enough that a product of two venue numbers and a sum of a million of them
+# is exact; whatever is not exact raises instead of rounding silently.
+EXACT = Context(
+    prec=100,
+    rounding=ROUND_HALF_EVEN,
+    traps=[Inexact, InvalidOperation, DivisionByZero, Overflow, FloatOperation, Clamped],
+)
+
+
+@contextmanager
+def exact() -> Iterator[None]:
+    """Compute in the context that traps any rounding (``decimal.Inexact``).
+
+    >>> with exact():
+    ...     Decimal("0.1") * Decimal("0.2")
+    Decimal('0.02')
+    """
+    with localcontext(EXACT):
+        yield
+
+
+def decimal_of(value: float) -> Decimal:
+    """Shortest decimal that names this float: how a market float becomes money.
+
+    >>> decimal_of(0.1)
+    Decimal('0.1')
+    """
+    return Decimal(repr(value))
+
+
+class Money(msgspec.Struct, frozen=True):
+    """An exact amount of one asset; two assets never add.
+
+    >>> Money(Decimal("1.5"), "USDC") + Money(Decimal("2"), "USDC")
+    Money(amount=Decimal('3.5'), asset='USDC')
+    """
+
+    amount: Decimal
+    asset: str
+
+    def __add__(self, other: "Money") -> "Money":
+        if other.asset != self.asset:
+            raise ValueError(f"cannot add {other.asset} to {self.asset}")
+        return Money(self.amount + other.amount, self.asset)
+
+    def __neg__(self) -> "Money":
+        return Money(-self.amount, self.asset)

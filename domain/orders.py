@@ -1,0 +1,162 @@
+"""Orders, and what a venue says about them."""
+
+from decimal import Decimal
+from enum import StrEnum
+from hashlib import blake2b
+
+import msgspec
+
+from domain.money import Money
+
+
+class Side(StrEnum):
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def sign(self) -> int:
+        """+1 for a buy, -1 for a sell."""
+        return 1 if self is Side.BUY else -1
+
+    @property
+    def opposite(self) -> "Side":
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class TimeInForce(StrEnum):
+    IOC = "ioc"  # fill what you can now, cancel the rest
+    POST_ONLY = "post_only"  # refused rather than take
+    GTC = "gtc"
+
+
+class Liquidity(StrEnum):
+    MAKER = "maker"
+    TAKER = "taker"
+
+
+class FillCause(StrEnum):
+    ORDER = "order"
+    LIQUIDATION = "liquidation"
+    ADL = "adl"
+
+
+class CancelReason(StrEnum):
+    REQUESTED = "requested"
+    IOC = "ioc"
+    REDUCE_ONLY = "reduce_only"
+    MARGIN = "margin"
+    LIQUIDATION = "liquidation"
+
+
+class OrderStatus(StrEnum):
+    """What a venue answers when asked about an order."""
+
+    OPEN = "open"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    REJECTED = "rejected"
+    NEVER_SEEN = "never_seen"
+
+
+def client_order_id(*parts: str | int) -> str:
+    """Same intent, same id: ``0x`` and 32 hex digits, derived and never drawn.
+
+    >>> client_order_id("HYPE#1", "spot", 0) == client_order_id("HYPE#1", "spot", 0)
+    True
+    """
+    digest = blake2b("/".join(map(str, parts)).encode(), digest_size=16)
+    return f"0x{digest.hexdigest()}"
+
+
+class OrderRequest(msgspec.Struct, frozen=True):
+    """An order as it is sent. ``quantity`` is positive base units; every order has a limit price.
+
+    ``expires_ns``: a venue that receives the request later than this refuses it
+    (Hyperliquid's ``expiresAfter``), so past it plus the clock margin an unseen
+    order can never land. It bounds the request, not the resting order.
+    """
+
+    cloid: str
+    instrument: str
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    time_in_force: TimeInForce
+    reduce_only: bool
+    expires_ns: int
+
+
+class OrderAccepted(msgspec.Struct, frozen=True, tag=True):
+    """The venue has the order; it may rest, or be followed at once by fills."""
+
+    cloid: str
+    venue_order_id: str
+    venue_time_ns: int
+    received_ns: int
+
+
+class OrderRejected(msgspec.Struct, frozen=True, tag=True):
+    """The venue said no, for certain. Nothing is open; do not resend unchanged."""
+
+    cloid: str
+    reason: str
+    venue_time_ns: int
+    received_ns: int
+
+
+class OrderCanceled(msgspec.Struct, frozen=True, tag=True):
+    """Terminal: whatever was not filled never will be. Fills sent before it still count."""
+
+    cloid: str
+    reason: CancelReason
+    filled: Decimal
+    venue_time_ns: int
+    received_ns: int
+
+
+class CancelRejected(msgspec.Struct, frozen=True, tag=True):
+    """The cancel found nothing to cancel: filled, canceled or never placed. Fills will tell."""
+
+    cloid: str
+    reason: str
+    venue_time_ns: int
+    received_ns: int
+
+
+class SendFailed(msgspec.Struct, frozen=True, tag=True):
+    """The request left and no trustworthy answer came: the outcome is unknown."""
+
+    cloid: str
+    reason: str
+    received_ns: int
+
+
+class Fill(msgspec.Struct, frozen=True, tag=True):
+    """One execution. ``fill_id`` is unique per venue; the same fill may arrive many times.
+
+    ``cloid`` is None for what we did not order (liquidation, ADL, a manual
+    trade). ``fee`` is what was charged, positive a cost, in its own asset: a fee
+    in the base asset has already reduced what arrived.
+    """
+
+    fill_id: str
+    cloid: str | None
+    instrument: str
+    side: Side
+    price: Decimal
+    quantity: Decimal
+    fee: Money
+    liquidity: Liquidity
+    cause: FillCause
+    venue_time_ns: int
+    received_ns: int
+
+
+class OrderReport(msgspec.Struct, frozen=True, tag=True):
+    """The answer to a query by client id. ``filled`` is cumulative, base units."""
+
+    cloid: str
+    status: OrderStatus
+    filled: Decimal
+    venue_time_ns: int
+    received_ns: int

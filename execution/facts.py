@@ -1,0 +1,246 @@
+"""What is journaled: our intents and decisions, and the venue's private answers, in order.
+
+State that must survive is a fold of these and of nothing else. Facts are plain
+values; adding a field needs a default, so that every older journal still opens.
+"""
+
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+from domain.account import (
+    Cashflow,
+    FundingPayment,
+    LeverageConfirmed,
+    MarginMoved,
+    SettingRefused,
+)
+from domain.orders import (
+    CancelRejected,
+    Fill,
+    OrderAccepted,
+    OrderCanceled,
+    OrderRejected,
+    OrderRequest,
+    OrderStatus,
+)
+from domain.targets import ExitCause, Target
+
+
+class Role(StrEnum):
+    """Why an order exists."""
+
+    MAKER = "maker"  # the leg that is harder to trade, resting
+    HEDGE = "hedge"  # follows fills of the other leg at once
+    TAKE = "take"  # the maker's remainder, taken when patience ran out
+    UNWIND = "unwind"  # takes back what could not be hedged
+    FORCED = "forced"  # urgent close: perp first
+
+
+class Stage(StrEnum):
+    """Life of a pair trade; a table of legal moves is in ``pairs.py``."""
+
+    PREPARING = "preparing"  # leverage and mode are being set and read back
+    WORKING = "working"  # on the way to its target quantity
+    HOLDING = "holding"  # at its target
+    CLOSED = "closed"
+
+
+class RunStarted(msgspec.Struct, frozen=True, tag=True):
+    """First fact of a state directory: what must match on resume."""
+
+    mode: str
+    venue: str
+    feed: str
+    synthetic: bool
+    seed: int
+    capital: Decimal
+    pairs: tuple[str, ...]
+    config_digest: str
+    time_ns: int
+
+
+class Decided(msgspec.Struct, frozen=True, tag=True):
+    """A strategy's verdict on one pair, when its reason or sign changed, and hourly."""
+
+    target: Target
+    refusals: tuple[str, ...]
+    time_ns: int
+
+
+class TradePlanned(msgspec.Struct, frozen=True, tag=True):
+    """The pre-trade checklist (SPEC R21). ``quantity`` base units each leg."""
+
+    trade_id: str
+    pair: str
+    maker_leg: str
+    quantity: Decimal
+    notional: Decimal
+    leverage: int
+    thesis: str
+    invalidation: str
+    objective: str
+    amount_at_risk: Decimal
+    liquidation_price: Decimal
+    stop_price: Decimal
+    funding_hourly: float
+    forecast_hourly: float
+    cost: float
+    clipped_by: tuple[str, ...]
+    time_ns: int
+
+
+class Retargeted(msgspec.Struct, frozen=True, tag=True):
+    """An open trade's wanted quantity changed; zero closes it. ``urgent``: perp first, takers."""
+
+    trade_id: str
+    quantity: Decimal
+    urgent: bool
+    cause: ExitCause | None
+    reason: str
+    time_ns: int
+
+
+class StageChanged(msgspec.Struct, frozen=True, tag=True):
+    trade_id: str
+    stage: Stage
+    time_ns: int
+
+
+class ResidualMoved(msgspec.Struct, frozen=True, tag=True):
+    """Dust below what can be traded changes hands between two trades of one pair.
+
+    ``from_trade`` or ``to_trade`` None is the unassigned account. Valued at
+    ``price``, so that a closed trade's result stands still.
+    """
+
+    instrument: str
+    quantity: Decimal
+    price: Decimal
+    from_trade: str | None
+    to_trade: str | None
+    time_ns: int
+
+
+class OrderIntended(msgspec.Struct, frozen=True, tag=True):
+    """Committed before a byte leaves. ``decision_mid`` is what slippage is measured against."""
+
+    request: OrderRequest
+    trade_id: str
+    role: Role
+    decision_mid: Decimal
+    time_ns: int
+
+
+class CancelIntended(msgspec.Struct, frozen=True, tag=True):
+    cloid: str
+    time_ns: int
+
+
+class OrderDoubted(msgspec.Struct, frozen=True, tag=True):
+    """No proven answer: the order is UNKNOWN and reserves its full size."""
+
+    cloid: str
+    reason: str
+    time_ns: int
+
+
+class OrderResolved(msgspec.Struct, frozen=True, tag=True):
+    """An UNKNOWN order's fate, and by what proof."""
+
+    cloid: str
+    status: OrderStatus
+    filled: Decimal
+    proof: str
+    time_ns: int
+
+
+class MarginIntended(msgspec.Struct, frozen=True, tag=True):
+    request_id: str
+    trade_id: str
+    instrument: str
+    amount: Decimal
+    reason: str
+    time_ns: int
+
+
+class LimitTripped(msgspec.Struct, frozen=True, tag=True):
+    """Latched limits stay until a person resets them; others clear by themselves."""
+
+    limit: str
+    latched: bool
+    detail: str
+    time_ns: int
+
+
+class LimitCleared(msgspec.Struct, frozen=True, tag=True):
+    limit: str
+    by: str
+    time_ns: int
+
+
+class Reconciled(msgspec.Struct, frozen=True, tag=True):
+    """Ours against the venue's; journaled when the outcome changes, and hourly."""
+
+    mismatches: tuple[str, ...]
+    time_ns: int
+
+
+class EquityMarked(msgspec.Struct, frozen=True, tag=True):
+    """Hourly valuation. ``marks``: instrument id to price (spot mid, perp mark), quote/base.
+
+    ``equity = cash + spot_value + margin + unrealized``: ``cash`` is free of
+    isolated margin, ``margin`` what was put behind positions, ``unrealized``
+    their profit at mark.
+    """
+
+    equity: Decimal
+    cash: Decimal
+    spot_value: Decimal
+    margin: Decimal
+    unrealized: Decimal
+    marks: dict[str, Decimal]
+    time_ns: int
+
+
+class CommandGiven(msgspec.Struct, frozen=True, tag=True):
+    """An operator's order, with who gave it."""
+
+    command: str
+    argument: str
+    actor: str
+    time_ns: int
+
+
+VenueFact = (
+    OrderAccepted
+    | OrderRejected
+    | OrderCanceled
+    | CancelRejected
+    | Fill
+    | FundingPayment
+    | Cashflow
+    | LeverageConfirmed
+    | MarginMoved
+    | SettingRefused
+)
+OwnFact = (
+    RunStarted
+    | Decided
+    | TradePlanned
+    | Retargeted
+    | StageChanged
+    | ResidualMoved
+    | OrderIntended
+    | CancelIntended
+    | OrderDoubted
+    | OrderResolved
+    | MarginIntended
+    | LimitTripped
+    | LimitCleared
+    | Reconciled
+    | EquityMarked
+    | CommandGiven
+)
+Fact = VenueFact | OwnFact

@@ -1,0 +1,1 @@
+"""What to hold, and why: pure functions over market state. One strategy a file."""
