@@ -1,0 +1,1 @@
+"""History into events, and reports out."""

@@ -1,0 +1,1 @@
+"""Double entry, exact Decimals, and the P&L of each trade by source. Pure."""

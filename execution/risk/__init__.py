@@ -1,0 +1,1 @@
+"""One limit, one small pure check; the gate that alone gives permission; margin guards."""

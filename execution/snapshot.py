@@ -1,0 +1,73 @@
+"""What the engine shows of itself: one frozen picture for metrics, terminal, page and status."""
+
+from decimal import Decimal
+
+import msgspec
+
+from execution.facts import Stage
+from execution.ledger.pnl import PnL
+
+
+class PairView(msgspec.Struct, frozen=True):
+    """One configured pair: its market, its last decision, and the trade on it, if any.
+
+    Rates are fractions per hour; ``basis`` is perp mark over spot mid, less one;
+    ``net_delta`` base units; ``naked_notional`` quote, zero while hedged;
+    ``liquidation_distance`` the fraction the mark must move to reach liquidation.
+    """
+
+    pair: str
+    trade_id: str | None
+    stage: Stage | None
+    spot_quantity: Decimal
+    perp_quantity: Decimal
+    notional: Decimal
+    net_delta: Decimal
+    naked_notional: Decimal
+    naked_seconds: float
+    spot_mid: float | None
+    mark: float | None
+    basis: float | None
+    funding_hourly: float | None
+    forecast_hourly: float | None
+    leverage: Decimal | None
+    liquidation_price: Decimal | None
+    liquidation_distance: float | None
+    pnl: PnL
+    opened_ns: int | None
+    action: str | None
+    reason: str | None
+    expected_net: float | None
+    decided_ns: int | None
+    data_ns: int | None
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """The whole engine at ``time_ns`` (its own, possibly virtual, time)."""
+
+    mode: str
+    venue: str
+    feed: str
+    synthetic: bool
+    state: str  # starting, running, paused, reducing, halted
+    seed: int
+    started_ns: int
+    time_ns: int
+    capital: Decimal
+    equity: Decimal
+    equity_peak: Decimal
+    cash: Decimal
+    spot_value: Decimal
+    margin: Decimal
+    unrealized: Decimal
+    pnl: PnL
+    pairs: tuple[PairView, ...]
+    limits: tuple[str, ...]
+    orders: dict[str, int]
+    refusals: dict[str, int]
+    unknown_orders: int
+    journal_events: int
+    last_reconciled_ns: int | None
+    last_market_ns: int | None
+    last_funding_ns: int | None
+    mismatches: int

@@ -1,0 +1,1 @@
+"""One folder a venue: all that is known of it lives there."""

@@ -1,0 +1,1 @@
+"""The simulated exchange: the other side. Shares only `domain` with the bot."""

@@ -1,0 +1,35 @@
+"""Where a simulated exchange's market comes from."""
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from domain.instruments import Instrument, Pair
+from domain.market import FundingSettled, MarketInput
+
+
+class MarketSource(Protocol):
+    """Recorded history or a generated market: the same events every time it is asked.
+
+    ``synthetic`` is shown wherever a result is shown.
+    """
+
+    name: str
+    venue: str
+    synthetic: bool
+    pairs: tuple[Pair, ...]
+    start_ns: int
+    end_ns: int | None
+
+    @property
+    def instruments(self) -> tuple[Instrument, ...]: ...
+
+    def history(self) -> Iterable[FundingSettled]:
+        """Published funding before ``start_ns`` (60 days where there are), in order."""
+        ...
+
+    def events(self, after_ns: int) -> Iterator[MarketInput]:
+        """Every input with ``venue_time_ns > after_ns``, in order of that time.
+
+        ``received_ns`` equals ``venue_time_ns`` here; feed latency is added by the venue.
+        """
+        ...

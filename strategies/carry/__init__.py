@@ -1,0 +1,1 @@
+"""Costs, entry and exit thresholds, allocation over pairs."""

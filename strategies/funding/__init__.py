@@ -1,0 +1,1 @@
+"""Models of the funding process, and their scores."""

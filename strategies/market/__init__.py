@@ -1,0 +1,1 @@
+"""Public events folded into market state."""

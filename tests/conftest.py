@@ -1,0 +1,15 @@
+"""Shared fixtures. Real market data is read from beside the checkout, never from inside it."""
+
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The directory of recorded market data; a test that needs it skips where it is absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no recorded market data at {SHARED_DATA}")
+    return SHARED_DATA
