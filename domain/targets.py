@@ -5,6 +5,8 @@ from enum import StrEnum
 
 import msgspec
 
+from domain.money import ZERO
+
 
 class Action(StrEnum):
     ENTER = "enter"
@@ -34,7 +36,8 @@ class Target(msgspec.Struct, frozen=True):
     still to be paid (the whole round trip before entry, the exit while held) and
     ``expected_net`` the expected carry over the horizon less ``cost``, all
     fractions of notional; ``apr_on_capital`` is that net on all capital tied up,
-    annualized. ``urgent`` asks for the fast way out: perp first, takers only.
+    annualized. ``amount_at_risk`` is what ``notional`` loses at the basis stop under
+    stress (quote, SPEC R9). ``urgent`` asks for the fast way out: perp first, takers only.
     """
 
     pair: str
@@ -47,5 +50,6 @@ class Target(msgspec.Struct, frozen=True):
     cost: float
     expected_net: float
     apr_on_capital: float
+    amount_at_risk: Decimal = ZERO
     exit_cause: ExitCause | None = None
     urgent: bool = False

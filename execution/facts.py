@@ -16,6 +16,7 @@ from domain.account import (
     MarginMoved,
     SettingRefused,
 )
+from domain.money import ZERO
 from domain.orders import (
     CancelRejected,
     Fill,
@@ -187,6 +188,19 @@ class Reconciled(msgspec.Struct, frozen=True, tag=True):
     time_ns: int
 
 
+class Extremes(msgspec.Struct, frozen=True):
+    """The worst there was so far, over the whole life of the state directory.
+
+    ``effective_leverage`` was read after a fill that added risk, ``leverage_held`` at
+    any mark; ``liquidation_distance`` is the nearest the mark came to a liquidation
+    price, as a fraction of the mark; None where no perp was held.
+    """
+
+    effective_leverage: Decimal = ZERO
+    leverage_held: Decimal = ZERO
+    liquidation_distance: float | None = None
+
+
 class EquityMarked(msgspec.Struct, frozen=True, tag=True):
     """Hourly valuation. ``marks``: instrument id to price (spot mid, perp mark), quote/base.
 
@@ -202,6 +216,7 @@ class EquityMarked(msgspec.Struct, frozen=True, tag=True):
     unrealized: Decimal
     marks: dict[str, Decimal]
     time_ns: int
+    extremes: Extremes = Extremes()
 
 
 class CommandGiven(msgspec.Struct, frozen=True, tag=True):
@@ -244,3 +259,8 @@ OwnFact = (
     | CommandGiven
 )
 Fact = VenueFact | OwnFact
+
+
+def known_at(fact: Fact) -> int:
+    """When we knew it: our own time, or the receipt of what the venue said (ns, UTC)."""
+    return fact.received_ns if isinstance(fact, VenueFact) else fact.time_ns

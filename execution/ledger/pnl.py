@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import msgspec
 
-from domain.money import ZERO
+from domain.money import ZERO, exact
 
 
 class PnL(msgspec.Struct, frozen=True):
@@ -23,16 +23,24 @@ class PnL(msgspec.Struct, frozen=True):
 
     @property
     def total(self) -> Decimal:
-        return (
-            self.funding + self.basis + self.fees + self.slippage + self.borrow + self.liquidation
-        )
+        # A payment may have more digits than the default context keeps.
+        with exact():
+            return (
+                self.funding
+                + self.basis
+                + self.fees
+                + self.slippage
+                + self.borrow
+                + self.liquidation
+            )
 
     def __add__(self, other: "PnL") -> "PnL":
-        return PnL(
-            self.funding + other.funding,
-            self.basis + other.basis,
-            self.fees + other.fees,
-            self.slippage + other.slippage,
-            self.borrow + other.borrow,
-            self.liquidation + other.liquidation,
-        )
+        with exact():
+            return PnL(
+                self.funding + other.funding,
+                self.basis + other.basis,
+                self.fees + other.fees,
+                self.slippage + other.slippage,
+                self.borrow + other.borrow,
+                self.liquidation + other.liquidation,
+            )

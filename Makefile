@@ -1,0 +1,80 @@
+# The only entry: `make` sets up what each target needs. It wants Python 3.11+, make and a package index.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+JOBS ?= auto
+
+# Wheels only: building from source would fetch build tools that no hash covers.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --only-binary :all:
+
+.DEFAULT_GOAL := help
+.PHONY: help setup paper test check format lint types imports tests coverage sim-check bench lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: $(READY) ## create .venv from the hash-locked set
+
+# A stamp, so that only a changed lock or project file installs again.
+$(READY): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "fundarb needs Python 3.11 or newer; found $$($(PYTHON) --version 2>&1). Try: make setup PYTHON=python3.11" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the locked set into $(VENV) (about a minute)"
+	@sed -n '/^pip==/,/# via/p' requirements-dev.lock > $(VENV)/pip.lock
+	@$(PIP) --require-hashes -r $(VENV)/pip.lock
+	@$(PIP) --require-hashes -r requirements-dev.lock
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+paper: $(READY) ## paper trading; options by ARGS="--for 24h --speed max"
+	$(BIN)/fundarb paper $(ARGS)
+
+test: $(READY) ## all tests, quick: no coverage. One test: make test ARGS="-k name"
+	$(BIN)/python -m pytest -n $(JOBS) -q $(ARGS)
+
+check: lint types imports coverage ## everything that must pass before a change is proposed
+
+format: $(READY) ## rewrite the code in the one format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+imports: $(READY)
+	$(BIN)/lint-imports
+
+# Branch coverage of what decides over money: each of these on its own, so that none hides another.
+GATED := execution/ledger/* execution/risk/* execution/pairs.py execution/orders.py
+
+coverage: $(READY)
+	tools/install_prometheus.sh
+	$(BIN)/python -m pytest -n $(JOBS) -q --cov --cov-report= $(ARGS)
+	@for files in $(GATED); do \
+	  echo "branch coverage of $$files"; \
+	  $(BIN)/coverage report --include="$$files" --show-missing --skip-covered --fail-under=95 || exit 1; \
+	done
+
+sim-check: $(READY) ## the deterministic simulation
+	@echo "sim-check: there is no simulation with faults and kills yet; nothing was checked."
+
+bench: $(READY) ## measure; figures depend on the machine, ratios less so
+	$(BIN)/python -m pytest -q -s tests/benchmarks $(ARGS)
+
+# Hashes of every file of every release, no index address, nothing younger than a week (pyproject).
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+lock: $(READY) ## resolve the lock files again; UPGRADE=--upgrade takes newer releases
+	$(LOCK) $(UPGRADE) -o requirements.lock pyproject.toml
+	$(LOCK) $(UPGRADE) --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+
+clean: ## remove what the targets made; the state directory stays
+	rm -rf $(VENV) dist build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

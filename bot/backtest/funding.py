@@ -1,0 +1,73 @@
+"""Settled funding rates from ``funding/<venue>*.parquet``, one record a settlement."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bot.backtest.bars import DataError, Window, reading
+from domain.instruments import Instrument
+from domain.market import FundingSettled
+from domain.rates import FundingRate
+from domain.time import HOUR, MILLISECOND, MINUTE
+
+# Venues stamp a settlement up to a second after its hour, never a minute before it.
+_EARLY = MINUTE
+
+
+def settlement_hour(time_ns: int) -> int:
+    """Which whole hour, counted from 1970, a settlement stamped ``time_ns`` belongs to."""
+    return (time_ns + _EARLY) // HOUR
+
+
+def funding_files(directory: Path, venue: str) -> list[Path]:
+    """The files of a venue: its name alone or followed by ``_``, in order of name."""
+    paths = sorted((directory / "funding").glob("*.parquet"))
+    return [path for path in paths if path.stem == venue or path.stem.startswith(f"{venue}_")]
+
+
+def read_funding(
+    directory: Path, perp: Instrument, symbol: str, window: Window
+) -> list[FundingSettled]:
+    """The settlements of one perp inside ``window``, in order, at the venue's own time stamps.
+
+    A settlement that several files hold is taken from the first of them. A rate
+    without an interval has the venue's usual one.
+
+    Raises:
+        DataError: when no file of the venue has the symbol, or one cannot be read.
+    """
+    files = funding_files(directory, perp.venue)
+    if not files:
+        raise DataError(
+            f"no funding for {perp.venue} under {directory / 'funding'}: "
+            f"put {perp.venue}_<any name>.parquet there"
+        )
+    found: dict[int, FundingSettled] = {}
+    for path in files:
+        for time_ns, rate, hours in _rows(path, perp.venue, symbol, window):
+            settled = FundingSettled(
+                perp.id,
+                FundingRate(rate, hours or float(perp.funding_interval_hours or 1)),
+                time_ns,
+                time_ns,
+            )
+            found.setdefault(settlement_hour(time_ns), settled)
+    return [found[hour] for hour in sorted(found)]
+
+
+def _rows(
+    path: Path, venue: str, symbol: str, window: Window
+) -> Sequence[tuple[int, float, float | None]]:
+    import polars as pl
+
+    time_ns = pl.col("ts_ms").cast(pl.Int64) * MILLISECOND
+    with reading(path):
+        frame = pl.scan_parquet(path)
+        rows = frame.filter(pl.col("symbol") == symbol, pl.col("rate").is_finite())
+        if "venue" in frame.collect_schema().names():
+            rows = rows.filter(pl.col("venue") == venue)
+        if window.start_ns is not None:
+            rows = rows.filter(time_ns >= window.start_ns)
+        if window.end_ns is not None:
+            rows = rows.filter(time_ns <= window.end_ns)
+        hours = pl.col("interval_hours").cast(pl.Float64)
+        return rows.select(time_ns, pl.col("rate").cast(pl.Float64), hours).collect().rows()

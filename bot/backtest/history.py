@@ -1,0 +1,455 @@
+"""Recorded history as a market: bars become paths of quotes, prints and mark prices.
+
+The model, stated once: a bar's path is ``path.walk``; each of its points is the
+mid of a three-level book (``Ladder``) whose spread and depth follow the last
+hours before it (``QuoteModel``), one print a leg at the path's price with an equal share
+of the bar's volume, bought on the way up and sold on the way down, and a
+reference whose mark is the perp's mid. The oracle is the last completed perp
+close. Nothing published inside a bar uses a later one.
+"""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from heapq import merge
+from math import exp, sqrt
+from pathlib import Path
+
+import msgspec
+
+from bot.backtest.bars import (
+    Bars,
+    DataError,
+    Window,
+    bar_name,
+    count_bars,
+    find_files,
+    parse_bar,
+    read_bars,
+)
+from bot.backtest.coverage import Coverage, gaps, missing_settlements
+from bot.backtest.funding import read_funding
+from bot.backtest.path import Candle, times, walk
+from bot.instruments import Listing, QuoteModel, UnknownPair, load_listings, load_pairs
+from domain.instruments import Instrument, Kind, Pair
+from domain.market import FundingSettled, MarketInput, RecordedFunding, Reference
+from domain.orders import Side
+from domain.time import DAY, HOUR
+from execution.venues.simulated.ladder import Ladder
+
+HISTORY_NS = 60 * DAY
+JUNK = 0.05
+"""A spot price further than this from the perp's is a print nobody could trade at."""
+_ENOUGH = 0.95  # of the best coverage any bar length has
+_ORACLE_NOTE = "oracle: last completed perp close"
+
+_BUY, _SELL = Side.BUY, Side.SELL
+
+Files = dict[int, list[Path]]
+Chunk = tuple[int, int, list[MarketInput]]
+"""(time, rank among equal times, what happens then)"""
+
+
+class _Leg(msgspec.Struct, frozen=True):
+    """One instrument's bars, and what is known of each when it opens.
+
+    ``ranges`` an hour's usual range as a fraction of price, ``depths`` the first
+    level at the narrowest spread (quote), ``previous`` the last close.
+    """
+
+    instrument: Instrument
+    quotes: QuoteModel
+    bars: Bars
+    ranges: Sequence[float]
+    depths: Sequence[float]
+    previous: Sequence[float]
+
+
+class _PairHistory(msgspec.Struct, frozen=True):
+    """``rows``: (open time, perp bar or -1, spot bar or -1), from where both have begun."""
+
+    perp: _Leg
+    spot: _Leg
+    rows: Sequence[tuple[int, int, int]]
+
+
+class HistorySource:
+    """A ``MarketSource`` over bars and settled funding; ``open_history`` makes one.
+
+    ``bar_ns`` is the length of its bars: quotes come several times a bar, so data
+    younger than two bars is not stale. ``coverage`` has one entry an instrument.
+    """
+
+    synthetic = False
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        pairs: tuple[Pair, ...],
+        window: tuple[int, int],
+        bar_ns: int,
+        histories: Sequence[_PairHistory],
+        funding: Sequence[FundingSettled],
+        coverage: tuple[Coverage, ...],
+    ) -> None:
+        self.name = name
+        self.venue = pairs[0].perp.venue
+        self.pairs = pairs
+        self.start_ns: int = window[0]
+        self.end_ns: int | None = window[1]
+        self._last_ns = window[1]
+        self.bar_ns = bar_ns
+        self.coverage = coverage
+        self._histories = histories
+        self._funding = funding
+
+    @property
+    def instruments(self) -> tuple[Instrument, ...]:
+        return tuple(leg for pair in self.pairs for leg in (pair.spot, pair.perp))
+
+    def history(self) -> list[FundingSettled]:
+        """Settled funding of the 60 days up to ``start_ns``, in order."""
+        return [settled for settled in self._funding if settled.venue_time_ns <= self.start_ns]
+
+    def events(self, after_ns: int) -> Iterator[MarketInput]:
+        """Every input after ``after_ns``, in order of time."""
+        chunks = [
+            _chunks(history, self.bar_ns, rank, after_ns)
+            for rank, history in enumerate(self._histories)
+        ]
+        # At equal times funding comes last, after the bar that ended has moved the oracle.
+        settlements = self._settlements(len(chunks), max(after_ns, self.start_ns))
+        for _, _, chunk in merge(*chunks, settlements):
+            yield from chunk
+
+    def _settlements(self, rank: int, after_ns: int) -> Iterator[Chunk]:
+        for record in self._funding:
+            if after_ns < (time_ns := record.venue_time_ns) <= self._last_ns:
+                recorded = RecordedFunding(record.instrument, record.rate, time_ns, time_ns)
+                yield time_ns, rank, [recorded]
+
+
+def open_history(
+    directory: Path,
+    venue: str,
+    pairs: Sequence[str],
+    *,
+    start_ns: int | None = None,
+    end_ns: int | None = None,
+    bar: str | None = None,
+) -> HistorySource:
+    """Read ``pairs`` of ``venue`` under ``directory``, from ``start_ns`` to before ``end_ns``.
+
+    Without ``bar``: the finest that every leg has, and that covers the window
+    nearly as well as any coarser one where a start is given. Without
+    ``start_ns``: the first instant that every leg has. A pair whose legs begin
+    later than the start joins then.
+
+    Raises:
+        DataError: nothing usable is there; the message says what and what to do.
+    """
+    window = Window(start_ns, end_ns)
+    if start_ns is not None and end_ns is not None and end_ns <= start_ns:
+        raise DataError(f"the window {window} is empty: let the end be after the start")
+    chosen, listings = _configured(venue, pairs)
+    found = _find_all(directory, chosen, listings)
+    bar_ns = _choose_bar(found, chosen, window, parse_bar(bar) if bar else None)
+    read = [
+        tuple(_read_leg(found[leg.id][bar_ns], bar_ns, window) for leg in (pair.spot, pair.perp))
+        for pair in chosen
+    ]
+    start = start_ns if start_ns is not None else _first_common(read, window)
+    parts = [
+        _pair_history(
+            directory,
+            (listings[pair.spot.symbol], listings[pair.perp.symbol]),
+            (legs[0], legs[1]),
+            Window(start, end_ns),
+            bar_ns,
+        )
+        for pair, legs in zip(chosen, read, strict=True)
+    ]
+    last_ns = max(history.rows[-1][0] for history, _, _ in parts) + bar_ns
+    return HistorySource(
+        name=f"replay:{directory}",
+        pairs=chosen,
+        window=(start, last_ns),
+        bar_ns=bar_ns,
+        histories=[history for history, _, _ in parts],
+        funding=sorted(
+            (record for _, settled, _ in parts for record in settled),
+            key=lambda record: record.venue_time_ns,
+        ),
+        coverage=tuple(entry for _, _, coverage in parts for entry in coverage),
+    )
+
+
+def _configured(venue: str, names: Sequence[str]) -> tuple[tuple[Pair, ...], dict[str, Listing]]:
+    if not names:
+        raise DataError("no pairs were named: name at least one, like BTC or BTC,HYPE")
+    try:
+        return load_pairs(venue, names), load_listings(venue)
+    except UnknownPair as error:
+        raise DataError(str(error)) from None
+
+
+def _find_all(
+    directory: Path, pairs: Sequence[Pair], listings: dict[str, Listing]
+) -> dict[str, Files]:
+    """The files of every leg, by instrument id and bar length."""
+    if not directory.is_dir():
+        raise DataError(f"no directory {str(directory)!r}: give the one that holds prices/")
+    venue = pairs[0].perp.venue
+    if not (directory / "prices" / venue).is_dir():
+        known = sorted(path.name for path in (directory / "prices").glob("*") if path.is_dir())
+        raise DataError(
+            f"no prices/{venue} in {str(directory)!r}: it holds {', '.join(known) or 'no prices'}"
+        )
+    found = {}
+    for leg in (leg for pair in pairs for leg in (pair.spot, pair.perp)):
+        symbol = listings[leg.symbol].history
+        found[leg.id] = find_files(directory, venue, leg.kind, symbol)
+        if not found[leg.id]:
+            raise DataError(
+                f"no {leg.kind} bars of {leg.symbol}: put {symbol}_<bar>.parquet into "
+                f"{directory / 'prices' / venue / leg.kind}, or leave the pair out"
+            )
+    return found
+
+
+def _choose_bar(
+    found: dict[str, Files], pairs: Sequence[Pair], window: Window, asked: int | None
+) -> int:
+    """The bar length to read: see ``open_history``."""
+    lengths = sorted({length for files in found.values() for length in files})
+    if asked is not None and asked not in lengths:
+        have = ", ".join(map(bar_name, lengths))
+        raise DataError(f"no bars of {bar_name(asked)} for these pairs: there are {have}")
+    covered = {
+        length: [_covered(found, pair, length, window) for pair in pairs]
+        for length in (lengths if asked is None else [asked])
+    }
+    common = {length: sum(times) for length, times in covered.items() if all(times)}
+    if not common:
+        lacking = next(
+            pair.name
+            for i, pair in enumerate(pairs)
+            if not all(times[i] for times in covered.values())
+        )
+        what = "common to both legs" if asked is None else f"of {bar_name(asked)}"
+        raise DataError(
+            f"{lacking} has no bars {what} {window}: choose another window, bar or pair"
+        )
+    enough = _ENOUGH * max(common.values()) if window.start_ns is not None else 0.0
+    return min(length for length, time in common.items() if time >= enough)
+
+
+def _covered(found: dict[str, Files], pair: Pair, bar_ns: int, window: Window) -> int:
+    """Nanoseconds of the window for which both legs have bars, at most."""
+    legs = (found[pair.spot.id].get(bar_ns, []), found[pair.perp.id].get(bar_ns, []))
+    return min(count_bars(files, bar_ns, window) if files else 0 for files in legs) * bar_ns
+
+
+def _read_leg(files: Sequence[Path], bar_ns: int, window: Window) -> Bars:
+    """A day more than asked, so that the first book knows the hours before it."""
+    start = None if window.start_ns is None else window.start_ns - DAY
+    return read_bars(files, bar_ns, Window(start, window.end_ns))
+
+
+def _first_common(read: Sequence[tuple[Bars, ...]], window: Window) -> int:
+    firsts = [bars.time_ns[0] for legs in read for bars in legs]
+    lasts = [bars.time_ns[-1] for legs in read for bars in legs]
+    if max(firsts) > min(lasts):
+        raise DataError(f"the legs have no time in common {window}: leave a pair out")
+    return max(firsts)
+
+
+def _pair_history(
+    directory: Path,
+    legs: tuple[Listing, Listing],
+    bars: tuple[Bars, Bars],
+    window: Window,
+    bar_ns: int,
+) -> tuple[_PairHistory, list[FundingSettled], tuple[Coverage, Coverage]]:
+    """One pair, (spot, perp) throughout, with its funding and what there is of each leg."""
+    assert window.start_ns is not None, "Invariant: the start is resolved before"
+    start, perp = window.start_ns, legs[1].instrument
+    spot_bars, junk, capped = _tradable(*bars, start)
+    spot_leg, perp_leg = _leg(legs[0], spot_bars, bar_ns), _leg(legs[1], bars[1], bar_ns)
+    rows = _rows(bars[1].time_ns, spot_bars.time_ns, start)
+    if not rows:
+        raise DataError(
+            f"{perp.base} has no bar {window} that both legs share and that is near the perp's "
+            "price: choose another window or leave the pair out"
+        )
+    end_ns = None if window.end_ns is None else window.end_ns + HOUR // 2
+    settled = read_funding(directory, perp, legs[1].history, Window(start - HISTORY_NS, end_ns))
+    if not any(record.venue_time_ns > start for record in settled):
+        raise DataError(
+            f"no funding of {perp.symbol} {window} under {directory / 'funding'}: "
+            "choose a window that has some"
+        )
+    coverage = (
+        _coverage(spot_leg, start, bar_ns, (junk, capped), None),
+        _coverage(perp_leg, start, bar_ns, (0, 0), settled),
+    )
+    return _PairHistory(perp_leg, spot_leg, rows), settled, coverage
+
+
+def _tradable(spot: Bars, perp: Bars, start_ns: int) -> tuple[Bars, int, int]:
+    """Spot bars without junk: the bars kept, and from ``start_ns`` how many were dropped or capped.
+
+    A bar that opens or closes more than ``JUNK`` from the perp is dropped; an
+    extreme more than ``JUNK`` beyond the perp's is cut back to there.
+    """
+    places = {time: i for i, time in enumerate(perp.time_ns)}
+    kept: list[tuple[int, float, float, float, float, float]] = []
+    junk = capped = 0
+    rows = zip(spot.time_ns, spot.open, spot.high, spot.low, spot.close, spot.volume, strict=True)
+    for time, opened, high, low, close, volume in rows:
+        if (i := places.get(time)) is None:
+            kept.append((time, opened, high, low, close, volume))
+            continue
+        if abs(close / perp.close[i] - 1) > JUNK or abs(opened / perp.open[i] - 1) > JUNK:
+            junk += time >= start_ns
+            continue
+        highest = max(opened, close, min(high, perp.high[i] * (1 + JUNK)))
+        lowest = min(opened, close, max(low, perp.low[i] * (1 - JUNK)))
+        capped += time >= start_ns and (highest < high or lowest > low)
+        kept.append((time, opened, highest, lowest, close, volume))
+    columns = list(zip(*kept, strict=True)) or [()] * 6
+    return (
+        Bars(array("q", columns[0]), *(array("d", column) for column in columns[1:])),
+        junk,
+        capped,
+    )
+
+
+def _leg(listing: Listing, bars: Bars, bar_ns: int) -> _Leg:
+    """Look back only: what is known of range and volume when each bar opens."""
+    if listing.quotes is None:
+        raise DataError(f"{listing.instrument.id} has no quotes in config/venues: add them")
+    keep_range, keep_volume = exp(-bar_ns / HOUR), exp(-bar_ns / DAY)
+    hourly = HOUR / bar_ns
+    ranges, depths = array("d"), array("d")
+    recent_range = recent_volume = 0.0
+    for high, low, close, volume in zip(bars.high, bars.low, bars.close, bars.volume, strict=True):
+        ranges.append(recent_range)
+        depths.append(
+            max(listing.quotes.depth_floor, listing.quotes.depth_of_volume * recent_volume)
+        )
+        # A range grows with the square root of time, a volume with time.
+        recent_range += (1 - keep_range) * ((high - low) / close * sqrt(hourly) - recent_range)
+        recent_volume += (1 - keep_volume) * (volume * close * hourly - recent_volume)
+    previous = array("d", [bars.open[0], *bars.close[:-1]]) if len(bars) else array("d")
+    return _Leg(listing.instrument, listing.quotes, bars, ranges, depths, previous)
+
+
+def _rows(
+    perp: Sequence[int], spot: Sequence[int], start_ns: int
+) -> Sequence[tuple[int, int, int]]:
+    perps = {time: i for i, time in enumerate(perp)}
+    spots = {time: i for i, time in enumerate(spot)}
+    joined = min((time for time in spot if time in perps and time >= start_ns), default=None)
+    if joined is None:
+        return []
+    union = sorted({time for time in (*perp, *spot) if time >= joined})
+    return [(time, perps.get(time, -1), spots.get(time, -1)) for time in union]
+
+
+def _coverage(
+    leg: _Leg,
+    start_ns: int,
+    bar_ns: int,
+    refused: tuple[int, int],
+    settled: Sequence[FundingSettled] | None,
+) -> Coverage:
+    begin = bisect_left(leg.bars.time_ns, start_ns)
+    inside = leg.bars.time_ns[begin:]
+    missing, longest = gaps(inside, bar_ns)
+    first, last = (inside[0], inside[-1] + bar_ns) if inside else (None, None)
+    idle = [volume for volume in leg.bars.volume[begin:] if not volume]
+    absent = None
+    if settled is not None and first is not None and last is not None:
+        usual = leg.instrument.funding_interval_hours or 1
+        absent = missing_settlements(settled, first, last, usual)
+    return Coverage(
+        instrument=leg.instrument.id,
+        bar=bar_name(bar_ns),
+        first_ns=first,
+        last_ns=last,
+        bars=len(inside),
+        missing_bars=missing,
+        longest_gap_ns=longest,
+        zero_volume_share=len(idle) / len(inside) if inside else 0.0,
+        junk_bars=refused[0],
+        capped_bars=refused[1],
+        funding_missing=absent,
+        note=_ORACLE_NOTE if leg.instrument.kind is Kind.PERP else "",
+    )
+
+
+def _chunks(history: _PairHistory, bar_ns: int, rank: int, after_ns: int) -> Iterator[Chunk]:
+    """What one pair's market does, an instant at a time."""
+    perp_quoter, spot_quoter = _Quoter(history.perp), _Quoter(history.spot)
+    perp, closes = history.perp.instrument, history.perp.bars.close
+    perp_id, decimals = perp.id, perp.price_decimals
+    begin = bisect_left(history.rows, (after_ns - bar_ns, -1, -1))
+    for time, i, j in history.rows[begin:]:
+        legs = [(quoter, at) for quoter, at in ((perp_quoter, i), (spot_quoter, j)) if at >= 0]
+        paths = walk(*(quoter.candle(at) for quoter, at in legs))
+        instants = times(time, bar_ns, len(paths[0]))
+        chunks: list[list[MarketInput]] = [[] for _ in instants]
+        for (quoter, at), path in zip(legs, paths, strict=True):
+            quoter.quote(at, path, instants, chunks)
+        if i >= 0:
+            oracle = history.perp.previous[i]
+            for chunk, price, instant in zip(chunks, paths[0], instants, strict=True):
+                mark = round(price, decimals)
+                chunk.append(Reference(perp_id, mark, oracle, instant, instant))
+            # The bar is complete: its close is known, and the oracle is there.
+            instants.append(time + bar_ns)
+            chunks.append([Reference(perp_id, closes[i], closes[i], instants[-1], instants[-1])])
+        for instant, chunk in zip(instants, chunks, strict=True):
+            if instant > after_ns:
+                yield instant, rank, chunk
+
+
+class _Quoter:
+    """Prints and books along the paths of one leg."""
+
+    def __init__(self, leg: _Leg) -> None:
+        self._leg = leg
+        self._ladder = Ladder(leg.instrument)
+
+    def candle(self, i: int) -> Candle:
+        bars = self._leg.bars
+        return bars.open[i], bars.high[i], bars.low[i], bars.close[i]
+
+    def quote(
+        self,
+        i: int,
+        path: Sequence[float],
+        instants: Sequence[int],
+        chunks: Sequence[list[MarketInput]],
+    ) -> None:
+        """Add at each point the print that moved the price there, then the book that is left."""
+        leg, make_book, make_trade = self._leg, self._ladder.book, self._ladder.trade
+        floor, share = leg.quotes.half_spread_bps * 1e-4, leg.quotes.spread_of_range
+        usual, depth = leg.ranges[i], leg.depths[i] * floor
+        quantity = leg.bars.volume[i] / len(path)
+        before = highest = lowest = leg.previous[i]
+        rising = False
+        for price, instant, chunk in zip(path, instants, chunks, strict=True):
+            if price > highest:
+                highest = price
+            elif price < lowest:
+                lowest = price
+            # Unmoved, the sides take turns.
+            rising = price > before if price != before else not rising
+            before = price
+            half = floor + share * max(usual, (highest - lowest) / price)
+            if trade := make_trade(price, quantity, _BUY if rising else _SELL, instant):
+                chunk.append(trade)
+            chunk.append(make_book(price, half, depth / half, instant))

@@ -1,0 +1,50 @@
+"""What may have happened inside a bar: the road through its four prices.
+
+A bar says where the price was, not when. The road goes first to the extreme that
+hurts a short perp (the high), then to the other, then to the close: a carry
+trade's margin meets its worst before any relief.
+"""
+
+from collections.abc import Sequence
+from math import ceil
+
+STEP = 0.005
+"""A step of a path is at most this share of the lower of its two ends."""
+
+Candle = tuple[float, float, float, float]
+"""open, high, low, close"""
+
+
+def walk(*legs: Candle) -> list[list[float]]:
+    """One path a leg through open, high, low, close: equally many points, in step.
+
+    Every path begins at its open and ends at its close, stays inside its bar and
+    moves at most ``STEP`` from point to point.
+
+    >>> walk((100.0, 100.4, 99.9, 100.0), (10.0, 10.0, 9.9, 9.9))
+    [[100.0, 100.4, 100.15, 99.9, 100.0], [10.0, 10.0, 9.95, 9.9, 9.9]]
+    """
+    if all(high - low <= low * STEP for _, high, low, _ in legs):
+        return [list(leg) for leg in legs]
+    counts = [max(_steps(leg[i], leg[i + 1]) for leg in legs) for i in range(3)]
+    return [_path(leg, counts) for leg in legs]
+
+
+def times(open_ns: int, bar_ns: int, count: int) -> list[int]:
+    """``count`` instants evenly inside a bar, the last one a millisecond before its end."""
+    return [open_ns + bar_ns * i // count - 1_000_000 for i in range(1, count + 1)]
+
+
+def _steps(a: float, b: float) -> int:
+    low, high = (a, b) if a < b else (b, a)
+    # One part in 10^9 keeps rounding from adding a step to a move of exactly STEP.
+    return max(1, ceil((high - low) / (low * STEP) - 1e-9))
+
+
+def _path(leg: Candle, counts: Sequence[int]) -> list[float]:
+    points = [leg[0]]
+    for start, end, count in zip(leg, leg[1:], counts, strict=False):
+        move = end - start
+        points += [start + move * i / count for i in range(1, count)]
+        points.append(end)
+    return points

@@ -1,0 +1,74 @@
+"""``fundarb backtest``: the same engine over recorded history, as fast as it goes."""
+
+from typing import Annotated
+
+import typer
+
+from bot.cli import options, values
+from bot.cli.errors import CommandError
+from bot.cli.values import read
+
+EXAMPLES = """\b
+Examples:
+  fundarb backtest --data DIR --pairs BTC,HYPE --from 2025-02-15 --to 2025-05-15
+  fundarb backtest --data DIR --pairs HYPE --bar 1h --json result.json
+"""
+
+
+def backtest(
+    *,
+    data: Annotated[
+        str, typer.Option("--data", metavar="DIR", help="History: prices/ and funding/ in Parquet.")
+    ],
+    venue: Annotated[
+        str, typer.Option("--venue", metavar="V", help="Whose history and rules: hyperliquid.")
+    ] = "hyperliquid",
+    pairs: options.Pairs = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="DATE", help="First instant, UTC; where all legs begin."),
+    ] = None,
+    end: Annotated[
+        str | None,
+        typer.Option("--to", metavar="DATE", help="Last instant, UTC; where one leg ends."),
+    ] = None,
+    capital: options.Capital = None,
+    bar: options.Bar = None,
+    seed: options.Seed = "1",
+    config: options.Config = None,
+    json: options.Json = None,
+    export: options.Export = None,
+) -> None:
+    """Run the bot over recorded history.
+
+    The same engine and the same simulated exchange as in paper, as fast as they go.
+    """
+    start_ns = read("--from", values.instant, start)
+    end_ns = read("--to", values.instant, end)
+    if start_ns is not None and end_ns is not None and end_ns <= start_ns:
+        raise CommandError(f"--to {end} is not after --from {start}")
+    directory = read("--data", values.existing_directory, data)
+    names = read("--pairs", values.pair_names, pairs)
+    step = read("--bar", values.bar, bar)
+    amount = read("--capital", values.positive, capital)
+    number = read("--seed", values.whole, seed)
+    file = read("--config", values.existing_file, config)
+    answer = read("--json", values.writable_file, json)
+    folder = read("--export", values.writable_directory, export)
+    from bot.cli.running import run
+
+    run(
+        mode="backtest",
+        feed="replay",
+        data=directory,
+        venue=venue,
+        pairs=names,
+        start_ns=start_ns,
+        end_ns=end_ns,
+        bar=step,
+        capital=amount,
+        seed=number,
+        config=file,
+        json=answer,
+        export=folder,
+    )

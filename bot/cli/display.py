@@ -1,0 +1,90 @@
+"""What a run shows while it runs, on standard error: live view, progress bar or plain lines."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn
+from rich.progress import TimeRemainingColumn as Remaining
+from rich.text import Text
+
+from bot.view import amount, badges, view
+from domain.time import DAY, HOUR, SECOND, iso
+from execution.snapshot import Snapshot
+
+OnSnapshot = Callable[[Snapshot], None]
+
+
+def display(
+    console: Console, *, speed: float | None, total_ns: int | None
+) -> AbstractContextManager[OnSnapshot]:
+    """The live view at a person's pace, a bar at full speed, lines where nobody watches."""
+    if not console.is_terminal:
+        return _lines(console, total_ns)
+    return _bar(console, total_ns) if speed is None else _live(console)
+
+
+@contextmanager
+def _live(console: Console) -> Iterator[OnSnapshot]:
+    latest: list[Snapshot] = []
+
+    def picture() -> object:
+        return view(latest[0]) if latest else Text("starting…")
+
+    def update(snapshot: Snapshot) -> None:
+        latest[:] = [snapshot]
+
+    # Rich draws in its own thread, four times a second, whatever the engine's pace is.
+    with Live(console=console, get_renderable=picture, transient=True):  # type: ignore[arg-type]
+        yield update
+
+
+class _Rate(ProgressColumn):
+    """Simulated hours per second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed / 3600:,.1f} h/s")
+
+
+@contextmanager
+def _bar(console: Console, total_ns: int | None) -> Iterator[OnSnapshot]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        _Rate(),
+        Remaining(compact=True),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        total = None if total_ns is None else total_ns / SECOND
+        task = progress.add_task("reading the market", total=total)
+
+        def update(shown: Snapshot) -> None:
+            done = (shown.time_ns - shown.started_ns) / SECOND
+            progress.update(task, completed=done, description=_line(shown))
+
+        yield update
+
+
+@contextmanager
+def _lines(console: Console, total_ns: int | None) -> Iterator[OnSnapshot]:
+    """One line a simulated day, or every tenth of the way, whichever is rarer."""
+    every_ns = max(DAY, (total_ns or 0) // 10) if total_ns is None or total_ns > DAY else HOUR
+    due: list[int] = []
+
+    def update(shown: Snapshot) -> None:
+        if due and shown.time_ns < due[0]:
+            return
+        due[:] = [(shown.time_ns // every_ns + 1) * every_ns]
+        line = Text.assemble(badges(shown.mode, synthetic=shown.synthetic), " ", _line(shown))
+        console.print(line, soft_wrap=True)
+
+    yield update
+
+
+def _line(shown: Snapshot) -> str:
+    trades = sum(pair.trade_id is not None for pair in shown.pairs)
+    when = iso(shown.time_ns)[:16].replace("T", " ")
+    return f"{when}  equity {amount(shown.equity)}  {trades} open"

@@ -1,0 +1,176 @@
+"""``fundarb doctor``: is this machine fit to run the bot, and if not, what to do about it."""
+
+import re
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+import typer
+
+from bot.cli import options, values
+from bot.cli.errors import REFUSED, CommandError
+from bot.cli.values import read
+
+EXAMPLES = """\b
+Examples:
+  fundarb doctor
+  fundarb doctor --state state/paper --data DIR --json -
+"""
+GIGABYTE = 1_000_000_000
+_STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red"}
+
+
+class Finding(NamedTuple):
+    """One line: what was looked at, what was found, and the remedy where one is needed."""
+
+    check: str
+    status: Literal["ok", "warning", "failed"]
+    detail: str
+    fix: str = ""
+
+
+def doctor(
+    config: options.Config = None,
+    state: options.State = options.PAPER_STATE,
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="DIR", help="History to look at as well.")
+    ] = None,
+    json: options.Json = None,
+) -> None:
+    """Say whether this machine is fit to run the bot.
+
+    Looks at Python, packages, state directory, disk, port, clock, settings and, with
+    --data, at history. Exit code 3 when something must be put right first.
+    """
+    from bot.cli.output import STDOUT, console, write_json
+
+    answer = read("--json", values.writable_file, json)
+    findings = list(_findings(config, Path(state), data))
+    sound = all(finding.status != "failed" for finding in findings)
+    checks = [finding._asdict() for finding in findings]
+    write_json({"ok": sound, "checks": checks}, answer)
+    if answer != STDOUT:
+        out = console()
+        for finding in findings:
+            out.print(f"{finding.status:8}", style=_STYLES[finding.status], end="", markup=False)
+            fix = f": {finding.fix}" if finding.fix else ""
+            out.print(f" {finding.check}: {finding.detail}{fix}", markup=False, soft_wrap=True)
+    if not sound:
+        raise typer.Exit(REFUSED)
+
+
+def _findings(config: str | None, state: Path, data: str | None) -> Iterator[Finding]:
+    yield _python()
+    yield _packages()
+    yield from _state(state)
+    yield from _settings(config)
+    if data is not None:
+        yield _history(data)
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Finding("python", "ok", version)
+
+
+def _packages() -> Finding:
+    """Whether everything that the installed distribution asks for is there."""
+    try:
+        wanted = [text for text in metadata.requires("fundarb") or () if "extra ==" not in text]
+    except metadata.PackageNotFoundError:
+        return Finding("packages", "failed", "fundarb is not installed", "run `make setup`")
+    names = [re.split(r"[^A-Za-z0-9._-]", text, maxsplit=1)[0] for text in wanted]
+    missing = [name for name in names if not _installed(name)]
+    if missing:
+        return Finding("packages", "failed", f"missing {', '.join(missing)}", "run `make setup`")
+    return Finding(
+        "packages", "ok", f"fundarb {metadata.version('fundarb')}, {len(names)} packages"
+    )
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _state(state: Path) -> Iterator[Finding]:
+    """Writable, private, with room; the probe's time stamp also tells what the clock says."""
+    folder = next(path for path in (state, *state.absolute().parents) if path.exists())
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder) as probe:
+            written_s = Path(probe.name).stat().st_mtime
+    except OSError as error:
+        yield Finding("state", "failed", f"{folder}: {error.strerror}", "choose another --state")
+        return
+    if folder == state and state.stat().st_mode & 0o077:
+        yield Finding("state", "warning", f"{state} is open to others", f"chmod 700 {state}")
+    else:
+        yield Finding(
+            "state", "ok", f"{state} {'is' if folder == state else 'can be made'} writable"
+        )
+    free = shutil.disk_usage(folder).free
+    room = f"{free / GIGABYTE:,.1f} GB free"
+    if free < GIGABYTE / 10:
+        yield Finding(
+            "disk", "failed", room, "make room: the journal must never fail to be written"
+        )
+    else:
+        low = free < GIGABYTE
+        yield Finding("disk", "warning" if low else "ok", room, "make room soon" if low else "")
+    yield _clock(written_s)
+
+
+def _clock(now_s: float) -> Finding:
+    # The program cannot be newer than now: a clock behind it is certainly wrong.
+    if now_s < Path(__file__).stat().st_mtime - 60:
+        return Finding(
+            "clock", "failed", "is behind the program's own files", "set the clock by NTP"
+        )
+    if Path("/run/systemd/timesync/synchronized").exists():
+        return Finding("clock", "ok", "synchronized by systemd-timesyncd")
+    return Finding("clock", "ok", "plausible; nothing here says whether NTP keeps it so")
+
+
+def _settings(config: str | None) -> Iterator[Finding]:
+    from bot.settings import SettingsError, load
+
+    try:
+        settings = load(read("--config", values.existing_file, config)).settings
+    except (SettingsError, CommandError) as error:
+        yield Finding("settings", "failed", str(error), "`fundarb config check` after the change")
+        return
+    yield Finding("settings", "ok", config or "defaults and environment")
+    yield _port(settings.metrics.port)
+
+
+def _port(port: int) -> Finding:
+    if port == 0:
+        return Finding("port", "ok", "metrics are off")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            fix = "choose another by metrics.port"
+            return Finding("port", "warning", f"{port}: {error.strerror}", fix)
+    return Finding("port", "ok", f"{port} is free")
+
+
+def _history(data: str) -> Finding:
+    prices = Path(data).expanduser() / "prices"
+    venues = sorted(path for path in prices.glob("*") if any(path.glob("perp/*.parquet")))
+    if not venues:
+        fix = "give the directory that holds prices/ and funding/"
+        return Finding("history", "failed", f"no prices/VENUE/perp/*.parquet in {data}", fix)
+    if not any((prices.parent / "funding").glob("*.parquet")):
+        return Finding("history", "failed", f"no funding/*.parquet in {data}", "add the funding")
+    counts = ", ".join(f"{path.name} {len(list(path.glob('*/*.parquet')))}" for path in venues)
+    return Finding("history", "ok", f"price files: {counts}")

@@ -1,0 +1,107 @@
+"""The ``fundarb`` command: finds the command, turns every failure into one line and a code.
+
+A command imports what it works with only when it runs, so that ``--help`` answers at once.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from bot.cli import backtest, calc, config, doctor, ledger, paper, reading
+from bot.cli.errors import BAD_INPUT, FAILED, INTERRUPTED, explained
+
+EXAMPLES = """\b
+First steps:
+  fundarb paper                              watch it trade a generated market
+  fundarb paper --speed max --for 48h        two simulated days at once
+  fundarb why HYPE                           what was decided, and why
+  fundarb doctor                             is this machine fit for it?
+
+Exit codes: 0 done, 2 bad input or settings, 3 refused, 130 stopped by Ctrl-C.
+"""
+
+app = typer.Typer(
+    name="fundarb",
+    epilog=EXAMPLES,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("paper", epilog=paper.EXAMPLES)(paper.paper)
+app.command("backtest", epilog=backtest.EXAMPLES)(backtest.backtest)
+app.command("status", epilog=reading.STATUS_EXAMPLES)(reading.status)
+app.command("positions", epilog=reading.POSITIONS_EXAMPLES)(reading.positions)
+app.command("why", epilog=reading.WHY_EXAMPLES)(reading.why)
+app.add_typer(ledger.app, name="ledger")
+app.add_typer(calc.app, name="calc")
+app.add_typer(config.app, name="config")
+app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"fundarb {version('fundarb')}")
+        except PackageNotFoundError:
+            typer.echo("fundarb, not installed (run from its source)")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Say which this is."),
+    ] = False,
+    _debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of a failure, anywhere on the line.")
+    ] = False,
+) -> None:
+    """Funding-rate arbitrage: delta-neutral pairs, bounded risk, exact accounts."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; a failure is one line on standard error."""
+    words = [word for word in arguments if word != "--debug"]
+    try:
+        code = app(words, prog_name="fundarb", standalone_mode=False)
+    except typer.TyperException as error:
+        message = error.format_message()
+        if message.startswith("Usage:"):  # a group without its command: the help is the answer
+            sys.stderr.write(message + "\n")
+            return BAD_INPUT
+        return _fail(message, BAD_INPUT)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; without this the exit itself would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if len(words) < len(arguments):
+            raise
+        if (told := explained(error)) is not None:
+            return _fail(str(told), told.exit_code)
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        return _fail(f"this is a defect, not your doing: {what} (--debug shows where)", FAILED)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    return code
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""The options that several commands share: one name, one meaning, one help text.
+
+All are text here and are read in ``values``: a wrong one is then told of in the
+same words everywhere.
+"""
+
+from typing import Annotated
+
+import typer
+
+PAPER_STATE = "state/paper"
+
+State = Annotated[str, typer.Option("--state", metavar="DIR", help="Where the run's journal is.")]
+Json = Annotated[
+    str | None,
+    typer.Option("--json", metavar="FILE", help="Write the answer as JSON; - is standard output."),
+]
+Export = Annotated[
+    str | None,
+    typer.Option(
+        "--export", metavar="DIR", help="Write fills, funding, equity, decisions as Parquet."
+    ),
+]
+Config = Annotated[
+    str | None,
+    typer.Option("--config", metavar="FILE", help="A TOML file over the default settings."),
+]
+Pairs = Annotated[
+    str | None,
+    typer.Option("--pairs", metavar="A,B", help="Pairs to trade, such as BTC,HYPE."),
+]
+Capital = Annotated[
+    str | None,
+    typer.Option("--capital", metavar="N", help="USDC to start with (settings: account.capital)."),
+]
+Bar = Annotated[
+    str | None,
+    typer.Option(
+        "--bar",
+        metavar="1m|5m|15m|1h",
+        help="Bar of the history; the finest of all legs if not given.",
+    ),
+]
+Seed = Annotated[str, typer.Option("--seed", metavar="N", help="Same seed, same market, same run.")]

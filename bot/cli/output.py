@@ -1,0 +1,58 @@
+"""Where answers go: a person reads standard output or error, a program its JSON."""
+
+import sys
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bot.cli.errors import CommandError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+STDOUT = Path("-")
+
+
+def console(json: Path | None = None) -> "Console":
+    """For people: standard output, unless the JSON goes there, then standard error."""
+    from rich.console import Console
+
+    return Console(stderr=json == STDOUT, highlight=False)
+
+
+def write_json(answer: Mapping[str, Any], target: Path | None) -> None:
+    """Write ``answer`` to a file, whole or not at all, or to standard output for ``-``.
+
+    Decimals become strings as people write them, floats numbers (null where not finite).
+    """
+    if target is None:
+        return
+    import msgspec
+
+    text = msgspec.json.format(msgspec.json.encode(_written(answer)), indent=2).decode() + "\n"
+    if target == STDOUT:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    partial = target.with_name(target.name + ".partial")
+    try:
+        if target.exists() and not target.is_file():  # a pipe or /dev/stderr
+            target.write_text(text, encoding="utf-8")
+            return
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(target)
+    except OSError as error:
+        raise CommandError(f"cannot write {target}: {error.strerror}") from None
+
+
+def _written(value: Any) -> Any:
+    from bot.report import plain
+
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, Mapping):
+        return {key: _written(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_written(part) for part in value]
+    return value

@@ -1,0 +1,101 @@
+"""``fundarb paper``: the bot at work, with simulated fills."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bot.cli import options, values
+from bot.cli.errors import CommandError
+from bot.cli.values import read
+
+EXAMPLES = """\b
+Examples:
+  fundarb paper                                  watch it, 4 hours a second
+  fundarb paper --speed max --for 48h --json -   two days at once, as JSON
+  fundarb paper --feed replay:DIR --pairs HYPE   recorded history instead
+"""
+
+
+def paper(
+    *,
+    feed: Annotated[
+        str,
+        typer.Option(
+            "--feed",
+            metavar="FEED",
+            help="simulated (a generated, synthetic market) or replay:DIR (recorded history).",
+        ),
+    ] = "simulated",
+    pairs: options.Pairs = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="DATE", help="Where a replay starts, UTC."),
+    ] = None,
+    bar: options.Bar = None,
+    capital: options.Capital = None,
+    speed: Annotated[
+        str,
+        typer.Option(
+            "--speed",
+            metavar="N|max",
+            help="Simulated seconds per second, or max. 14400 is 4 hours a second.",
+        ),
+    ] = "14400",
+    duration: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="24h",
+            help="Simulated time to run, counted from the first start; until Ctrl-C if not given.",
+        ),
+    ] = None,
+    seed: options.Seed = "1",
+    config: options.Config = None,
+    state: Annotated[
+        str,
+        typer.Option("--state", metavar="DIR", help="Journal and exchange; resumed if there."),
+    ] = options.PAPER_STATE,
+    json: options.Json = None,
+    export: options.Export = None,
+    no_web: Annotated[bool, typer.Option("--no-web", help="Open no port at all.")] = False,
+) -> None:
+    """Trade on paper: real decisions, simulated fills.
+
+    No keys, no network. Ctrl-C stops cleanly, and the same command goes on from
+    there: seed, feed and capital must then be as they were.
+    """
+    kind, directory = read("--feed", values.feed, feed)
+    pace = read("--speed", values.speed, speed)
+    duration_ns = read("--for", values.duration, duration)
+    if kind == "simulated" and (start is not None or bar is not None):
+        raise CommandError("--from and --bar belong to a replay: add --feed replay:DIR")
+    if kind == "simulated" and duration_ns is None and pace is None:
+        raise CommandError("a generated market has no end: say how long, for instance --for 48h")
+    start_ns = read("--from", values.instant, start)
+    names = read("--pairs", values.pair_names, pairs)
+    step = read("--bar", values.bar, bar)
+    amount = read("--capital", values.positive, capital)
+    number = read("--seed", values.whole, seed)
+    file = read("--config", values.existing_file, config)
+    answer = read("--json", values.writable_file, json)
+    folder = read("--export", values.writable_directory, export)
+    from bot.cli.running import run
+
+    run(
+        mode="paper",
+        feed=kind,
+        data=directory,
+        pairs=names,
+        start_ns=start_ns,
+        duration_ns=duration_ns,
+        bar=step,
+        capital=amount,
+        speed=pace,
+        seed=number,
+        state=Path(state),
+        config=file,
+        json=answer,
+        export=folder,
+        metrics=not no_web,
+    )

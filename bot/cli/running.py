@@ -1,0 +1,130 @@
+"""Runs the engine for ``paper`` and ``backtest``: the one place that knows the composition root."""
+
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from types import FrameType
+
+import typer
+from rich.console import Console
+
+from bot import app, settings
+from bot.cli.display import display
+from bot.cli.errors import INTERRUPTED
+from bot.cli.output import STDOUT, console, write_json
+from bot.summary import summary
+from execution.facts import RunStarted
+
+
+def run(
+    *,
+    mode: str,
+    feed: str,
+    seed: int,
+    data: Path | None = None,
+    venue: str | None = None,
+    pairs: tuple[str, ...] | None = None,
+    start_ns: int | None = None,
+    end_ns: int | None = None,
+    duration_ns: int | None = None,
+    bar: str | None = None,
+    capital: Decimal | None = None,
+    speed: float | None = None,
+    state: Path | None = None,
+    config: Path | None = None,
+    json: Path | None = None,
+    export: Path | None = None,
+    metrics: bool = False,
+) -> None:
+    """Run to the end or to Ctrl-C, showing it meanwhile; then write what was asked for."""
+    told = Console(stderr=True, highlight=False)
+    loaded = settings.load(config).settings
+    request = app.RunRequest(
+        mode=mode,
+        feed=feed,
+        data=data,
+        venue=venue,
+        pairs=pairs,
+        start_ns=start_ns,
+        end_ns=end_ns,
+        duration_ns=duration_ns,
+        bar=bar,
+        capital=loaded.account.capital if capital is None else capital,
+        speed=speed,
+        seed=seed,
+        settings=loaded,
+        state=state,
+        metrics_port=_metrics_port(loaded.metrics.port, told) if metrics else None,
+    )
+    total_ns = duration_ns
+    if start_ns is not None and end_ns is not None:
+        total_ns = end_ns - start_ns
+    with _stoppable() as stopped, display(told, speed=speed, total_ns=total_ns) as show:
+        result = app.run(request, show, lambda: bool(stopped))
+    write_json(result.report, json)
+    if export is not None:
+        _export(result, export)
+    if json != STDOUT:
+        console().print(summary(result.report))
+    if stopped:
+        _tell_stopped(told, stopped[0], state)
+
+
+def _export(result: app.RunResult, directory: Path) -> None:
+    from bot.export import export
+    from bot.instruments import load_pairs
+
+    begun = result.facts[0]
+    assert isinstance(begun, RunStarted), "Invariant: a run's first fact is its start"
+    export(result.facts, load_pairs(begun.venue, begun.pairs), directory)
+
+
+@contextmanager
+def _stoppable() -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM ask the run to stop; a second Ctrl-C does not wait for it.
+
+    Yields the list into which the first signal is put.
+    """
+    asked: list[int] = []
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _tell_stopped(told: Console, number: int, state: Path | None) -> None:
+    """A service that is told to stop did as it was told; a person who stops it did not wait."""
+    if state is not None:
+        told.print(f"stopped; everything is in {state}: the same command goes on from there")
+    else:
+        told.print("stopped early: the figures are of the part that ran")
+    if number == signal.SIGINT:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _metrics_port(port: int, told: Console) -> int | None:
+    """The port, unless it is switched off or taken: a second bot on a machine runs without."""
+    if port == 0:
+        return None
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            told.print(
+                f"warning: port {port} is taken, so there is no metrics page for this run "
+                "(metrics.port in the settings chooses another)"
+            )
+            return None
+    return port

@@ -1,0 +1,176 @@
+"""Reads what a person typed. Each reader raises ``ValueError`` saying what would be right."""
+
+import re
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TypeVar, overload
+
+from bot.cli.errors import CommandError
+from domain.time import DAY, HOUR, MINUTE, SECOND, parse_instant
+
+_UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
+_BARS = ("1m", "5m", "15m", "1h")
+_FEEDS = "simulated, or replay:DIR"
+
+
+Value = TypeVar("Value")
+
+
+@overload
+def read(option: str, reader: Callable[[str], Value], text: str) -> Value: ...
+@overload
+def read(option: str, reader: Callable[[str], Value], text: None) -> None: ...
+def read(option: str, reader: Callable[[str], Value], text: str | None) -> Value | None:
+    """The value of one option; None where it was not given.
+
+    Raises:
+        CommandError: naming the option, where its text is not what ``reader`` reads.
+    """
+    if text is None:
+        return None
+    try:
+        return reader(text)
+    except ValueError as error:
+        raise CommandError(f"{option}: {error}") from None
+
+
+def duration(text: str) -> int:
+    """Nanoseconds of ``90s``, ``30m``, ``24h``, ``2d``, ``1w``, or several: ``1d12h``.
+
+    >>> duration("1d12h") == 36 * HOUR
+    True
+    """
+    compact = text.strip().lower()
+    if not re.fullmatch(r"(\d+(\.\d+)?[smhdw])+", compact):
+        raise ValueError(f"{text!r} is not a duration: write 90s, 30m, 24h, 2d or 1d12h")
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhdw])", compact)
+    total = int(sum((Decimal(number) * _UNITS[unit] for number, unit in parts), Decimal(0)))
+    if total <= 0:
+        raise ValueError(f"{text!r} is no time at all: give more than zero")
+    return total
+
+
+def instant(text: str) -> int:
+    """Nanoseconds since 1970 of an ISO date or date-time, UTC unless it says otherwise."""
+    try:
+        return parse_instant(text.strip())
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text!r} is not a date: write 2025-02-15 or 2025-02-15T08:00") from None
+
+
+def number(text: str) -> Decimal:
+    """A finite decimal number; ``10_000`` is allowed, a comma is not."""
+    try:
+        value = Decimal(text.strip())
+    except InvalidOperation:
+        hint = ": write a fraction, 0.02 for 2 %" if "%" in text else ""
+        raise ValueError(f"{text!r} is not a number{hint}") from None
+    if not value.is_finite():
+        raise ValueError(f"{text!r} is not a finite number")
+    return value
+
+
+def positive(text: str) -> Decimal:
+    value = number(text)
+    if value <= 0:
+        raise ValueError(f"must be more than zero, got {text}")
+    return value
+
+
+def not_negative(text: str) -> Decimal:
+    value = number(text)
+    if value < 0:
+        raise ValueError(f"must not be negative, got {text}")
+    return value
+
+
+def share(text: str) -> Decimal:
+    """A fraction above zero and below one: 0.02 is 2 %."""
+    value = positive(text)
+    if value >= 1:
+        raise ValueError(f"must be a fraction below 1 (0.02 is 2 %), got {text}")
+    return value
+
+
+def pair_names(text: str) -> tuple[str, ...]:
+    """``BTC,HYPE`` as its names, each once, in the order given.
+
+    >>> pair_names("btc, HYPE")
+    ('BTC', 'HYPE')
+    """
+    names = [name.strip().upper() for name in text.split(",")]
+    if not all(re.fullmatch(r"[A-Z0-9]+", name) for name in names):
+        raise ValueError(f"{text!r} is not a list of pairs: write BTC or BTC,HYPE")
+    if repeated := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise ValueError(f"{repeated[0]} is named twice in {text!r}")
+    return tuple(names)
+
+
+def speed(text: str) -> float | None:
+    """Simulated seconds per second; None is ``max``, as fast as it goes."""
+    if text.strip().lower() == "max":
+        return None
+    try:
+        return float(positive(text))
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is not a speed: write max, or simulated seconds per second (14400 is 4 h/s)"
+        ) from None
+
+
+def whole(text: str) -> int:
+    """A whole number, zero or more."""
+    if not re.fullmatch(r"\d{1,18}", text.strip()):
+        raise ValueError(f"{text!r} is not a whole number, zero or more")
+    return int(text)
+
+
+def bar(text: str) -> str:
+    if text not in _BARS:
+        raise ValueError(f"{text!r} is not a bar: choose from {', '.join(_BARS)}")
+    return text
+
+
+def feed(text: str) -> tuple[str, Path | None]:
+    """The kind of feed, and the directory it is read from where there is one."""
+    kind, _, rest = text.strip().partition(":")
+    if kind == "simulated" and not rest:
+        return "simulated", None
+    if kind == "replay" and rest:
+        return "replay", existing_directory(rest)
+    raise ValueError(f"{text!r} is not a feed: choose {_FEEDS}")
+
+
+def existing_directory(text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.is_dir():
+        raise ValueError(f"no directory {str(path)!r}")
+    return path
+
+
+def existing_file(text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise ValueError(f"no file {str(path)!r}")
+    return path
+
+
+def writable_file(text: str) -> Path:
+    """A file that can be written later, or ``-`` for standard output; judged before the work."""
+    path = Path(text).expanduser()
+    if text == "-":
+        return path
+    if path.is_dir():
+        raise ValueError(f"{text!r} is a directory: name a file in it")
+    if not path.parent.is_dir():
+        raise ValueError(f"no directory {str(path.parent)!r} to write {path.name!r} into")
+    return path
+
+
+def writable_directory(text: str) -> Path:
+    """A directory to write into; it is made when it is needed."""
+    path = Path(text).expanduser()
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{text!r} is a file: name a directory")
+    return path

@@ -1,0 +1,14 @@
+"""The only reader of time."""
+
+import time
+
+
+class SystemClock:
+    """``execution.ports.Clock`` on this machine's clock."""
+
+    def now_ns(self) -> int:
+        return time.time_ns()
+
+    def monotonic_ns(self) -> int:
+        """For durations: never steps, means nothing as a date."""
+        return time.monotonic_ns()

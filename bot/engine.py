@@ -1,0 +1,829 @@
+"""The core: one event in, facts and effects out. No clock, no await, no log, no randomness.
+
+``Engine.handle`` decides, and changes durable state only by recording facts through
+``execution.state.apply``. The caller commits the facts before it lets the effects
+leave. Given the same events, two engines record the same facts and ask for the
+same effects, byte for byte; backtest, paper and live differ only in who supplies
+the events and who carries out the effects.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from bot.planning import Desk, margin_action, margin_trigger, plan_entry, readings, worse
+from domain.account import (
+    AccountReport,
+    Cashflow,
+    FundingPayment,
+    LeverageConfirmed,
+    MarginMode,
+    MarginMoved,
+    PositionReport,
+    SettingRefused,
+)
+from domain.instruments import Kind, Pair
+from domain.market import Book, FundingSettled, PerpContext
+from domain.money import ZERO, decimal_of, exact
+from domain.orders import (
+    CancelRejected,
+    Fill,
+    FillCause,
+    OrderAccepted,
+    OrderCanceled,
+    OrderRejected,
+    OrderReport,
+    OrderRequest,
+    OrderStatus,
+    SendFailed,
+    TimeInForce,
+    client_order_id,
+)
+from domain.targets import Action, ExitCause, Target
+from domain.time import HOUR, MINUTE, SECOND
+from execution.effects import (
+    CancelOrder,
+    Effect,
+    MoveMargin,
+    PlaceOrder,
+    QueryAccount,
+    QueryOrder,
+    SetLeverage,
+    WakeAt,
+)
+from execution.events import Command, Event, Timer
+from execution.facts import (
+    CancelIntended,
+    CommandGiven,
+    Decided,
+    EquityMarked,
+    Fact,
+    MarginIntended,
+    OrderDoubted,
+    OrderIntended,
+    OrderResolved,
+    Reconciled,
+    ResidualMoved,
+    Retargeted,
+    RunStarted,
+    Stage,
+    StageChanged,
+)
+from execution.orders import Order, OrderState
+from execution.pairs import (
+    ExecutionPolicy,
+    PairTrade,
+    Situation,
+    Wanted,
+    gave_up,
+    step,
+)
+from execution.reconcile import differences, is_comparable, missing_orders
+from execution.risk.guard import Close, Release, Shrink, TopUp
+from execution.risk.halts import blocks_entries, breaches, evaluate, observe, reset
+from execution.risk.limits import RiskLimits
+from execution.risk.margin import effective_leverage
+from execution.state import State, apply
+from strategies.market.state import Market
+from strategies.strategy import Holding, Strategy
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What one event led to: facts to commit, then effects to let go, in this order."""
+
+    facts: tuple[Fact, ...]
+    effects: tuple[Effect, ...]
+
+
+NOTHING = Outcome((), ())
+
+
+class _Perp(msgspec.Struct):
+    """A held perp on the hot path: when to ask the guard, and the worst mark it has seen.
+
+    A short's leverage and distance to liquidation are worst at the highest mark, so
+    one comparison an update is enough to know both extremes afterwards.
+    """
+
+    trigger: float
+    worst: float
+    position: PositionReport
+
+
+class Engine:
+    """Decides. ``state`` is durable, ``market`` and ``account`` are what was last observed."""
+
+    def __init__(
+        self,
+        state: State,
+        market: Market,
+        strategy: Strategy,
+        execution: ExecutionPolicy,
+        limits: RiskLimits,
+        evaluation_ns: int,
+    ) -> None:
+        self.state = state
+        self.market = market
+        self.account: AccountReport | None = None
+        self.reconciled_ns: int | None = None
+        self.now_ns = state.time_ns
+        self.sent_ns: list[int] = []  # orders of the last minute
+        self._strategy = strategy
+        self._execution = execution
+        self._limits = limits
+        self._evaluation_ns = evaluation_ns
+        self._facts: list[Fact] = []
+        self._effects: list[Effect] = []
+        self._working: dict[str, str] = {}  # perp -> trade that has something to do
+        self._perps: dict[str, _Perp] = {}  # by instrument, those that are held
+        self._extremes = state.extremes
+        self._suspicion: tuple[str, ...] = ()  # differences that one read has found
+        self._clean_ns = 0  # venue time up to which the books are known to be complete
+        self._asked_ns: dict[str, int] = {}  # cloid -> when its fate was last asked for
+        self._evaluate_at = self._reconcile_at = self._mark_at = self._orders_at = 0
+        self._wake_at = 0
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            Timer: self._on_timer,
+            Command: self._on_command,
+            OrderAccepted: self._on_accepted,
+            OrderRejected: self._on_rejected,
+            OrderCanceled: self._on_canceled,
+            CancelRejected: self._on_cancel_rejected,
+            SendFailed: self._on_send_failed,
+            OrderReport: self._on_order_report,
+            Fill: self._on_fill,
+            AccountReport: self._on_account,
+            FundingPayment: self._on_new_money,
+            Cashflow: self._on_new_money,
+            LeverageConfirmed: self._on_leverage,
+            MarginMoved: self._on_margin_moved,
+            SettingRefused: self._on_setting_refused,
+        }
+
+    # --- the two entrances -----------------------------------------------------------------
+
+    def start(self, run: RunStarted) -> Outcome:
+        """Begin, or begin again: recovery is the start path.
+
+        ``run`` is recorded when the journal is new. Whatever was on the road when the
+        last process ended is UNKNOWN until the venue is asked; nothing is entered
+        before the books agree with the venue.
+        """
+        self.now_ns = max(self.now_ns, run.time_ns)
+        if self.state.run is None:
+            self._record(run)
+        last = self.state.reconciled
+        clean = last is not None and not last.mismatches
+        self._clean_ns = last.time_ns if last is not None and clean else self._run.time_ns
+        for order in self.state.orders.live():
+            if order.state in (OrderState.PENDING, OrderState.OPEN, OrderState.CANCELING):
+                self._record(OrderDoubted(order.cloid, "the process ended", self.now_ns))
+        self._evaluate_at = self._next_evaluation()
+        self._mark_at = (self.now_ns // HOUR + 1) * HOUR
+        self._reconcile()
+        for trade in self._open_trades():
+            self._watch(trade)
+            if trade.stage is Stage.PREPARING:
+                self._set_leverage(trade)
+        self._on_timer(Timer(self.now_ns))
+        return self._outcome()
+
+    def handle(self, event: Event) -> Outcome:
+        """React to one event. Public events of idle instruments cost one fold and one look-up."""
+        if isinstance(event, Book | FundingSettled):
+            self.market.observe(event)
+            return NOTHING
+        if isinstance(event, PerpContext):
+            self.market.observe(event)
+            return self._on_mark(event)
+        self.now_ns = max(self.now_ns, event.received_ns)
+        self._handlers[type(event)](event)
+        return self._outcome()
+
+    def _on_mark(self, event: PerpContext) -> Outcome:
+        """A perp's context follows its books: the moment to work its trade and look at its margin."""
+        perp = self._perps.get(event.instrument)
+        guard = False
+        if perp is not None:
+            guard = event.mark >= perp.trigger
+            if event.mark > perp.worst:
+                perp.worst = event.mark
+        trade_id = self._working.get(event.instrument)
+        if not guard and trade_id is None:
+            return NOTHING
+        self.now_ns = max(self.now_ns, event.received_ns)
+        if guard:
+            self._guard_margin(self.state.pair_of[event.instrument])
+        if trade_id is not None:
+            self._work(trade_id)
+        return self._outcome()
+
+    def mark_equity(self) -> Outcome:
+        """Value everything now: what is shown when the run stops is of that moment."""
+        self._mark_equity()
+        return self._outcome()
+
+    # --- time ------------------------------------------------------------------------------
+
+    def _on_timer(self, _: Timer) -> None:
+        now_ns = self.now_ns
+        if now_ns >= self._orders_at:
+            self._check_orders()
+        if now_ns >= self._reconcile_at:
+            self._reconcile()
+        if now_ns >= self._mark_at:
+            self._mark_at = (now_ns // HOUR + 1) * HOUR
+            self._mark_equity()
+            for trade in self._open_trades():
+                self._guard_margin(self.state.pairs[trade.plan.pair])
+        if now_ns >= self._evaluate_at:
+            self._evaluate_at = self._next_evaluation()
+            self._evaluate()
+        for trade_id in list(dict.fromkeys(self._working.values())):
+            self._work(trade_id)
+        self._wake(min(self._evaluate_at, self._reconcile_at, self._mark_at))
+
+    def _next_evaluation(self) -> int:
+        return (self.now_ns // self._evaluation_ns + 1) * self._evaluation_ns
+
+    def _wake(self, time_ns: int) -> None:
+        """Ask for a timer, unless an earlier one is already on its way."""
+        if self._wake_at <= self.now_ns or time_ns < self._wake_at:
+            self._wake_at = time_ns
+            self._effects.append(WakeAt(time_ns))
+
+    def _check_orders(self) -> None:
+        """Doubt what has no answer, ask about what is UNKNOWN, fetch fills that are owed."""
+        timeout_ns = int(self._execution.order_timeout_seconds * SECOND)
+        self._orders_at = self.now_ns + timeout_ns
+        live = self.state.orders.live()
+        for order in live:
+            waiting = order.state in (OrderState.PENDING, OrderState.CANCELING) or (
+                order.state is OrderState.OPEN
+                and order.request.time_in_force is TimeInForce.IOC
+            )
+            if waiting and self.now_ns - order.changed_ns >= timeout_ns:
+                self._record(OrderDoubted(order.cloid, "no answer in time", self.now_ns))
+            if self.state.orders[order.cloid].state is OrderState.UNKNOWN:
+                self._ask(order)
+            if order.filled < order.reported and self.now_ns - order.changed_ns >= timeout_ns:
+                self._reconcile_at = self.now_ns
+        for trade in self._open_trades():
+            if trade.stage is Stage.PREPARING and self.now_ns - trade.worked_ns >= timeout_ns:
+                self._set_leverage(trade)
+        if live:
+            self._wake(self._orders_at)
+
+    def _ask(self, order: Order) -> None:
+        """Query an UNKNOWN order, not more often than every timeout."""
+        timeout_ns = int(self._execution.order_timeout_seconds * SECOND)
+        if self.now_ns - self._asked_ns.get(order.cloid, -timeout_ns) >= timeout_ns:
+            self._asked_ns[order.cloid] = self.now_ns
+            self._effects.append(QueryOrder(order.cloid, order.request.instrument))
+
+    # --- answers about orders --------------------------------------------------------------
+
+    def _on_accepted(self, event: OrderAccepted) -> None:
+        order = self.state.orders.get(event.cloid)
+        if order is not None and order.state in (OrderState.PENDING, OrderState.UNKNOWN):
+            self._record(event)
+            self._work(order.trade_id)
+
+    def _on_rejected(self, event: OrderRejected) -> None:
+        order = self.state.orders.get(event.cloid)
+        if order is not None and order.state in _UNDECIDED:
+            self._record(event)
+            self._work(order.trade_id)
+
+    def _on_canceled(self, event: OrderCanceled) -> None:
+        order = self.state.orders.get(event.cloid)
+        if order is not None and (order.state in _UNDECIDED or order.state is OrderState.OPEN):
+            self._record(event)
+            self._work(order.trade_id)
+
+    def _on_cancel_rejected(self, event: CancelRejected) -> None:
+        order = self.state.orders.get(event.cloid)
+        if order is not None and order.state is OrderState.CANCELING:
+            self._record(event)
+            self._ask(order)
+
+    def _on_send_failed(self, event: SendFailed) -> None:
+        order = self.state.orders.get(event.cloid)
+        if order is not None and order.state is OrderState.PENDING:
+            self._record(OrderDoubted(event.cloid, event.reason, self.now_ns))
+            self._ask(order)
+
+    def _on_order_report(self, event: OrderReport) -> None:
+        order = self.state.orders.get(event.cloid)
+        if order is None or order.state is not OrderState.UNKNOWN:
+            return
+        proof = f"the venue says {event.status}"
+        if event.status is OrderStatus.NEVER_SEEN:
+            margin_ns = int(self._execution.clock_margin_seconds * SECOND)
+            if event.venue_time_ns <= order.request.expires_ns + margin_ns:
+                return  # it may still land: not seen proves nothing before its expiry
+            proof = "never seen, and its expiry has passed"
+        self._record(
+            OrderResolved(event.cloid, event.status, event.filled, proof, self.now_ns)
+        )
+        self._asked_ns.pop(event.cloid, None)
+        self._work(order.trade_id)
+
+    def _on_fill(self, event: Fill) -> None:
+        if self.state.books.has_seen(event):
+            return
+        self._record(event)
+        pair = self.state.pair_of.get(event.instrument)
+        if pair is None:
+            return
+        trade = self.state.trade_on(pair.name)
+        if trade is None:
+            return
+        if event.cause is not FillCause.ORDER or event.cloid not in self.state.orders:
+            self._leg_lost(trade, event)
+        self._work(trade.trade_id)
+
+    def _leg_lost(self, trade: PairTrade, event: Fill) -> None:
+        """The venue or a person traded one leg: keep what is still hedged, shed the rest."""
+        pair = self.state.pairs[trade.plan.pair]
+        spot, perp = self.state.quantities(trade)
+        kept = pair.floor_quantity(max(min(spot, -perp), ZERO))
+        if kept < trade.quantity:
+            reason = f"leg_lost: {event.cause} of {event.quantity} {pair.perp.base} not ordered"
+            self._retarget(trade, kept, urgent=True, cause=ExitCause.LEG_LOST, reason=reason)
+
+    # --- money and margin ------------------------------------------------------------------
+
+    def _on_new_money(self, event: FundingPayment | Cashflow) -> None:
+        if not self.state.books.has_seen(event):
+            self._record(event)
+
+    def _on_leverage(self, event: LeverageConfirmed) -> None:
+        trade = self.state.trade_on(self.state.pair_of[event.instrument].name)
+        if trade is None or trade.stage is not Stage.PREPARING:
+            return
+        if event.mode is not MarginMode.ISOLATED or event.leverage != trade.plan.leverage:
+            self._abandon(
+                trade,
+                f"leverage_mismatch: wanted isolated {trade.plan.leverage}x, "
+                f"read back {event.mode} {event.leverage}x",
+            )
+            return
+        self._record(event)
+        self._record(StageChanged(trade.trade_id, Stage.WORKING, self.now_ns))
+        self._watch(self.state.trades[trade.trade_id])
+        self._work(trade.trade_id)
+
+    def _on_margin_moved(self, event: MarginMoved) -> None:
+        if event.request_id in self.state.margin_requests:
+            self._record(event)
+
+    def _on_setting_refused(self, event: SettingRefused) -> None:
+        if event.request_id in self.state.margin_requests:
+            self._record(event)
+            return
+        trade = self.state.trade_on(self.state.pair_of[event.instrument].name)
+        if trade is not None and trade.stage is Stage.PREPARING:
+            self._record(event)
+            self._abandon(trade, f"leverage_refused: {event.reason}")
+
+    def _abandon(self, trade: PairTrade, reason: str) -> None:
+        """Give a trade up before anything was sent for it."""
+        self._retarget(trade, ZERO, urgent=False, cause=ExitCause.LIMIT, reason=reason)
+        self._record(StageChanged(trade.trade_id, Stage.CLOSED, self.now_ns))
+        self._unwatch(trade)
+
+    # --- reconciliation --------------------------------------------------------------------
+
+    def _reconcile(self) -> None:
+        self._reconcile_at = self.now_ns + int(self._execution.reconcile_seconds * SECOND)
+        since_ns = max(self._clean_ns - MINUTE, 0)
+        self._effects.append(QueryAccount(f"reconcile-{self.now_ns}", since_ns))
+
+    def _on_account(self, report: AccountReport) -> None:
+        if self.account is not None and report.venue_time_ns < self.account.venue_time_ns:
+            return  # overtaken on the road by a newer one
+        self.account = report
+        held = {p.instrument for p in report.positions if p.quantity != ZERO}
+        for instrument in [name for name in self._perps if name not in held]:
+            self._forget_perp(instrument)
+        for position in report.positions:
+            if position.quantity != ZERO:
+                self._watch_perp(position)
+        for cloid in missing_orders(self.state, report):
+            self._record(OrderDoubted(cloid, "not in the venue's open orders", self.now_ns))
+            self._ask(self.state.orders[cloid])
+        if report.request_id is not None:
+            self._compare(report)
+
+    def _compare(self, report: AccountReport) -> None:
+        """Books against the venue; a difference counts when two reads agree on it."""
+        if not is_comparable(self.state, report):
+            return
+        found = differences(self.state, report)
+        if found and found != self._suspicion:
+            self._suspicion = found
+            self._reconcile_at = self.now_ns + 2 * SECOND
+            self._wake(self._reconcile_at)
+            return
+        self._suspicion = found
+        if not found:
+            self.reconciled_ns = self.now_ns
+            self._clean_ns = report.venue_time_ns
+        last = self.state.reconciled
+        if last is None or last.mismatches != found or self.now_ns - last.time_ns >= HOUR:
+            self._record(Reconciled(found, self.now_ns))
+
+    # --- deciding --------------------------------------------------------------------------
+
+    def _evaluate(self) -> None:
+        """Ask the strategy what to hold, and start what the risk gate lets pass."""
+        if self.reconciled_ns is None:
+            return
+        desk = self._desk()
+        if desk is None:
+            return
+        self._check_limits(desk)
+        for target in self._strategy.targets(
+            self.market, self._holdings(), desk.equity, self.now_ns
+        ):
+            self._consider(target)
+
+    def _check_limits(self, desk: Desk) -> None:
+        broken = breaches(readings(desk), self._limits)
+        self.state.limits = observe(self.state.limits, broken, self.now_ns)
+        for fact in evaluate(self.state.limits, broken, self._limits, self.now_ns):
+            self._record(fact)
+
+    def _consider(self, target: Target) -> None:
+        trade = self.state.trade_on(target.pair)
+        if target.action is Action.ENTER and trade is None:
+            self._enter(target)
+            return
+        self._decided(target, ())
+        if trade is None or trade.is_closing:
+            return
+        if target.action is Action.EXIT:
+            cause = target.exit_cause or ExitCause.THESIS_CHANGED
+            self._retarget(
+                trade, ZERO, urgent=target.urgent, cause=cause, reason=target.reason
+            )
+            self._work(trade.trade_id)
+
+    def _enter(self, target: Target) -> None:
+        desk = self._desk()
+        if desk is None:
+            return
+        last_id = self.state.last_trade.get(target.pair)
+        number = int(last_id.rsplit("#", 1)[1]) + 1 if last_id is not None else 1
+        plan = plan_entry(desk, target, f"{target.pair}#{number}")
+        if isinstance(plan, tuple):
+            self._decided(target, plan)
+            return
+        self._decided(target, ())
+        self._record(plan)
+        trade = self.state.trades[plan.trade_id]
+        self._adopt_residual(trade)
+        self._set_leverage(trade)
+        self._orders_at = self.now_ns
+        self._check_orders_later()
+
+    def _decided(self, target: Target, refusals: tuple[str, ...]) -> None:
+        """Record a verdict when its action, reason or sign changed, and hourly."""
+        last = self.state.decided.get(target.pair)
+        fact = Decided(target, refusals, self.now_ns)
+        if last is None or _gist(last) != _gist(fact) or _hour(last) != _hour(fact):
+            self._record(fact)
+
+    def _retarget(
+        self, trade: PairTrade, quantity: Decimal, *, urgent: bool, cause: ExitCause, reason: str
+    ) -> None:
+        self._record(
+            Retargeted(trade.trade_id, quantity, urgent, cause, reason, self.now_ns)
+        )
+        if self.state.trades[trade.trade_id].stage is Stage.HOLDING:
+            self._record(StageChanged(trade.trade_id, Stage.WORKING, self.now_ns))
+        self._watch(trade)
+
+    # --- margin ----------------------------------------------------------------------------
+
+    def _guard_margin(self, pair: Pair) -> None:
+        """Top up, else shrink both legs, else close; one action at a time."""
+        trade = self.state.trade_on(pair.name)
+        desk = self._desk()
+        if trade is None or desk is None or trade.urgent or self._moves_margin(pair):
+            return
+        action = margin_action(desk, trade)
+        if isinstance(action, TopUp):
+            self._move_margin(trade, pair, action.amount, action.why)
+        elif isinstance(action, Release) and trade.stage is Stage.HOLDING:
+            self._move_margin(trade, pair, -action.amount, action.why)
+        elif isinstance(action, Shrink | Close):
+            quantity = action.quantity if isinstance(action, Shrink) else ZERO
+            if quantity < trade.quantity:
+                reason = f"margin_guard: {action.why}"
+                cause = ExitCause.MARGIN_GUARD
+                self._retarget(trade, quantity, urgent=True, cause=cause, reason=reason)
+                self._work(trade.trade_id)
+
+    def _moves_margin(self, pair: Pair) -> bool:
+        """Whether a request is on the road; one that got no answer counts only for a while."""
+        patience_ns = int(self._execution.order_timeout_seconds * SECOND)
+        return any(
+            request.instrument == pair.perp.id and self.now_ns - request.time_ns < patience_ns
+            for request in self.state.margin_requests.values()
+        )
+
+    def _move_margin(self, trade: PairTrade, pair: Pair, amount: Decimal, why: str) -> None:
+        request_id = f"margin-{trade.trade_id}-{self.now_ns}"
+        self._record(
+            MarginIntended(request_id, trade.trade_id, pair.perp.id, amount, why, self.now_ns)
+        )
+        self._effects.append(MoveMargin(request_id, pair.perp.id, amount))
+
+    def _watch_perp(self, position: PositionReport) -> None:
+        """Take over the venue's newest word on a position: trigger, leverage, extremes."""
+        name = position.instrument
+        before = self._perps.get(name)
+        if before is not None and before.position == position:
+            return
+        self._forget_perp(name)
+        pair = self.state.pair_of.get(name)
+        trade = self.state.trade_on(pair.name) if pair is not None else None
+        desk = self._desk()
+        trigger = margin_trigger(desk, trade) if trade is not None and desk is not None else None
+        self._perps[name] = _Perp(
+            trigger if trigger is not None else float("inf"), float(position.mark), position
+        )
+        grown = before is None or abs(position.quantity) > abs(before.position.quantity)
+        if grown and position.margin > ZERO:
+            leverage = effective_leverage(abs(position.quantity) * position.mark, position.margin)
+            if leverage > self._extremes.effective_leverage:
+                self._extremes = msgspec.structs.replace(
+                    self._extremes, effective_leverage=leverage
+                )
+
+    def _forget_perp(self, instrument: str) -> None:
+        """Before a position changes or goes: how bad was it at its worst mark?"""
+        perp = self._perps.pop(instrument, None)
+        if perp is not None:
+            self._extremes = worse(self._extremes, self.state, perp.position, perp.worst)
+
+    # --- value -----------------------------------------------------------------------------
+
+    def marks(self) -> dict[str, Decimal]:
+        """Prices that value everything: spot mid, perp mark; the last known where there is none."""
+        known = dict(self.state.equity.marks) if self.state.equity is not None else {}
+        for instrument in self.state.instruments.values():
+            seen = self.market.of(instrument.id)
+            if seen is None:
+                continue
+            if instrument.kind is Kind.PERP and seen.mark is not None:
+                known[instrument.id] = decimal_of(seen.mark)
+            elif seen.bid is not None and seen.ask is not None:
+                known[instrument.id] = (decimal_of(seen.bid) + decimal_of(seen.ask)) / 2
+        return known
+
+    def _desk(self) -> Desk | None:
+        """Everything a judgement looks at; None until the venue has reported the account."""
+        if self.account is None:
+            return None
+        minute_ago = self.now_ns - MINUTE
+        self.sent_ns = [t for t in self.sent_ns if t > minute_ago]
+        marks = self.marks()
+        return Desk(
+            self.state,
+            self.market,
+            self.account,
+            marks,
+            self.state.books.equity(marks),
+            self._limits,
+            self._execution,
+            self.reconciled_ns,
+            len(self.sent_ns),
+            self.now_ns,
+        )
+
+    def _mark_equity(self) -> None:
+        if self.account is None:
+            return
+        marks = self.marks()
+        for perp in self._perps.values():
+            self._extremes = worse(self._extremes, self.state, perp.position, perp.worst)
+        with exact():
+            equity = self.state.books.equity(marks)
+            spot_value = sum(
+                (
+                    quantity * marks[held]
+                    for held, quantity in self.state.books.positions().items()
+                    if self.state.instruments[held].kind is Kind.SPOT
+                ),
+                ZERO,
+            )
+            margin = unrealized = ZERO
+            for position in self.account.positions:
+                cost = position.quantity * position.entry_price
+                margin += position.raw_margin + cost
+                unrealized += position.quantity * marks[position.instrument] - cost
+            cash = equity - spot_value - margin - unrealized
+        self._record(
+            EquityMarked(
+                equity, cash, spot_value, margin, unrealized, marks, self.now_ns, self._extremes
+            )
+        )
+
+    def _holdings(self) -> dict[str, Holding]:
+        """What the strategy may know of our trades: closing ones are already given up."""
+        held = {}
+        for trade in self._open_trades():
+            pair = self.state.pairs[trade.plan.pair]
+            spot, perp = self.state.quantities(trade)
+            quantity = max(trade.quantity, min(spot, -perp))
+            held[pair.name] = Holding(
+                pair.name,
+                quantity,
+                trade.plan.notional * quantity / trade.plan.quantity,
+                trade.opened_ns if trade.opened_ns is not None else trade.plan.time_ns,
+                trade.entry_basis,
+            )
+        return held
+
+    # --- the operator ----------------------------------------------------------------------
+
+    def _on_command(self, command: Command) -> None:
+        """pause, resume, close PAIR, flatten, reset LIMIT. Reducing is never refused."""
+        name, argument = command.command, command.argument
+        self._record(CommandGiven(name, argument, command.actor, self.now_ns))
+        if name == "reset":
+            for fact in reset(self.state.limits, argument, command.actor, self.now_ns):
+                self._record(fact)
+        for trade in self._open_trades():
+            if name == "flatten" or (name == "close" and argument == trade.plan.pair):
+                reason = f"operator: {name} by {command.actor}"
+                cause = ExitCause.OPERATOR
+                self._retarget(trade, ZERO, urgent=name == "flatten", cause=cause, reason=reason)
+                self._work(trade.trade_id)
+
+    # --- working a trade -------------------------------------------------------------------
+
+    def _work(self, trade_id: str) -> None:
+        trade = self.state.trades[trade_id]
+        if trade.stage not in (Stage.WORKING, Stage.HOLDING):
+            return
+        situation = self._situation(trade)
+        if situation is None:
+            return
+        if gave_up(situation):
+            kept = situation.pair.floor_quantity(
+                max(min(situation.spot, -situation.perp), ZERO)
+            )
+            reason = f"maker_not_filled: no fill for {self._execution.maker_patience_seconds:g} s"
+            self._retarget(trade, kept, urgent=False, cause=ExitCause.LIMIT, reason=reason)
+            situation = self._situation(self.state.trades[trade_id])
+            assert situation is not None
+        work = step(situation)
+        for order in work.cancel:
+            self._record(CancelIntended(order.cloid, self.now_ns))
+            self._effects.append(CancelOrder(order.cloid, order.request.instrument))
+        if work.place and self.state.trades[trade_id].stage is Stage.HOLDING:
+            self._record(StageChanged(trade_id, Stage.WORKING, self.now_ns))
+        for wanted in work.place:
+            self._send(trade_id, wanted)
+        if work.cancel or work.place:
+            self._check_orders_later()
+        if work.settled:
+            self._settle(trade_id)
+        elif situation.trade.setbacks:
+            self._wake(self.now_ns + int(self._execution.retry_seconds * SECOND))
+
+    def _check_orders_later(self) -> None:
+        later = self.now_ns + int(self._execution.order_timeout_seconds * SECOND)
+        self._orders_at = min(self._orders_at, later) if self._orders_at > self.now_ns else later
+        self._wake(self._orders_at)
+
+    def _send(self, trade_id: str, wanted: Wanted) -> None:
+        number = self.state.trades[trade_id].orders_sent
+        request = OrderRequest(
+            client_order_id(self._run.time_ns, self._run.seed, trade_id, number),
+            wanted.instrument.id,
+            wanted.side,
+            wanted.quantity,
+            wanted.price,
+            wanted.time_in_force,
+            wanted.reduce_only,
+            self.now_ns + int(self._execution.request_expiry_seconds * SECOND),
+        )
+        self._record(OrderIntended(request, trade_id, wanted.role, wanted.mid, self.now_ns))
+        self._effects.append(PlaceOrder(request))
+        self.sent_ns.append(self.now_ns)
+
+    def _settle(self, trade_id: str) -> None:
+        """Nothing is left to do: the trade is held, or closed with its dust set aside."""
+        trade = self.state.trades[trade_id]
+        if not trade.is_closing:
+            if trade.stage is Stage.WORKING:
+                self._record(StageChanged(trade_id, Stage.HOLDING, self.now_ns))
+            self._unwatch(trade)
+            return
+        if trade.stage is Stage.HOLDING:
+            self._record(StageChanged(trade_id, Stage.WORKING, self.now_ns))
+        pair = self.state.pairs[trade.plan.pair]
+        for leg in (pair.spot, pair.perp):
+            quantity = self.state.books.quantity(trade_id, leg.id)
+            if quantity != ZERO:
+                price = self.marks()[leg.id]
+                self._record(
+                    ResidualMoved(leg.id, quantity, price, trade_id, None, self.now_ns)
+                )
+        self._record(StageChanged(trade_id, Stage.CLOSED, self.now_ns))
+        self._unwatch(trade)
+        self._forget_perp(pair.perp.id)
+
+    def _adopt_residual(self, trade: PairTrade) -> None:
+        """Dust that earlier trades of this pair left behind belongs to the new one."""
+        pair = self.state.pairs[trade.plan.pair]
+        for leg in (pair.spot, pair.perp):
+            quantity = self.state.books.quantity(None, leg.id)
+            if quantity != ZERO:
+                price = self.marks()[leg.id]
+                self._record(
+                    ResidualMoved(leg.id, quantity, price, None, trade.trade_id, self.now_ns)
+                )
+
+    def _situation(self, trade: PairTrade) -> Situation | None:
+        pair = self.state.pairs[trade.plan.pair]
+        spot_market, perp_market = self.market.of(pair.spot.id), self.market.of(pair.perp.id)
+        if spot_market is None or perp_market is None:
+            return None
+        spot, perp = self.state.quantities(trade)
+        age_ns = int(self._limits.data_age_seconds_max * SECOND)
+        fresh = all(m.is_fresh(self.now_ns, age_ns) for m in (spot_market, perp_market))
+        certain = not self.state.orders.unknown()
+        return Situation(
+            trade,
+            pair,
+            spot,
+            perp,
+            spot_market,
+            perp_market,
+            tuple(self.state.orders.live(trade.trade_id)),
+            fresh and certain and not blocks_entries(self.state.limits) and not self.state.paused,
+            self.now_ns,
+            self._execution,
+        )
+
+    def _watch(self, trade: PairTrade) -> None:
+        """Look at this trade again whenever its perp's context comes."""
+        if trade.stage in (Stage.WORKING, Stage.HOLDING):
+            self._working[self.state.pairs[trade.plan.pair].perp.id] = trade.trade_id
+
+    def _unwatch(self, trade: PairTrade) -> None:
+        self._working.pop(self.state.pairs[trade.plan.pair].perp.id, None)
+
+    def _set_leverage(self, trade: PairTrade) -> None:
+        pair = self.state.pairs[trade.plan.pair]
+        self._effects.append(
+            SetLeverage(f"leverage-{trade.trade_id}", pair.perp.id, trade.plan.leverage)
+        )
+
+    # --- shared ----------------------------------------------------------------------------
+
+    def _record(self, fact: Fact) -> None:
+        self._facts.append(fact)
+        apply(self.state, fact)
+
+    def _outcome(self) -> Outcome:
+        if not self._facts and not self._effects:
+            return NOTHING
+        outcome = Outcome(tuple(self._facts), tuple(self._effects))
+        self._facts.clear()
+        self._effects.clear()
+        return outcome
+
+    @property
+    def _run(self) -> RunStarted:
+        assert self.state.run is not None, "Invariant: an engine is started before it handles"
+        return self.state.run
+
+    def _open_trades(self) -> list[PairTrade]:
+        return [self.state.trades[i] for i in self.state.open_trades.values()]
+
+
+_UNDECIDED = (OrderState.PENDING, OrderState.CANCELING, OrderState.UNKNOWN)
+
+
+def _gist(fact: Decided) -> tuple[object, ...]:
+    """What makes two verdicts the same: action, reason's name, sign, who refused."""
+    target = fact.target
+    return (
+        target.action,
+        target.reason.split(":", 1)[0],
+        target.expected_net > 0,
+        tuple(refusal.split(":", 1)[0] for refusal in fact.refusals),
+    )
+
+
+def _hour(fact: Decided) -> int:
+    return fact.time_ns // HOUR

@@ -1,0 +1,128 @@
+"""Instruments and pairs from ``config/venues/*.toml`` and the allow-list in ``symbols.toml``."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
+
+from bot.config_files import config_file, config_names
+from domain.instruments import FeeSchedule, Instrument, Kind, MarginTier, Pair
+
+
+class UnknownPair(ValueError):
+    """A venue or pair that the configuration does not list. The message says where to add it."""
+
+
+class QuoteModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How wide and deep a book is where history has only bars.
+
+    Half spread: ``half_spread_bps`` and ``spread_of_range`` of the range
+    (high - low) / close that an hour has had lately. First level, quote currency:
+    ``depth_of_volume`` of the volume that an hour has had over the last day, or
+    ``depth_floor`` if that is more; thinner by as much as the spread is wider
+    than ``half_spread_bps``.
+    """
+
+    half_spread_bps: float
+    spread_of_range: float
+    depth_floor: float
+    depth_of_volume: float
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """An instrument, the name its history files carry, and its quote model (None: generated)."""
+
+    instrument: Instrument
+    history: str
+    quotes: QuoteModel | None
+
+
+class _Fees(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    spot: FeeSchedule
+    perp: FeeSchedule
+
+
+class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One line of ``[[spot]]`` or ``[[perp]]``."""
+
+    base: str
+    lot: Decimal
+    price_decimals: int
+    history: str | None = None
+    minimum_notional: Decimal | None = None
+    margin_tiers: tuple[MarginTier, ...] = ()
+    quotes: QuoteModel | None = None
+
+
+class _Venue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file of ``config/venues``."""
+
+    quote: str
+    funding_interval_hours: int
+    minimum_notional: Decimal
+    fees: _Fees
+    spot: tuple[_Row, ...]
+    perp: tuple[_Row, ...]
+    significant_figures: int | None = None
+
+
+class _PairNames(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    spot: str
+    perp: str
+
+
+def load_listings(venue: str) -> dict[str, Listing]:
+    """Every instrument of a venue, by symbol (``BTC-PERP``, ``UBTC/USDC``).
+
+    Raises:
+        UnknownPair: when there is no ``config/venues/<venue>.toml``.
+    """
+    if venue not in (known := config_names("venues")):
+        raise UnknownPair(f"venue {venue!r} is not configured; there are {', '.join(known)}")
+    file = config_file(f"venues/{venue}.toml")
+    rules = msgspec.toml.decode(file.read_bytes(), type=_Venue)
+    rows = [(Kind.SPOT, row) for row in rules.spot] + [(Kind.PERP, row) for row in rules.perp]
+    listings = [_listing(venue, rules, kind, row) for kind, row in rows]
+    return {listing.instrument.symbol: listing for listing in listings}
+
+
+def load_pairs(venue: str, names: Sequence[str] | None = None) -> tuple[Pair, ...]:
+    """The pairs of ``names``, in that order; all that ``config/symbols.toml`` lists when None.
+
+    Raises:
+        UnknownPair: when the venue or a name is not listed.
+    """
+    listings = load_listings(venue)
+    allowed = msgspec.toml.decode(
+        config_file("symbols.toml").read_bytes(), type=dict[str, dict[str, _PairNames]]
+    ).get(venue, {})
+    for name in names or ():
+        if name not in allowed:
+            raise UnknownPair(
+                f"{name!r} is no pair of {venue}; there are {', '.join(allowed)} "
+                "(config/symbols.toml is the list)"
+            )
+    return tuple(
+        Pair(name, listings[allowed[name].spot].instrument, listings[allowed[name].perp].instrument)
+        for name in dict.fromkeys(allowed if names is None else names)
+    )
+
+
+def _listing(venue: str, rules: _Venue, kind: Kind, row: _Row) -> Listing:
+    perp = kind is Kind.PERP
+    minimum = rules.minimum_notional if row.minimum_notional is None else row.minimum_notional
+    instrument = Instrument(
+        venue=venue,
+        symbol=f"{row.base}-PERP" if perp else f"{row.base}/{rules.quote}",
+        kind=kind,
+        base=row.base,
+        quote=rules.quote,
+        lot=row.lot,
+        price_decimals=row.price_decimals,
+        minimum_notional=minimum,
+        fees=rules.fees.perp if perp else rules.fees.spot,
+        significant_figures=rules.significant_figures,
+        margin_tiers=row.margin_tiers,
+        funding_interval_hours=rules.funding_interval_hours if perp else None,
+    )
+    return Listing(instrument, row.history or row.base, row.quotes)

@@ -1,0 +1,305 @@
+"""From a strategy's wish to a plan that passed the risk gate, and from a mark to a margin action.
+
+Pure: reads the desk, changes nothing.
+"""
+
+import math
+from decimal import ROUND_CEILING, Decimal
+
+import msgspec
+
+from domain.account import AccountReport, PositionReport
+from domain.instruments import Pair
+from domain.money import ZERO, decimal_of
+from domain.orders import Side
+from domain.targets import Target
+from domain.time import SECOND
+from execution.facts import Extremes, Stage, TradePlanned
+from execution.pairs import ExecutionPolicy, PairTrade
+from execution.risk.gate import Approved, Exposure, GateContext, pass_gate, propose
+from execution.risk.guard import (
+    NOTHING,
+    GuardAction,
+    MarginPolicy,
+    PositionView,
+    guard_margin,
+    policy_for,
+    trigger_price,
+)
+from execution.risk.halts import Readings, size_factor
+from execution.risk.limits import RiskLimits
+from execution.risk.margin import effective_leverage, liquidation_price, max_leverage
+from execution.state import State
+from strategies.market.state import InstrumentState, Market
+
+_BASIS_POINT = Decimal("0.0001")
+
+
+class Desk(msgspec.Struct, frozen=True):
+    """Everything a judgement looks at, at one moment. ``marks`` value all that is held."""
+
+    state: State
+    market: Market
+    account: AccountReport
+    marks: dict[str, Decimal]
+    equity: Decimal
+    limits: RiskLimits
+    execution: ExecutionPolicy
+    reconciled_ns: int | None
+    orders_last_minute: int
+    now_ns: int
+
+
+def plan_entry(desk: Desk, target: Target, trade_id: str) -> TradePlanned | tuple[str, ...]:
+    """The pre-trade checklist of an entry that passed every check, or why it did not."""
+    pair = desk.state.pairs[target.pair]
+    spot, perp = desk.market.of(pair.spot.id), desk.market.of(pair.perp.id)
+    if reason := _not_now(desk, pair):
+        return (reason,)
+    if spot is None or perp is None or spot.ask is None or perp.mark is None:
+        return ("no_market: a leg of the pair has no quote",)
+    mark, price = decimal_of(perp.mark), decimal_of(spot.ask)
+    quantity = pair.floor_quantity(target.notional / max(mark, price))
+    if quantity == ZERO:
+        return (f"minimum_quantity: {target.notional} buys less than one lot of {pair.lot}",)
+    highest = max_leverage(target.notional, pair.perp.margin_tiers)
+    leverage = min(int(desk.limits.leverage_target.to_integral_value(ROUND_CEILING)), highest)
+    proposal = propose(
+        pair,
+        quantity,
+        mark=mark,
+        spot_price=price,
+        amount_at_risk=target.amount_at_risk,
+        leverage=Decimal(leverage),
+        leverage_cap=desk.limits.leverage_cap,
+    )
+    verdict = pass_gate(proposal, _gate_context(desk, pair, spot, perp), desk.limits)
+    if not isinstance(verdict, Approved):
+        return tuple(map(str, verdict))
+    return _checklist(desk, target, trade_id, pair, verdict, leverage)
+
+
+def _checklist(
+    desk: Desk, target: Target, trade_id: str, pair: Pair, verdict: Approved, leverage: int
+) -> TradePlanned:
+    p = verdict.proposal
+    perp = desk.market.of(pair.perp.id)
+    funding = perp.predicted.per_hour if perp is not None and perp.predicted is not None else 0.0
+    break_even = target.cost / target.forecast_hourly if target.forecast_hourly > 0 else 0.0
+    return TradePlanned(
+        trade_id=trade_id,
+        pair=pair.name,
+        maker_leg=thinner_leg(desk.market, pair),
+        quantity=p.quantity,
+        notional=p.notional,
+        leverage=leverage,
+        thesis=target.reason,
+        invalidation=(
+            "forecast below the exit band, basis stop, margin guard or a tripped limit"
+        ),
+        objective=f"funding over {target.horizon_hours:g} h; costs repaid in {break_even:.0f} h",
+        amount_at_risk=p.amount_at_risk,
+        liquidation_price=p.liquidation_price if p.liquidation_price is not None else ZERO,
+        stop_price=p.stop_price if p.stop_price is not None else ZERO,
+        funding_hourly=funding,
+        forecast_hourly=target.forecast_hourly,
+        cost=target.cost,
+        clipped_by=verdict.clipped_by,
+        time_ns=desk.now_ns,
+    )
+
+
+def _not_now(desk: Desk, pair: Pair) -> str | None:
+    """Reasons that have nothing to do with size or price."""
+    if desk.state.paused:
+        return "paused: by the operator"
+    last_id = desk.state.last_trade.get(pair.name)
+    closed_ns = desk.state.trades[last_id].closed_ns if last_id is not None else None
+    if closed_ns is not None:
+        elapsed = (desk.now_ns - closed_ns) / SECOND
+        if elapsed < desk.execution.reopen_seconds:
+            return f"closed_recently: {elapsed:.0f} s ago, pause {desk.execution.reopen_seconds:g} s"
+    return None
+
+
+def thinner_leg(market: Market, pair: Pair) -> str:
+    """The leg with less resting within its visible levels, in quote: it makes, the other hedges."""
+    spot, perp = market.of(pair.spot.id), market.of(pair.perp.id)
+    if spot is None or perp is None:
+        return pair.spot.kind.value
+    return pair.spot.kind.value if _depth(spot) <= _depth(perp) else pair.perp.kind.value
+
+
+def _depth(market: InstrumentState) -> float:
+    """Quote resting on the weaker side."""
+    bids = math.fsum(price * size for price, size in market.bids)
+    asks = math.fsum(price * size for price, size in market.asks)
+    return min(bids, asks)
+
+
+def _gate_context(
+    desk: Desk, pair: Pair, spot: InstrumentState, perp: InstrumentState
+) -> GateContext:
+    now_ns, state = desk.now_ns, desk.state
+    exposures = {name: exposure_of(desk, state.trades[i]) for name, i in state.open_trades.items()}
+    total = sum(exposures.values(), ZERO)
+    reconciled_age = (
+        (now_ns - desk.reconciled_ns) / SECOND if desk.reconciled_ns is not None else math.inf
+    )
+    reconciled = state.reconciled
+    mids = [m.mid for m in (spot, perp) if m.mid is not None]
+    spread = max(
+        (m.ask - m.bid) / m.mid
+        for m in (spot, perp)
+        if m.mid is not None and m.ask is not None and m.bid is not None
+    )
+    oracle = perp.oracle
+    return GateContext(
+        equity=desk.equity,
+        free_collateral=desk.account.free(pair.perp.quote) - promised(desk),
+        exposure=Exposure(exposures.get(pair.name, ZERO), exposures.get(pair.name, ZERO), total, total),
+        data_age_seconds=tuple((now_ns - m.received_ns) / SECOND for m in (spot, perp)),
+        reconciled_clean=reconciled is not None and not reconciled.mismatches,
+        reconciled_age_seconds=reconciled_age,
+        unknown_orders=len(state.orders.unknown()),
+        orders_last_minute=desk.orders_last_minute,
+        clock_skew_seconds=0.0,
+        spread=spread,
+        volatility_hourly=max((m.volatility or 0.0) for m in (spot, perp)),
+        dislocation=mids[0] / oracle - 1 if mids and oracle else math.inf,
+        active_limits=state.limits.names,
+        size_factor=size_factor(state.loss_streak, desk.limits),
+    )
+
+
+def exposure_of(desk: Desk, trade: PairTrade) -> Decimal:
+    """Notional of one trade at mark, quote: what it holds or still means to hold."""
+    pair = desk.state.pairs[trade.plan.pair]
+    spot, perp = desk.state.quantities(trade)
+    mark = desk.marks.get(pair.perp.id)
+    held = max(trade.quantity, spot, -perp)
+    return held * mark if mark is not None else trade.plan.notional
+
+
+def promised(desk: Desk) -> Decimal:
+    """Collateral that trades still being opened will take, quote: not free for another."""
+    taken = ZERO
+    for trade_id in desk.state.open_trades.values():
+        trade = desk.state.trades[trade_id]
+        if trade.stage not in (Stage.PREPARING, Stage.WORKING):
+            continue
+        spot, perp = desk.state.quantities(trade)
+        price = trade.plan.notional / trade.plan.quantity
+        to_buy = max(trade.quantity - spot, ZERO) * price
+        to_margin = max(trade.quantity + perp, ZERO) * price / trade.plan.leverage
+        taken += to_buy + to_margin
+    return taken
+
+
+# --- margin ------------------------------------------------------------------------------------
+
+
+def margin_action(desk: Desk, trade: PairTrade) -> GuardAction:
+    """What the margin guard wants done about this trade's perp now."""
+    view = _position_view(desk, trade)
+    if view is None:
+        return NOTHING
+    pair = desk.state.pairs[trade.plan.pair]
+    free = desk.account.free(pair.perp.quote)
+    return guard_margin(view, free, margin_policy(desk, pair, abs(view.quantity) * view.mark))
+
+
+def margin_trigger(desk: Desk, trade: PairTrade) -> float | None:
+    """The mark from which on ``margin_action`` has to be asked, or None without a position."""
+    view = _position_view(desk, trade)
+    if view is None:
+        return None
+    pair = desk.state.pairs[trade.plan.pair]
+    return trigger_price(view, margin_policy(desk, pair, abs(view.quantity) * view.mark))
+
+
+def margin_policy(desk: Desk, pair: Pair, notional: Decimal) -> MarginPolicy:
+    slippage = desk.execution.slippage_bps_max * _BASIS_POINT
+    return policy_for(
+        desk.limits,
+        Side.SELL,
+        notional,
+        pair.perp.margin_tiers,
+        equity=desk.equity,
+        spot_cost=pair.spot.fees.taker + slippage,
+        perp_cost=pair.perp.fees.taker + slippage,
+        proceeds_reach_margin=True,
+    )
+
+
+def _position_view(desk: Desk, trade: PairTrade) -> PositionView | None:
+    pair = desk.state.pairs[trade.plan.pair]
+    position = desk.account.position(pair.perp.id)
+    spot, perp = desk.market.of(pair.spot.id), desk.market.of(pair.perp.id)
+    if position is None or position.quantity == ZERO or perp is None or perp.mark is None:
+        return None
+    mark = decimal_of(perp.mark)
+    bid = decimal_of(spot.bid) if spot is not None and spot.bid is not None else mark
+    return PositionView(
+        quantity=position.quantity,
+        raw_margin=position.raw_margin,
+        mark=mark,
+        spot_quantity=desk.state.books.quantity(trade.trade_id, pair.spot.id),
+        spot_price=bid,
+        lot=pair.lot,
+        minimum_notional=max(pair.spot.minimum_notional, pair.perp.minimum_notional),
+    )
+
+
+def worse(extremes: Extremes, state: State, position: PositionReport, mark: float) -> Extremes:
+    """The extremes, with what this position was at ``mark``."""
+    pair = state.pair_of.get(position.instrument)
+    price = decimal_of(mark)
+    margin = position.raw_margin + position.quantity * price
+    if pair is None or margin <= ZERO:
+        return extremes
+    leverage = effective_leverage(abs(position.quantity) * price, margin)
+    liquidation = liquidation_price(
+        position.quantity, position.raw_margin, pair.perp.margin_tiers
+    )
+    distance = extremes.liquidation_distance
+    if liquidation is not None:
+        now = abs(float(liquidation) / mark - 1.0)
+        distance = now if distance is None else min(distance, now)
+    return Extremes(
+        extremes.effective_leverage, max(extremes.leverage_held, leverage), distance
+    )
+
+
+# --- limits ------------------------------------------------------------------------------------
+
+
+def readings(desk: Desk) -> Readings:
+    """What the loss and condition limits are compared with."""
+    state, now_ns = desk.state, desk.now_ns
+    trades = [state.trades[i] for i in state.open_trades.values()]
+    total = sum((exposure_of(desk, trade) for trade in trades), ZERO)
+    ages = [_age(desk, trade) for trade in trades]
+    naked = [(now_ns - t.naked_ns) / SECOND for t in trades if t.naked_ns is not None]
+    day_start = state.day_start
+    return Readings(
+        equity=desk.equity,
+        equity_peak=max(state.equity_peak, ZERO),
+        equity_day_start=day_start.equity if day_start is not None else ZERO,
+        loss_streak=state.loss_streak,
+        data_age_seconds=max(ages, default=0.0),
+        clock_skew_seconds=0.0,
+        orders_last_minute=desk.orders_last_minute,
+        delta_seconds=max(naked, default=0.0),
+        venue_exposure=total,
+        total_exposure=total,
+    )
+
+
+def _age(desk: Desk, trade: PairTrade) -> float:
+    """Age of the older leg's quote, seconds; infinite where there is none."""
+    pair = desk.state.pairs[trade.plan.pair]
+    markets = (desk.market.of(pair.spot.id), desk.market.of(pair.perp.id))
+    return max(
+        (desk.now_ns - m.received_ns) / SECOND if m is not None else math.inf for m in markets
+    )

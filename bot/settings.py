@@ -1,0 +1,249 @@
+"""Settings: ``config/default.toml``, then one TOML file, then the environment, into frozen values.
+
+Every key is defined once, as a field of a section's struct in the package that
+uses it; this module only finds the values and says clearly what is wrong with
+them. ``FUNDARB_RISK__MAX_DRAWDOWN=0.1`` sets ``max_drawdown`` of ``[risk]``.
+"""
+
+import difflib
+import hashlib
+import math
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from bot.config_files import config_file
+from execution.pairs import ExecutionPolicy
+from execution.risk.limits import RiskLimits
+from execution.venues.simulated.gateway import Latency
+from strategies.cash_and_carry import CarryPolicy
+
+PREFIX: Final = "FUNDARB_"
+ENVIRONMENT: Final = "environment"
+_SECRET_NAME = re.compile(
+    r"secret|private|passw|passphrase|mnemonic|seed_?phrase|api_?key|agent_?key|token",
+    re.IGNORECASE,
+)
+_SECRET_VALUE = re.compile(r"\s*(0x)?[0-9a-fA-F]{64}\s*")
+_WORDS = {
+    "float": "a number",
+    "decimal": "a number",
+    "int": "a whole number",
+    "bool": "true or false",
+    "str": "text",
+    "array": "a list",
+    "object": "a table",
+}
+
+
+class SettingsError(ValueError):
+    """A setting is unknown or wrong. One sentence: which key, where it is, what to do."""
+
+
+class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a run begins with."""
+
+    capital: Decimal = Decimal(10_000)
+    """USDC at the start, unless ``--capital`` says otherwise."""
+
+    def __post_init__(self) -> None:
+        if self.capital <= 0:
+            raise ValueError(f"capital: must be positive, got {self.capital}")
+
+
+class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where Prometheus reads."""
+
+    port: int = 9464
+    """On the loopback address only; 0 opens no port."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65_535:
+            raise ValueError(f"port: must be between 0 and 65535, got {self.port}")
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All of it, a section a part. Each part of the program is handed only its own."""
+
+    account: Account = Account()
+    strategy: CarryPolicy = CarryPolicy()
+    risk: RiskLimits = RiskLimits()
+    execution: ExecutionPolicy = ExecutionPolicy()
+    paper: Latency = Latency()
+    metrics: Metrics = Metrics()
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """Settings, and where each is from: ``origins["risk.max_drawdown"]`` is a file or variable."""
+
+    settings: Settings
+    origins: dict[str, str]
+
+
+SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
+    field.name: field.type for field in msgspec.structs.fields(Settings)
+}
+
+
+def load(path: Path | None = None) -> Loaded:
+    """Read the defaults, then ``path``, then the environment; the later wins, key by key.
+
+    Raises:
+        SettingsError: an unknown key, a value of the wrong kind or out of range,
+            an unreadable file, or a secret in a file.
+    """
+    found: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    origins: dict[str, str] = {}
+    for origin, layer in _layers(path):
+        for section, key, value in _known(origin, layer):
+            found[section][key] = value
+            origins[f"{section}.{key}"] = _place(origin, section, key)
+    parts = {section: _converted(section, found[section], origins) for section in SECTIONS}
+    return Loaded(Settings(**parts), origins)
+
+
+def digest(settings: Settings) -> str:
+    """SHA-256 of all that decides what is traded: it must match when a run is resumed.
+
+    Capital is recorded and compared by itself, and the metrics page decides nothing.
+    """
+    deciding = {
+        section: {key: _canonical(value) for key, value in entries(settings, section).items()}
+        for section in SECTIONS
+        if section not in {"account", "metrics"}
+    }
+    return hashlib.sha256(msgspec.json.encode(deciding, order="deterministic")).hexdigest()
+
+
+def entries(settings: Settings, section: str) -> dict[str, Any]:
+    """The keys and values of one section, in the order of its definition."""
+    part = getattr(settings, section)
+    return {key: getattr(part, key) for key in part.__struct_fields__}
+
+
+def _canonical(value: Any) -> Any:
+    """One spelling for equal numbers: 10000, 1E+4 and 10000.0 are one setting."""
+    if isinstance(value, Decimal | float | int) and not isinstance(value, bool):
+        return format(Decimal(repr(value) if isinstance(value, float) else value).normalize(), "f")
+    return msgspec.to_builtins(value)
+
+
+def _layers(path: Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    from pydantic import create_model
+    from pydantic_settings import (
+        BaseSettings,
+        EnvSettingsSource,
+        SettingsConfigDict,
+        TomlConfigSettingsSource,
+    )
+
+    class Base(BaseSettings):
+        model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__")
+
+    fields: dict[str, Any] = {section: (dict[str, Any], {}) for section in SECTIONS}
+    model = create_model("Sections", __base__=Base, **fields)
+    for file in (config_file("default.toml"), path):
+        if file is None:
+            continue
+        if not file.is_file():
+            raise SettingsError(f"no settings file {str(file)!r}: `fundarb config init` writes one")
+        try:
+            yield str(file), TomlConfigSettingsSource(model, toml_file=file)()
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{file}: not valid TOML: {error}") from None
+        except OSError as error:
+            raise SettingsError(f"{file}: cannot be read: {error.strerror}") from None
+    _refuse_unknown_variables()
+    yield ENVIRONMENT, EnvSettingsSource(model)()
+
+
+def _refuse_unknown_variables() -> None:
+    """The library reads only the variables it knows; a misspelt one must not pass in silence."""
+    for name in sorted(os.environ):
+        section, separator, key = name.removeprefix(PREFIX).lower().partition("__")
+        if name.startswith(PREFIX) and (section not in SECTIONS or not separator or not key):
+            raise SettingsError(
+                f"environment variable {name} sets nothing: names are {PREFIX}SECTION__KEY, "
+                f"with the sections {', '.join(SECTIONS)}"
+            )
+
+
+def _known(origin: str, layer: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Every (section, key, value) of one layer, or the one sentence about what is wrong."""
+    for section, table in layer.items():
+        _refuse_secret(origin, section, table)
+        if section not in SECTIONS:
+            what = "section" if isinstance(table, dict) else "key"
+            raise SettingsError(f"{origin}: unknown {what} {section!r}{_nearest(section)}")
+        if not isinstance(table, dict):
+            raise SettingsError(f"{origin}: {section!r} is a section: write [{section}] over it")
+        for key, value in table.items():
+            _refuse_secret(origin, key, value)
+            if key not in SECTIONS[section].__struct_fields__:
+                name, place = f"{section}.{key}", _place(origin, section, key)
+                raise SettingsError(f"{place}: unknown key {name!r}{_nearest(name)}")
+            yield section, key, value
+
+
+def _refuse_secret(origin: str, key: str, value: Any) -> None:
+    if _SECRET_NAME.search(key) or (isinstance(value, str) and _SECRET_VALUE.fullmatch(value)):
+        raise SettingsError(
+            f"{origin}: {key!r} looks like a secret: no secret belongs in settings, "
+            "remove it (and replace it, if others could read the file)"
+        )
+
+
+def _nearest(name: str) -> str:
+    """A hint: the valid key most like ``name``, in its own section or in another."""
+    keys = [
+        f"{section}.{key}" for section, kind in SECTIONS.items() for key in kind.__struct_fields__
+    ]
+    section, _, key = name.partition(".")
+    elsewhere = [valid for valid in keys if key and valid.partition(".")[2] == key]
+    near = elsewhere or difflib.get_close_matches(name, keys if key else [*SECTIONS, *keys], n=1)
+    if not near and not key:
+        near = [valid for valid in keys if valid.partition(".")[2] == section]
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _place(origin: str, section: str, key: str) -> str:
+    """Where a person finds the value: the file, or the variable's own name."""
+    return f"{PREFIX}{section}__{key}".upper() if origin == ENVIRONMENT else origin
+
+
+def _converted(section: str, found: dict[str, Any], origins: dict[str, str]) -> msgspec.Struct:
+    for key, value in found.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise SettingsError(_wrong(section, [key], "must be a finite number", origins))
+    try:
+        return msgspec.convert(found, SECTIONS[section])
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$.")
+        keys = re.split(r"[.\[`]", path)[:1] if path else re.findall(r"\w+", message)
+        raise SettingsError(_wrong(section, keys, _plain(message), origins)) from None
+    except InvalidOperation:
+        raise SettingsError(_wrong(section, [], "holds a number that is none", origins)) from None
+
+
+def _wrong(section: str, words: Sequence[str], what: str, origins: dict[str, str]) -> str:
+    """The sentence, led by where to correct it: at the key that somebody set, of those named."""
+    keys = [word for word in words if word in SECTIONS[section].__struct_fields__]
+    defaults = str(config_file("default.toml"))
+    places = [origins.get(f"{section}.{key}", defaults) for key in keys] or [defaults]
+    place = next((place for place in places if place != defaults), places[0])
+    name = f"{section}.{keys[0]}" if keys else f"[{section}]"
+    return f"{place}: {name}: {what.removeprefix(f'{keys[0]}: ') if keys else what}"
+
+
+def _plain(message: str) -> str:
+    """The library's words in ours: Expected `float`, got `str` → expected a number, got text."""
+    if message == "Invalid decimal string":
+        return "expected a number, got text"
+    words = re.sub(r"`(\w+)`", lambda match: _WORDS.get(match[1], match[1]), message)
+    return words[0].lower() + words[1:]

@@ -1,0 +1,418 @@
+"""The journal: every fact, in order, durable before anything is done about it.
+
+One SQLite file in WAL mode with ``synchronous=FULL``, one writer (an operating-system
+lock), rows that are only ever appended, and a chain of hashes over them: each row's
+hash covers the row and the hash before it, so no row can be changed, dropped from the
+middle or put in without every later hash telling. Rows that a power cut or a restored
+backup took off the *end* leave a shorter, valid journal; that is for reconciliation
+with the venue to find.
+
+Every row says under which schema it was written. ``UPCASTERS`` bring an older row's
+words up to date as it is read; a journal written by a newer program is refused.
+"""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import blake2b, sha256
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote
+
+import msgspec
+
+from domain.account import FundingPayment
+from domain.orders import Fill
+from execution.facts import Decided, Fact, OrderIntended, VenueFact
+
+SCHEMA = 1
+
+Upcaster = Callable[[dict[str, object]], dict[str, object]]
+UPCASTERS: dict[int, Upcaster] = {}
+"""What turns a fact's JSON object of this schema into one of the next."""
+
+GENESIS = bytes(32)
+"""The hash before the first row."""
+
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+_DECODER: msgspec.json.Decoder[Fact] = msgspec.json.Decoder(Fact)
+
+_TABLE = """
+CREATE TABLE facts (
+    seq INTEGER PRIMARY KEY,
+    schema INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    time_ns INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    hash BLOB NOT NULL
+) STRICT;
+CREATE TRIGGER no_update BEFORE UPDATE ON facts
+    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+CREATE TRIGGER no_delete BEFORE DELETE ON facts
+    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+CREATE TRIGGER in_order BEFORE INSERT ON facts
+    WHEN NEW.seq IS NOT 1 + (SELECT coalesce(max(seq), 0) FROM facts)
+    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+"""
+_INSERT = "INSERT INTO facts VALUES (?, ?, CAST(? AS TEXT), ?, CAST(? AS TEXT), ?)"
+# Text as bytes: damaged text need not be text any more.
+_SELECT = """
+SELECT seq, schema, CAST(kind AS BLOB), time_ns, CAST(body AS BLOB), hash
+FROM facts WHERE seq > ? ORDER BY seq LIMIT ?
+"""
+_BATCH = 2_000
+
+Content = tuple[int, int, bytes, int, bytes]
+"""(seq, schema, kind, time_ns, body)"""
+
+Row = tuple[int, int, bytes, int, bytes, bytes]
+"""Content, and its hash."""
+
+
+class JournalError(Exception):
+    """The journal cannot be opened, read or written. Of a refused append nothing is in it."""
+
+
+def known_at(fact: Fact) -> int:
+    """When we knew it: our own time, or the receipt of what the venue said (ns, UTC)."""
+    return fact.received_ns if isinstance(fact, VenueFact) else fact.time_ns
+
+
+def encode(fact: Fact) -> bytes:
+    """A fact's one JSON form: the same value gives the same bytes."""
+    return _ENCODER.encode(fact)
+
+
+def decode(body: str | bytes, schema: int = SCHEMA) -> Fact:
+    """The fact that a body written under ``schema`` says.
+
+    Raises:
+        msgspec.MsgspecError: when it says none.
+    """
+    if schema == SCHEMA:
+        return _DECODER.decode(body)
+    words = msgspec.json.decode(body, type=dict[str, object])
+    for version in range(schema, SCHEMA):
+        words = UPCASTERS[version](words)
+    return _DECODER.decode(_ENCODER.encode(words))
+
+
+def link(previous: bytes, content: Content) -> bytes:
+    """The hash of a row that follows the row with hash ``previous``."""
+    return blake2b(b"%s%d %d %s %d\n%s" % (previous, *content), digest_size=32).digest()
+
+
+def _row(previous: bytes, seq: int, fact: Fact) -> Row:
+    content = (seq, SCHEMA, type(fact).__name__.encode(), known_at(fact), encode(fact))
+    return *content, link(previous, content)
+
+
+class Digest:
+    """SHA-256 over decisions, orders, fills and funding, in order: what two equal runs share."""
+
+    def __init__(self, facts: Iterable[Fact] = ()) -> None:
+        self._hash = sha256()
+        for fact in facts:
+            self.add(fact)
+
+    def add(self, fact: Fact) -> None:
+        if isinstance(fact, Decided | OrderIntended | Fill | FundingPayment):
+            self._hash.update(encode(fact) + b"\n")
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
+
+
+def digest(facts: Iterable[Fact]) -> str:
+    """The ``Digest`` of all ``facts`` at once, in hexadecimal."""
+    return Digest(facts).hexdigest()
+
+
+class MemoryJournal:
+    """The journal of a backtest: the same facts and the same chain, gone with the process."""
+
+    def __init__(self) -> None:
+        self._facts: list[Fact] = []
+        self._chained = 0
+        self._head = GENESIS
+
+    def append(self, facts: Sequence[Fact]) -> None:
+        self._facts.extend(facts)
+
+    def read(self) -> Iterator[Fact]:
+        return iter(self._facts)
+
+    def __len__(self) -> int:
+        return len(self._facts)
+
+    @property
+    def head(self) -> bytes:
+        """The last row's hash, as a file with these facts would have it; computed when asked."""
+        for fact in self._facts[self._chained :]:
+            self._chained += 1
+            self._head = _row(self._head, self._chained, fact)[-1]
+        return self._head
+
+
+class JournalReader:
+    """A journal as it is on the disk, read-only: usable while the bot writes it.
+
+    Reads in short batches, so that a slow reader never holds back a checkpoint.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+
+    def read(self) -> Iterator[Fact]:
+        """All facts in order, from the first.
+
+        Raises:
+            JournalError: at a row that does not say a fact.
+        """
+        for seq, schema, _, _, body, _ in self._rows():
+            try:
+                fact = decode(body, schema)
+            except (msgspec.MsgspecError, KeyError, TypeError) as error:
+                what = f"row {seq} says no fact: {error}"
+                raise JournalError(_damaged(self.path, what)) from None
+            yield fact
+
+    def __len__(self) -> int:
+        with _explained(self.path):
+            query = "SELECT coalesce(max(seq), 0) FROM facts"
+            (count,) = self._connection.execute(query).fetchone()
+        return int(count)
+
+    @property
+    def head(self) -> bytes:
+        """The last row's hash: two journals with the same head hold the same facts."""
+        with _explained(self.path):
+            query = "SELECT hash FROM facts ORDER BY seq DESC LIMIT 1"
+            row = self._connection.execute(query).fetchone()
+        return bytes(row[0]) if row else GENESIS
+
+    def verify(self) -> None:
+        """Walk the whole file: its pages, and the chain from the first row to the last.
+
+        Raises:
+            JournalError: naming the first row that is not what was written.
+        """
+        with _explained(self.path):
+            (answer,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        if answer != "ok":
+            raise JournalError(_damaged(self.path, str(answer)))
+        expected, head = 1, GENESIS
+        for seq, schema, kind, time_ns, body, written in self._rows():
+            try:
+                head = link(head, (seq, schema, kind, time_ns, body))
+            except TypeError:  # a damaged column need not even be of its type
+                head = GENESIS
+            if seq != expected or head != written:
+                raise JournalError(_damaged(self.path, f"row {expected} is not what was written"))
+            expected += 1
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _rows(self) -> Iterator[Row]:
+        after = 0
+        while True:
+            with _explained(self.path):
+                rows = self._connection.execute(_SELECT, (after, _BATCH)).fetchall()
+            yield from rows
+            if len(rows) < _BATCH:
+                return
+            after = rows[-1][0]
+
+
+class SqliteJournal(JournalReader):
+    """The journal of a running bot. Opening creates, locks, and verifies it to the last row.
+
+    The directory is created for its owner alone (0700) where it is missing; the
+    files are the owner's alone (0600) always.
+
+    Raises:
+        JournalError: when another process has it open, it is damaged, or it was
+            written by a newer program.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = _locked(path)
+        except OSError as error:
+            raise JournalError(f"no journal can be kept at {path}: {error.strerror}") from error
+        try:
+            super().__init__(path, _opened_for_writing(path))
+            self.verify()
+            self._count, self._head = super().__len__(), super().head
+        except BaseException:
+            self.close()
+            raise
+
+    def append(self, facts: Sequence[Fact]) -> None:
+        """Durable when it returns; all of them in one commit, or none.
+
+        Raises:
+            JournalError: when the disk is full, the file is locked, or a fact could
+                not be read back. Nothing may be done about these facts then.
+        """
+        rows = self._linked(facts)
+        if not rows:
+            return
+        try:
+            with _explained(self.path):
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._connection.executemany(_INSERT, rows)
+                self._connection.execute("COMMIT")
+        finally:
+            if self._connection.in_transaction:
+                self._connection.rollback()
+        self._count, self._head = rows[-1][0], rows[-1][-1]
+
+    def _linked(self, facts: Sequence[Fact]) -> list[Row]:
+        rows: list[Row] = []
+        head = self._head
+        for seq, fact in enumerate(facts, self._count + 1):
+            row = _row(head, seq, fact)
+            try:
+                # A number that is none (NaN) encodes as null: found here, not at the next start.
+                _DECODER.decode(row[4])
+            except msgspec.MsgspecError as error:
+                name = type(fact).__name__
+                raise JournalError(f"{name} could not be read back ({error}): {fact}") from None
+            rows.append(row)
+            head = row[-1]
+        return rows
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def head(self) -> bytes:
+        return self._head
+
+    def close(self) -> None:
+        """Give the journal back. The lock file stays: removing it would race with an opener."""
+        if hasattr(self, "_connection"):
+            super().close()
+        os.close(self._lock)
+
+
+def open_for_reading(path: Path) -> JournalReader:
+    """Open an existing journal without the right to change it, whether or not a bot writes it.
+
+    Raises:
+        JournalError: when there is none, or a newer program wrote it.
+    """
+    if not path.is_file():
+        raise JournalError(f"there is no journal at {path}; nothing has run with this state yet")
+    with _explained(path):
+        uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5.0)
+        try:
+            connection.execute("PRAGMA query_only = ON")
+            connection.execute("PRAGMA trusted_schema = OFF")
+            _schema(path, connection)
+        except BaseException:
+            connection.close()
+            raise
+    return JournalReader(path, connection)
+
+
+def _locked(path: Path) -> int:
+    """The lock on the sibling file, held while its descriptor is open; it dies with the process."""
+    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        owner = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        raise JournalError(
+            f"{path} is in use by process {owner}; stop it, or choose another state directory"
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def _opened_for_writing(path: Path) -> sqlite3.Connection:
+    new = not path.exists()
+    try:
+        # Created here, so that the file and its -wal and -shm are never readable by others.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        path.chmod(0o600)
+    except OSError as error:
+        raise JournalError(f"no journal can be kept at {path}: {error.strerror}") from error
+    with _explained(path):
+        connection = sqlite3.connect(path, isolation_level=None, timeout=1.0)
+        try:
+            _prepare(path, connection)
+        except BaseException:
+            connection.close()
+            raise
+    if new:
+        directory = os.open(path.parent, os.O_RDONLY)
+        os.fsync(directory)
+        os.close(directory)
+    return connection
+
+
+def _prepare(path: Path, connection: sqlite3.Connection) -> None:
+    schema = _schema(path, connection)
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise JournalError(f"{path.parent} cannot hold a journal: it needs a local file system")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute(f"PRAGMA journal_size_limit = {16 << 20}")
+    if schema == 0:
+        connection.executescript(f"BEGIN; {_TABLE} PRAGMA user_version = {SCHEMA}; COMMIT;")
+    elif schema < SCHEMA:
+        connection.execute(f"PRAGMA user_version = {SCHEMA}")
+
+
+def _schema(path: Path, connection: sqlite3.Connection) -> int:
+    """The newest schema that wrote to this file; 0 where none has."""
+    (schema,) = connection.execute("PRAGMA user_version").fetchone()
+    if schema > SCHEMA:
+        raise JournalError(
+            f"{path} was written by a newer program (schema {schema}, this one knows {SCHEMA}); "
+            "use that program, or another state directory"
+        )
+    if schema == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() != (0,):
+        raise JournalError(f"{path} is another program's database; choose another state directory")
+    return int(schema)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """SQLite's errors as one sentence that says what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+        if code in (0, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise JournalError(_damaged(path, str(error))) from error
+        remedy = {
+            sqlite3.SQLITE_FULL: "free space on the disk",
+            sqlite3.SQLITE_IOERR: "check the disk and its free space",
+            sqlite3.SQLITE_BUSY: "close the other program that has it open",
+            sqlite3.SQLITE_LOCKED: "close the other program that has it open",
+            sqlite3.SQLITE_READONLY: "make it writable",
+            sqlite3.SQLITE_CANTOPEN: "check that it exists and may be opened",
+        }.get(code, "nothing was written")
+        raise JournalError(f"{path}: {error}; {remedy}") from error
+
+
+def _damaged(path: Path, what: str) -> str:
+    return f"{path} is damaged ({what}); restore it from a backup, or move it away and start anew"

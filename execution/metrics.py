@@ -1,0 +1,331 @@
+"""What Prometheus reads: every metric's name, help and labels, and how it follows from a snapshot.
+
+Conventions: base units, fractions as ``_ratio``, instants as ``_timestamp_seconds`` in the
+engine's own time, counters end in ``_total``. Labels come from closed sets: configured pairs,
+states, sources of profit, names of checks. What is unknown is absent, never zero.
+"""
+
+import errno
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+import msgspec
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from domain.targets import Action
+from domain.time import SECOND
+from execution.ledger.pnl import PnL
+from execution.snapshot import PairView, Snapshot
+
+STATES = ("starting", "running", "paused", "reducing", "halted")
+
+Number = Decimal | float
+Sample = tuple[tuple[str, ...], float]
+"""Values of the labels, in the family's order, and the value."""
+
+
+class Family(msgspec.Struct, frozen=True):
+    """One metric: ``samples`` reads its values from a snapshot."""
+
+    name: str
+    kind: Literal["gauge", "counter"]
+    help: str
+    labels: tuple[str, ...]
+    samples: Callable[[Snapshot], Iterable[Sample]]
+
+
+def _gauge(name: str, text: str, value: Callable[[Snapshot], Number | None]) -> Family:
+    """A gauge without labels; ``value`` may be None."""
+    return Family(name, "gauge", text, (), lambda snapshot: _known((), value(snapshot)))
+
+
+def _instant(name: str, text: str, nanoseconds: Callable[[Snapshot], int | None]) -> Family:
+    return _gauge(name, text, lambda snapshot: _seconds(nanoseconds(snapshot)))
+
+
+def _per_pair(name: str, text: str, value: Callable[[PairView], Number | None]) -> Family:
+    """A gauge with one sample a pair whose ``value`` is known."""
+
+    def samples(snapshot: Snapshot) -> Iterator[Sample]:
+        for view in snapshot.pairs:
+            yield from _known((view.pair,), value(view))
+
+    return Family(name, "gauge", text, ("pair",), samples)
+
+
+def _counter(
+    name: str, text: str, label: str, counts: Callable[[Snapshot], dict[str, int]]
+) -> Family:
+    return Family(
+        name,
+        "counter",
+        text,
+        (label,),
+        lambda snapshot: [((key,), float(count)) for key, count in counts(snapshot).items()],
+    )
+
+
+def _known(labels: tuple[str, ...], value: Number | None) -> Iterator[Sample]:
+    if value is not None:
+        yield labels, float(value)
+
+
+def _seconds(nanoseconds: int | None) -> float | None:
+    return None if nanoseconds is None else nanoseconds / SECOND
+
+
+def _build(snapshot: Snapshot) -> list[Sample]:
+    synthetic = "true" if snapshot.synthetic else "false"
+    labels = (_version(), snapshot.mode, snapshot.venue, snapshot.feed, synthetic)
+    return [(labels, 1.0)]
+
+
+@cache
+def _version() -> str:
+    try:
+        return version("fundarb")
+    except PackageNotFoundError:  # run from a folder that was never installed
+        return "unknown"
+
+
+def _state(snapshot: Snapshot) -> list[Sample]:
+    return [((state,), float(state == snapshot.state)) for state in STATES]
+
+
+def _sources(pnl: PnL) -> list[tuple[str, float]]:
+    return [(source, float(getattr(pnl, source))) for source in pnl.__struct_fields__]
+
+
+def _pnl(snapshot: Snapshot) -> list[Sample]:
+    return [((source,), value) for source, value in _sources(snapshot.pnl)]
+
+
+def _pair_pnl(snapshot: Snapshot) -> list[Sample]:
+    return [
+        ((view.pair, source), value)
+        for view in snapshot.pairs
+        for source, value in _sources(view.pnl)
+    ]
+
+
+def _decisions(snapshot: Snapshot) -> list[Sample]:
+    return [
+        ((view.pair, action.value), float(action.value == view.action))
+        for view in snapshot.pairs
+        if view.action is not None
+        for action in Action
+    ]
+
+
+def _limits(snapshot: Snapshot) -> list[Sample]:
+    return [((limit,), 1.0) for limit in snapshot.limits]
+
+
+def _net_delta(view: PairView) -> float | None:
+    return None if view.mark is None else float(view.net_delta) * view.mark
+
+
+FAMILIES = (
+    Family(
+        "fundarb_build_info",
+        "gauge",
+        "What runs; synthetic is true where the market is generated.",
+        ("version", "mode", "venue", "feed", "synthetic"),
+        _build,
+    ),
+    Family("fundarb_state", "gauge", "1 for the state the bot is in.", ("state",), _state),
+    Family("fundarb_limit_tripped", "gauge", "1 for each tripped limit.", ("limit",), _limits),
+    _gauge("fundarb_capital_usd", "Capital put in at the start.", lambda s: s.capital),
+    _gauge("fundarb_equity_usd", "Worth of everything held, at mark.", lambda s: s.equity),
+    _gauge("fundarb_equity_peak_usd", "Highest equity so far.", lambda s: s.equity_peak),
+    Family(
+        "fundarb_pnl_usd",
+        "gauge",
+        "Profit since the start by source; costs negative; the sources sum to the total.",
+        ("source",),
+        _pnl,
+    ),
+    Family(
+        "fundarb_pair_pnl_usd",
+        "gauge",
+        "Profit of the trade that is open on the pair, by source; zero without one.",
+        ("pair", "source"),
+        _pair_pnl,
+    ),
+    _per_pair(
+        "fundarb_funding_rate_per_hour_ratio",
+        "The venue's running estimate of the next funding rate, per hour; positive, longs pay.",
+        lambda view: view.funding_hourly,
+    ),
+    _per_pair(
+        "fundarb_predicted_funding_rate_per_hour_ratio",
+        "The bot's forecast of the funding rate over its horizon, per hour.",
+        lambda view: view.forecast_hourly,
+    ),
+    _per_pair("fundarb_basis_ratio", "Perp mark over spot mid, less one.", lambda view: view.basis),
+    _per_pair(
+        "fundarb_expected_net_carry_ratio",
+        "Expected carry over the horizon less the cost still to be paid, of notional.",
+        lambda view: view.expected_net,
+    ),
+    Family(
+        "fundarb_decision",
+        "gauge",
+        "1 for the latest decision on the pair.",
+        ("pair", "action"),
+        _decisions,
+    ),
+    _per_pair(
+        "fundarb_position_notional_usd",
+        "Notional held, of the larger leg, at mark.",
+        lambda view: view.notional,
+    ),
+    _per_pair("fundarb_net_delta_usd", "Signed value of both legs together, at mark.", _net_delta),
+    _per_pair(
+        "fundarb_unhedged_notional_usd",
+        "Notional that one leg holds and the other does not, beyond what can be traded.",
+        lambda view: view.naked_notional,
+    ),
+    _per_pair(
+        "fundarb_unhedged_seconds",
+        "How long the pair has been unhedged; zero while hedged.",
+        lambda view: view.naked_seconds,
+    ),
+    _per_pair(
+        "fundarb_effective_leverage_ratio",
+        "Perp notional over the collateral committed to it.",
+        lambda view: view.leverage,
+    ),
+    _per_pair(
+        "fundarb_liquidation_distance_ratio",
+        "How far the mark must move to reach liquidation, of mark.",
+        lambda view: view.liquidation_distance,
+    ),
+    _counter(
+        "fundarb_orders_total",
+        "Orders since the start by what became of them.",
+        "state",
+        lambda s: s.orders,
+    ),
+    _counter(
+        "fundarb_rejections_total",
+        "Entries that a check refused since the start: why there was no trade.",
+        "gate",
+        lambda s: s.refusals,
+    ),
+    _gauge(
+        "fundarb_unknown_orders", "Orders whose fate is not proven.", lambda s: s.unknown_orders
+    ),
+    _gauge(
+        "fundarb_reconciliation_mismatches",
+        "Differences to the venue's account found by the last reconciliation.",
+        lambda s: s.mismatches,
+    ),
+    Family(
+        "fundarb_journal_events_total",
+        "counter",
+        "Facts in the journal.",
+        (),
+        lambda s: [((), float(s.journal_events))],
+    ),
+    _instant(
+        "fundarb_simulated_time_timestamp_seconds",
+        "The engine's own time: simulated in backtest and paper, the clock's when live.",
+        lambda s: s.time_ns,
+    ),
+    _instant(
+        "fundarb_start_timestamp_seconds", "Engine time at the first start.", lambda s: s.started_ns
+    ),
+    _instant(
+        "fundarb_last_market_data_timestamp_seconds",
+        "Engine time of the newest market data.",
+        lambda s: s.last_market_ns,
+    ),
+    _instant(
+        "fundarb_last_reconciliation_timestamp_seconds",
+        "Engine time of the last reconciliation with the venue.",
+        lambda s: s.last_reconciled_ns,
+    ),
+    _instant(
+        "fundarb_last_funding_event_timestamp_seconds",
+        "Engine time of the last funding payment.",
+        lambda s: s.last_funding_ns,
+    ),
+    _per_pair(
+        "fundarb_last_decision_timestamp_seconds",
+        "Engine time of the latest decision on the pair.",
+        lambda view: _seconds(view.decided_ns),
+    ),
+)
+
+
+class Metrics(Collector):
+    """Exposes the latest snapshot it was given; before the first, nothing but the process.
+
+    ``update`` only keeps the snapshot: values are read from it when Prometheus asks, in its
+    thread, which is safe because a snapshot is frozen.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry if registry is not None else CollectorRegistry()
+        self._snapshot: Snapshot | None = None
+        self.registry.register(self)
+        ProcessCollector(registry=self.registry)
+
+    def update(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def describe(self) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
+        """Names to the registry, so that it need not collect to know them."""
+        return [_family(family) for family in FAMILIES]
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        snapshot = self._snapshot
+        if snapshot is None:
+            return
+        for family in FAMILIES:
+            exposed = _family(family)
+            for labels, value in family.samples(snapshot):
+                exposed.add_metric(labels, value)
+            yield exposed
+
+
+def _family(family: Family) -> GaugeMetricFamily | CounterMetricFamily:
+    kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+    return kind(family.name, family.help, labels=family.labels)
+
+
+class Exposition:
+    """The HTTP server that Prometheus scrapes; ``close`` frees its port."""
+
+    def __init__(self, metrics: Metrics, port: int) -> None:
+        self._server, self._thread = start_http_server(
+            port, addr="127.0.0.1", registry=metrics.registry
+        )
+        self.url = f"http://127.0.0.1:{self._server.server_port}/metrics"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def serve(metrics: Metrics, port: int) -> Exposition:
+    """Answer on the loopback address only; port 0 takes a free one (see ``url``).
+
+    Raises:
+        OSError: when another program has the port.
+    """
+    try:
+        return Exposition(metrics, port)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise OSError(
+            error.errno, f"port {port} for metrics is in use; set another [metrics] port, or 0"
+        ) from error

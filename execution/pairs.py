@@ -1,0 +1,416 @@
+"""The two-legged state machine: from what is held to what is wanted, leg by leg. Pure.
+
+A trade is long spot and short the same quantity of the perp. ``step`` looks at the
+quantities *received*, the orders still live and the books, and says what to send
+or cancel next. It keeps nothing between calls, so it can be asked again at any
+time, also by another process after a crash.
+
+Three rules, in this order:
+
+1. **Hedge what is naked.** A difference between the legs large enough to trade is
+   closed at once by an IOC order: by completing the leg that is behind while the
+   trade grows, by reducing the leg that is ahead while it shrinks. Past the time
+   bound, whichever of the two is cheaper, with a wider price bound.
+2. **Lead one slice.** Only when hedged and certain (no order UNKNOWN), the leg
+   that is harder to trade rests the next slice, never larger than the naked bound.
+   An urgent trade, or a close whose patience ran out, takes instead; urgent leads
+   with the perp.
+3. **Stop when the rest is dust**: too small for either leg's lot or minimum.
+"""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+
+import msgspec
+
+from domain.instruments import Instrument, Kind, Pair
+from domain.money import ONE, ZERO, decimal_of
+from domain.orders import Side, TimeInForce
+from domain.targets import ExitCause
+from domain.time import SECOND
+from execution.facts import Role, Stage, TradePlanned
+from execution.orders import Order, OrderState
+from strategies.market.state import InstrumentState
+
+_BASIS_POINT = Decimal("0.0001")
+# The price moves between a decision and its arrival: what is barely tradable now is refused then.
+_ABOVE_MINIMUM = Decimal("1.02")
+
+
+class ExecutionPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How orders are worked. Quote amounts in the pair's quote asset, times in seconds."""
+
+    max_naked_notional: Decimal = Decimal(1000)
+    """Largest slice that may be filled on one leg before the other follows (quote)."""
+    max_naked_seconds: float = 15.0
+    """How long a difference may last before the cheaper of completing and unwinding is forced."""
+    maker_patience_seconds: float = 1800.0
+    """How long a resting slice may go without a fill: then an open gives up, a close takes."""
+    reprice_seconds: float = 15.0
+    """A resting order that the market left behind is moved at most this often."""
+    reprice_bps: Decimal = Decimal(2)
+    """How far the touch must have moved before it is."""
+    slippage_bps_max: Decimal = Decimal(50)
+    """Price bound of every IOC order, against the mid."""
+    forced_slippage_bps_max: Decimal = Decimal(300)
+    """The same past the time bound, and for urgent closes."""
+    order_timeout_seconds: float = 3.0
+    """No answer for so long: the order is UNKNOWN and the venue is asked."""
+    request_expiry_seconds: float = 5.0
+    """The venue refuses a request older than this (``expires_ns``)."""
+    clock_margin_seconds: float = 1.0
+    """Added to an expiry before "never seen" proves that an order cannot land any more."""
+    retry_seconds: float = 2.0
+    """Pause after a refused or empty order on a trade; doubles with each in a row, to a minute."""
+    reopen_seconds: float = 3600.0
+    """A pair is not opened again within this time of its last close or failed open."""
+    reconcile_seconds: float = 60.0
+    """How often the books are compared with the venue."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: must be positive, got {getattr(self, name)}")
+        if self.forced_slippage_bps_max < self.slippage_bps_max:
+            raise ValueError("forced_slippage_bps_max: must not be below slippage_bps_max")
+
+
+class PairTrade(msgspec.Struct, frozen=True):
+    """One trade on a pair, from plan to close: a fold of its facts.
+
+    ``quantity`` is what is wanted now (base units, each leg). ``worked_ns`` is the
+    last progress on the way there, from which patience is counted; ``naked_ns``
+    when the legs began to differ by a tradable amount, None while they do not.
+    ``bought`` and ``sold`` are (quantity, quote) of the fills that built the spot and
+    the perp leg.
+    """
+
+    plan: TradePlanned
+    quantity: Decimal
+    stage: Stage
+    worked_ns: int
+    urgent: bool = False
+    cause: ExitCause | None = None
+    exit_reason: str | None = None
+    leverage_confirmed: bool = False
+    orders_sent: int = 0
+    setbacks: int = 0
+    setback_ns: int = 0
+    naked_ns: int | None = None
+    bought: tuple[Decimal, Decimal] = (ZERO, ZERO)
+    sold: tuple[Decimal, Decimal] = (ZERO, ZERO)
+    held: bool = False
+    opened_ns: int | None = None
+    closed_ns: int | None = None
+
+    @property
+    def trade_id(self) -> str:
+        return self.plan.trade_id
+
+    @property
+    def maker_leg(self) -> Kind:
+        return Kind(self.plan.maker_leg)
+
+    @property
+    def entry_basis(self) -> float:
+        """Perp over spot, less one, at the average prices of the fills that opened it."""
+        (spot, spot_cost), (perp, perp_cost) = self.bought, self.sold
+        if not (spot and perp):
+            return 0.0
+        return float(perp_cost / perp) / float(spot_cost / spot) - 1.0
+
+    @property
+    def is_closing(self) -> bool:
+        return self.quantity == ZERO
+
+
+STAGES: dict[Stage, tuple[Stage, ...]] = {
+    Stage.PREPARING: (Stage.WORKING, Stage.CLOSED),  # closed: leverage refused, nothing sent
+    Stage.WORKING: (Stage.HOLDING, Stage.CLOSED),
+    Stage.HOLDING: (Stage.WORKING,),  # retargeted, or a leg was lost
+    Stage.CLOSED: (),
+}
+
+
+class Situation(msgspec.Struct, frozen=True):
+    """All that ``step`` looks at. ``spot`` and ``perp`` are signed quantities held by the trade.
+
+    ``may_grow``: entries are allowed and both books fresh; without it nothing that
+    adds to the position is sent, while hedging and reducing always are.
+    """
+
+    trade: PairTrade
+    pair: Pair
+    spot: Decimal
+    perp: Decimal
+    spot_market: InstrumentState
+    perp_market: InstrumentState
+    live: Sequence[Order]
+    may_grow: bool
+    now_ns: int
+    policy: ExecutionPolicy
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """An order that should be sent now. ``mid`` is the decision-time mid of its instrument."""
+
+    instrument: Instrument
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    time_in_force: TimeInForce
+    reduce_only: bool
+    role: Role
+    mid: Decimal
+
+
+class Work(msgspec.Struct, frozen=True):
+    """What to do next. ``settled``: nothing is left to do and nothing is live."""
+
+    cancel: tuple[Order, ...] = ()
+    place: tuple[Wanted, ...] = ()
+    settled: bool = False
+
+
+def step(s: Situation) -> Work:
+    """What brings the trade one step nearer to its target, under the three rules above."""
+    lead = _lead_leg(s)
+    resting = tuple(o for o in s.live if o.role is Role.MAKER)
+    if _is_naked(s):
+        hedge = _hedge(s)
+        if hedge is None:  # no book or no depth to hedge in: at least it must not get worse
+            return Work(cancel=_cancelable(resting))
+        in_the_way = tuple(o for o in resting if o.request.instrument == hedge.instrument.id)
+        if in_the_way:
+            return Work(cancel=_cancelable(in_the_way))
+        if _is_busy(s, hedge.instrument) or _is_waiting(s):
+            return Work()
+        return Work(place=(hedge,))
+    if resting:
+        return Work(cancel=_cancelable(o for o in resting if _is_misplaced(s, o, lead)))
+    if s.live or _is_waiting(s):
+        return Work()
+    if lead is None:
+        return Work(settled=True)
+    order = _lead_order(s, *lead)
+    return Work(place=(order,)) if order is not None else Work()
+
+
+def naked_quantity(pair: Pair, spot: Decimal, perp: Decimal, price: Decimal) -> Decimal:
+    """The difference between the legs, signed, if it is large enough to be traded; else zero."""
+    delta = spot + perp
+    return delta if _tradable(pair.perp, abs(delta), price) else ZERO
+
+
+def lead_remaining(pair: Pair, held: Decimal, wanted: Decimal, price: Decimal) -> Decimal:
+    """How much one leg still has to trade, signed (positive grows); zero when only dust is left."""
+    if wanted > held:
+        quantity = pair.floor_quantity(wanted - held)
+        enough = all(_tradable(leg, quantity, price) for leg in (pair.spot, pair.perp))
+        return quantity if enough else ZERO
+    quantity = pair.floor_quantity(held - wanted)
+    return -quantity if _tradable(pair.perp, quantity, price) else ZERO
+
+
+def _tradable(instrument: Instrument, quantity: Decimal, price: Decimal) -> bool:
+    floored = instrument.floor_quantity(quantity)
+    return floored * price >= instrument.minimum_notional * _ABOVE_MINIMUM
+
+
+# --- rule 1: hedge -----------------------------------------------------------------------------
+
+
+def _is_naked(s: Situation) -> bool:
+    mid = _mid(s.perp_market) or _mid(s.spot_market)
+    return mid is not None and naked_quantity(s.pair, s.spot, s.perp, mid) != ZERO
+
+
+def _hedge(s: Situation) -> Wanted | None:
+    completing = _complete(s)
+    unwinding = _unwind(s)
+    overdue = _is_overdue(s)
+    growing = max(s.spot, -s.perp) <= s.trade.quantity + s.pair.lot
+    preferred, other = (completing, unwinding) if growing else (unwinding, completing)
+    if overdue and preferred is not None and other is not None:
+        return min(preferred, other, key=lambda wanted: _cost(s, wanted))
+    return preferred if preferred is not None else (other if overdue else None)
+
+
+def _complete(s: Situation) -> Wanted | None:
+    """Grow the leg that is behind."""
+    delta = s.spot + s.perp
+    if delta > ZERO:
+        return _take(s, s.pair.perp, Side.SELL, delta, Role.HEDGE, reduce_only=False)
+    return _take(s, s.pair.spot, Side.BUY, -delta, Role.HEDGE, reduce_only=False)
+
+
+def _unwind(s: Situation) -> Wanted | None:
+    """Reduce the leg that is ahead, leaving no dust on it when the trade is closing."""
+    delta = s.spot + s.perp
+    role = Role.HEDGE if s.trade.quantity < max(s.spot, -s.perp) else Role.UNWIND
+    leg, side, held = (
+        (s.pair.spot, Side.SELL, s.spot) if delta > ZERO else (s.pair.perp, Side.BUY, -s.perp)
+    )
+    if held <= ZERO:  # long perp or short spot: nothing of ours to reduce, only to complete
+        return None
+    quantity = min(abs(delta), held)
+    mid = _mid(_market(s, leg))
+    if mid is not None and s.trade.is_closing and not _tradable(leg, held - quantity, mid):
+        quantity = held
+    return _take(s, leg, side, quantity, role, reduce_only=leg.kind is Kind.PERP)
+
+
+def _is_overdue(s: Situation) -> bool:
+    naked_ns = s.trade.naked_ns
+    return naked_ns is not None and s.now_ns - naked_ns > s.policy.max_naked_seconds * SECOND
+
+
+def _cost(s: Situation, wanted: Wanted) -> Decimal:
+    """Fee and distance from mid to the touch, as a fraction: what taking this order costs."""
+    market = _market(s, wanted.instrument)
+    touch = _touch(market, wanted.side)
+    return wanted.instrument.fees.taker + abs(touch / wanted.mid - ONE)
+
+
+# --- rule 2: lead ------------------------------------------------------------------------------
+
+
+def _lead_leg(s: Situation) -> tuple[Instrument, Decimal] | None:
+    """The leg that leads and what it has left to trade (signed); None when only dust is left."""
+    maker = s.pair.spot if s.trade.maker_leg is Kind.SPOT else s.pair.perp
+    other = s.pair.perp if maker is s.pair.spot else s.pair.spot
+    for leg in (s.pair.perp, s.pair.spot) if s.trade.urgent else (maker, other):
+        price = _mid(_market(s, leg))
+        if price is None:
+            continue
+        remaining = lead_remaining(s.pair, _held(s, leg), s.trade.quantity, price)
+        if remaining != ZERO:
+            return leg, remaining
+    return None
+
+
+def _lead_order(s: Situation, leg: Instrument, remaining: Decimal) -> Wanted | None:
+    grows = remaining > ZERO
+    if grows and not s.may_grow:
+        return None
+    side = Side.BUY if grows == (leg.kind is Kind.SPOT) else Side.SELL
+    market = _market(s, leg)
+    price = _touch(market, side.opposite)
+    quantity = _slice(s, leg, abs(remaining), price)
+    reduce_only = leg.kind is Kind.PERP and not grows
+    if s.trade.urgent or (not grows and _out_of_patience(s)):
+        role = Role.FORCED if s.trade.urgent else Role.TAKE
+        return _take(s, leg, side, quantity, role, reduce_only=reduce_only)
+    mid = _mid(market)
+    assert mid is not None, "Invariant: _lead_leg returns only legs with a two-sided book"
+    return Wanted(
+        leg, side, quantity, price, TimeInForce.POST_ONLY, reduce_only, Role.MAKER, mid
+    )
+
+
+def _slice(s: Situation, leg: Instrument, remaining: Decimal, price: Decimal) -> Decimal:
+    """At most the naked bound, on the common lot, and no remainder too small to trade."""
+    bound = s.pair.floor_quantity(s.policy.max_naked_notional / price)
+    if remaining <= bound or bound == ZERO:
+        return remaining if bound > ZERO else s.pair.lot
+    if _tradable(leg, remaining - bound, price):
+        return bound
+    return max(s.pair.floor_quantity(remaining / 2), s.pair.lot)
+
+
+def _out_of_patience(s: Situation) -> bool:
+    return s.now_ns - s.trade.worked_ns > s.policy.maker_patience_seconds * SECOND
+
+
+def gave_up(s: Situation) -> bool:
+    """An opening trade whose resting order found no counterpart in time."""
+    lead = _lead_leg(s)
+    return lead is not None and lead[1] > ZERO and _out_of_patience(s)
+
+
+def _is_misplaced(s: Situation, order: Order, lead: tuple[Instrument, Decimal] | None) -> bool:
+    """Whether a resting order should go: wrong leg or side, unwanted, or left behind."""
+    if lead is None or s.trade.urgent or order.request.instrument != lead[0].id:
+        return True
+    leg, remaining = lead
+    grows = remaining > ZERO
+    side = Side.BUY if grows == (leg.kind is Kind.SPOT) else Side.SELL
+    if order.request.side is not side or order.remaining > abs(remaining):
+        return True
+    if (grows and not s.may_grow) or _out_of_patience(s):
+        return True
+    market = _market(s, leg)
+    touch = _touch(market, side.opposite)
+    behind = (touch - order.request.price) * side.sign
+    if s.now_ns - order.intended_ns < s.policy.reprice_seconds * SECOND:
+        return False
+    return bool(behind > s.policy.reprice_bps * _BASIS_POINT * touch)
+
+
+# --- shared ------------------------------------------------------------------------------------
+
+
+def _take(
+    s: Situation,
+    leg: Instrument,
+    side: Side,
+    quantity: Decimal,
+    role: Role,
+    *,
+    reduce_only: bool,
+) -> Wanted | None:
+    """An IOC order within the price bound, no larger than the depth inside it; None if too small."""
+    market = _market(s, leg)
+    mid = _mid(market)
+    if mid is None:
+        return None
+    forced = s.trade.urgent or _is_overdue(s)
+    bps = s.policy.forced_slippage_bps_max if forced else s.policy.slippage_bps_max
+    bound = leg.round_price(
+        mid * (ONE + side.sign * bps * _BASIS_POINT), up=side is Side.SELL
+    )
+    levels = market.asks if side is Side.BUY else market.bids
+    within = [size for price, size in levels if (bound - decimal_of(price)) * side.sign >= 0]
+    depth = sum((decimal_of(size) for size in within), ZERO)
+    quantity = leg.floor_quantity(min(quantity, depth))
+    if not _tradable(leg, quantity, bound):
+        return None
+    return Wanted(leg, side, quantity, bound, TimeInForce.IOC, reduce_only, role, mid)
+
+
+def _is_busy(s: Situation, leg: Instrument) -> bool:
+    """Whether an order on this leg may still fill: a second one could double it."""
+    return any(o.request.instrument == leg.id for o in s.live)
+
+
+def _is_waiting(s: Situation) -> bool:
+    """After a refused or empty order the next one waits, longer each time."""
+    if s.trade.setbacks == 0:
+        return False
+    pause = min(s.policy.retry_seconds * 2 ** min(s.trade.setbacks - 1, 6), 60.0)
+    return s.now_ns - s.trade.setback_ns < pause * SECOND
+
+
+def _cancelable(orders: Iterable[Order]) -> tuple[Order, ...]:
+    return tuple(o for o in orders if o.state is OrderState.OPEN)
+
+
+def _held(s: Situation, leg: Instrument) -> Decimal:
+    return s.spot if leg.kind is Kind.SPOT else -s.perp
+
+
+def _market(s: Situation, leg: Instrument) -> InstrumentState:
+    return s.spot_market if leg.kind is Kind.SPOT else s.perp_market
+
+
+def _touch(market: InstrumentState, taker: Side) -> Decimal:
+    """The best price that a ``taker`` of this side would get; a maker of the other joins there."""
+    price = market.ask if taker is Side.BUY else market.bid
+    assert price is not None, "Invariant: asked only of a two-sided book"
+    return decimal_of(price)
+
+
+def _mid(market: InstrumentState) -> Decimal | None:
+    if market.bid is None or market.ask is None:
+        return None
+    return (decimal_of(market.bid) + decimal_of(market.ask)) / 2

@@ -1,0 +1,383 @@
+"""Everything that must survive, as a fold of the journal's facts: ``apply`` and nothing else.
+
+Recovery is ``for fact in journal: apply(state, fact)``. It never decides again and
+emits nothing; deciding is ``bot.engine``'s, which changes state only by recording
+facts through this same ``apply``.
+"""
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from domain.account import Cashflow, FundingPayment, LeverageConfirmed, MarginMoved, SettingRefused
+from domain.instruments import Instrument, Pair
+from domain.money import ZERO
+from domain.orders import (
+    CancelRejected,
+    Fill,
+    OrderAccepted,
+    OrderCanceled,
+    OrderRejected,
+    Side,
+)
+from domain.time import DAY, SECOND
+from execution.facts import (
+    CancelIntended,
+    CommandGiven,
+    Decided,
+    EquityMarked,
+    Extremes,
+    Fact,
+    LimitCleared,
+    LimitTripped,
+    MarginIntended,
+    OrderDoubted,
+    OrderIntended,
+    OrderResolved,
+    Reconciled,
+    ResidualMoved,
+    Retargeted,
+    RunStarted,
+    Stage,
+    StageChanged,
+    TradePlanned,
+    known_at,
+)
+from execution.ledger.books import Books
+from execution.orders import OrderEvent, OrderTable
+from execution.pairs import STAGES, PairTrade, naked_quantity
+from execution.risk.halts import LimitState, apply_limit
+
+
+class Exposed(msgspec.Struct):
+    """The largest differences between the legs so far: what the report calls naked."""
+
+    notional: Decimal = ZERO
+    seconds: float = 0.0
+
+
+class State:
+    """Durable state. Mutable inside the engine; whatever leaves it is a frozen value."""
+
+    def __init__(self, pairs: Iterable[Pair]) -> None:
+        self.pairs: dict[str, Pair] = {pair.name: pair for pair in pairs}
+        self.instruments: dict[str, Instrument] = {
+            leg.id: leg for pair in self.pairs.values() for leg in (pair.spot, pair.perp)
+        }
+        self.pair_of: dict[str, Pair] = {
+            leg.id: pair for pair in self.pairs.values() for leg in (pair.spot, pair.perp)
+        }
+        self.run: RunStarted | None = None
+        self.books = Books()
+        self.orders = OrderTable()
+        self.trades: dict[str, PairTrade] = {}
+        self.open_trades: dict[str, str] = {}  # pair -> trade id
+        self.last_trade: dict[str, str] = {}  # pair -> its latest trade, open or closed
+        self.limits = LimitState()
+        self.decided: dict[str, Decided] = {}
+        self.margin_requests: dict[str, MarginIntended] = {}
+        self.exposed = Exposed()
+        self.equity: EquityMarked | None = None
+        self.extremes = Extremes()
+        self.equity_peak: Decimal = ZERO
+        self.equity_low: Decimal | None = None
+        self.day_start: EquityMarked | None = None
+        self.loss_streak = 0
+        self.reconciled: Reconciled | None = None
+        self.paused = False
+        self.funding_ns: int | None = None
+        self.private_ns = 0
+        self.counts: dict[str, int] = {}
+        self.refusals: dict[str, int] = {}
+        self.facts = 0
+        self.time_ns = 0
+
+    def trade_on(self, pair: str) -> PairTrade | None:
+        """The open trade on a pair, if there is one."""
+        trade_id = self.open_trades.get(pair)
+        return self.trades[trade_id] if trade_id is not None else None
+
+    def quantities(self, trade: PairTrade) -> tuple[Decimal, Decimal]:
+        """Spot and perp quantity that the trade holds, signed."""
+        pair = self.pairs[trade.plan.pair]
+        return (
+            self.books.quantity(trade.trade_id, pair.spot.id),
+            self.books.quantity(trade.trade_id, pair.perp.id),
+        )
+
+
+def apply(state: State, fact: Fact) -> None:
+    """Fold one fact into the state. The only way durable state changes.
+
+    Facts are applied exactly once and in order; a fill, payment or cash flow whose
+    id the books have already seen changes nothing.
+    """
+    _HANDLERS[type(fact)](state, fact)
+    state.facts += 1
+    state.time_ns = max(state.time_ns, known_at(fact))
+
+
+def _run_started(state: State, fact: RunStarted) -> None:
+    state.run = fact
+    state.private_ns = fact.time_ns
+
+
+def _decided(state: State, fact: Decided) -> None:
+    target = fact.target
+    state.decided[target.pair] = fact
+    _count(state.counts, f"decided_{target.action}")
+    for refusal in fact.refusals:
+        _count(state.refusals, refusal.split(":", 1)[0])
+
+
+def _planned(state: State, fact: TradePlanned) -> None:
+    state.trades[fact.trade_id] = PairTrade(
+        fact, fact.quantity, Stage.PREPARING, worked_ns=fact.time_ns
+    )
+    state.open_trades[fact.pair] = fact.trade_id
+    state.last_trade[fact.pair] = fact.trade_id
+
+
+def _retargeted(state: State, fact: Retargeted) -> None:
+    _change(
+        state,
+        fact.trade_id,
+        quantity=fact.quantity,
+        urgent=fact.urgent,
+        cause=fact.cause,
+        exit_reason=fact.reason if fact.quantity == ZERO else None,
+        worked_ns=fact.time_ns,
+        setbacks=0,
+    )
+
+
+def _stage_changed(state: State, fact: StageChanged) -> None:
+    trade = state.trades[fact.trade_id]
+    if fact.stage not in STAGES[trade.stage]:
+        raise ValueError(f"trade {fact.trade_id} cannot go from {trade.stage} to {fact.stage}")
+    if fact.stage is Stage.CLOSED:
+        _change(state, fact.trade_id, stage=fact.stage, closed_ns=fact.time_ns, urgent=False)
+        del state.open_trades[trade.plan.pair]
+        result = state.books.pnl(fact.trade_id, {}).total
+        state.loss_streak = state.loss_streak + 1 if result < ZERO else 0
+    elif fact.stage is Stage.HOLDING:
+        _change(state, fact.trade_id, stage=fact.stage, held=True, urgent=False)
+    else:
+        _change(state, fact.trade_id, stage=fact.stage, worked_ns=fact.time_ns)
+
+
+def _residual_moved(state: State, fact: ResidualMoved) -> None:
+    state.books.move_residual(
+        state.instruments[fact.instrument],
+        fact.quantity,
+        fact.price,
+        fact.from_trade,
+        fact.to_trade,
+    )
+
+
+def _order_intended(state: State, fact: OrderIntended) -> None:
+    state.orders.intend(fact)
+    trade = state.trades[fact.trade_id]
+    _change(state, fact.trade_id, orders_sent=trade.orders_sent + 1)
+    _count(state.counts, "sent")
+
+
+def _cancel_intended(state: State, fact: CancelIntended) -> None:
+    state.orders.advance(fact.cloid, OrderEvent.CANCEL_SENT, fact.time_ns)
+
+
+def _accepted(state: State, fact: OrderAccepted) -> None:
+    state.orders.advance(fact.cloid, OrderEvent.ACCEPTED, fact.received_ns)
+
+
+def _rejected(state: State, fact: OrderRejected) -> None:
+    order = state.orders.advance(fact.cloid, OrderEvent.REFUSED, fact.received_ns)
+    _count(state.counts, "rejected")
+    _setback(state, order.trade_id, fact.received_ns)
+
+
+def _canceled(state: State, fact: OrderCanceled) -> None:
+    order = state.orders.end(fact.cloid, fact.filled, fact.received_ns)
+    _count(state.counts, "canceled")
+    if fact.filled == ZERO and order.role is not order.role.MAKER:
+        _setback(state, order.trade_id, fact.received_ns)
+
+
+def _cancel_rejected(state: State, fact: CancelRejected) -> None:
+    state.orders.advance(fact.cloid, OrderEvent.CANCEL_REFUSED, fact.received_ns)
+
+
+def _doubted(state: State, fact: OrderDoubted) -> None:
+    state.orders.advance(fact.cloid, OrderEvent.DOUBTED, fact.time_ns)
+
+
+def _resolved(state: State, fact: OrderResolved) -> None:
+    state.orders.resolve(fact.cloid, fact.status, fact.filled, fact.time_ns)
+    _count(state.counts, "unknown_resolved")
+
+
+def _fill(state: State, fact: Fill) -> None:
+    instrument = state.instruments[fact.instrument]
+    order = state.orders.get(fact.cloid)
+    trade_id = order.trade_id if order else _trade_at(state, fact.instrument, fact.venue_time_ns)
+    # A fill nobody here ordered has no decision behind it: it slips against nothing.
+    mid = order.decision_mid if order else fact.price
+    if not state.books.fill(fact, instrument, trade_id, mid):
+        return
+    state.private_ns = max(state.private_ns, fact.venue_time_ns)
+    if order is not None:
+        order = state.orders.fill(order.cloid, fact.quantity, fact.received_ns)
+        if order.filled >= order.request.quantity:
+            _count(state.counts, "filled")
+    if trade_id is not None:
+        _progress(state, trade_id, fact)
+
+
+def _progress(state: State, trade_id: str, fact: Fill) -> None:
+    """A fill is progress, and may open or close a difference between the legs."""
+    trade = state.trades[trade_id]
+    pair = state.pairs[trade.plan.pair]
+    spot, perp = state.quantities(trade)
+    naked = naked_quantity(pair, spot, perp, fact.price)
+    now_ns = fact.received_ns
+    if trade.naked_ns is not None:
+        seconds = (now_ns - trade.naked_ns) / SECOND
+        state.exposed.seconds = max(state.exposed.seconds, seconds)
+    state.exposed.notional = max(state.exposed.notional, abs(spot + perp) * fact.price)
+    started = trade.naked_ns if trade.naked_ns is not None else now_ns
+    is_spot = fact.instrument == pair.spot.id
+    quantity, quote = trade.bought if is_spot else trade.sold
+    if is_spot == (fact.side is Side.BUY):
+        quantity, quote = quantity + fact.quantity, quote + fact.quantity * fact.price
+    _change(
+        state,
+        trade_id,
+        worked_ns=now_ns,
+        setbacks=0,
+        naked_ns=started if naked != ZERO else None,
+        opened_ns=trade.opened_ns if trade.opened_ns is not None else now_ns,
+        **{"bought" if is_spot else "sold": (quantity, quote)},
+    )
+
+
+def _funding(state: State, fact: FundingPayment) -> None:
+    trade_id = _trade_at(state, fact.instrument, fact.venue_time_ns)
+    if state.books.funding(fact, trade_id):
+        state.private_ns = max(state.private_ns, fact.venue_time_ns)
+        state.funding_ns = fact.venue_time_ns
+
+
+def _cashflow(state: State, fact: Cashflow) -> None:
+    trade_id = _trade_at(state, fact.instrument, fact.venue_time_ns)
+    if state.books.cashflow(fact, trade_id):
+        state.private_ns = max(state.private_ns, fact.venue_time_ns)
+
+
+def _leverage_confirmed(state: State, fact: LeverageConfirmed) -> None:
+    trade = state.trade_on(state.pair_of[fact.instrument].name)
+    if trade is not None:
+        _change(state, trade.trade_id, leverage_confirmed=True)
+
+
+def _margin_intended(state: State, fact: MarginIntended) -> None:
+    state.margin_requests[fact.request_id] = fact
+
+
+def _margin_moved(state: State, fact: MarginMoved) -> None:
+    state.margin_requests.pop(fact.request_id, None)
+
+
+def _setting_refused(state: State, fact: SettingRefused) -> None:
+    state.margin_requests.pop(fact.request_id, None)
+
+
+def _limit_tripped(state: State, fact: LimitTripped) -> None:
+    state.limits = apply_limit(state.limits, fact)
+
+
+def _limit_cleared(state: State, fact: LimitCleared) -> None:
+    state.limits = apply_limit(state.limits, fact)
+    # Who resets a loss limit accepts the loss: it is counted from here on.
+    if fact.limit == "loss_streak":
+        state.loss_streak = 0
+    elif fact.limit == "drawdown" and state.equity is not None:
+        state.equity_peak = state.equity.equity
+    elif fact.limit == "daily_loss":
+        state.day_start = state.equity
+
+
+def _reconciled(state: State, fact: Reconciled) -> None:
+    state.reconciled = fact
+
+
+def _equity_marked(state: State, fact: EquityMarked) -> None:
+    if state.day_start is None or state.day_start.time_ns // DAY != fact.time_ns // DAY:
+        state.day_start = fact
+    state.equity = fact
+    state.extremes = fact.extremes
+    state.equity_peak = max(state.equity_peak, fact.equity)
+    state.equity_low = (
+        fact.equity if state.equity_low is None else min(state.equity_low, fact.equity)
+    )
+
+
+def _command(state: State, fact: CommandGiven) -> None:
+    if fact.command in ("pause", "resume"):
+        state.paused = fact.command == "pause"
+
+
+def _trade_at(state: State, instrument: str | None, time_ns: int) -> str | None:
+    """The trade that held this instrument at ``time_ns``: news of a closed one may come late."""
+    if instrument is None or instrument not in state.pair_of:
+        return None
+    trade_id = state.last_trade.get(state.pair_of[instrument].name)
+    if trade_id is None:
+        return None
+    closed_ns = state.trades[trade_id].closed_ns
+    return trade_id if closed_ns is None or time_ns < closed_ns else None
+
+
+def _change(state: State, trade_id: str, **changes: object) -> None:
+    state.trades[trade_id] = msgspec.structs.replace(state.trades[trade_id], **changes)
+
+
+def _setback(state: State, trade_id: str, time_ns: int) -> None:
+    trade = state.trades[trade_id]
+    _change(state, trade_id, setbacks=trade.setbacks + 1, setback_ns=time_ns)
+
+
+def _count(counts: dict[str, int], name: str) -> None:
+    counts[name] = counts.get(name, 0) + 1
+
+
+_HANDLERS: dict[type, Callable[[State, Any], None]] = {
+    RunStarted: _run_started,
+    Decided: _decided,
+    TradePlanned: _planned,
+    Retargeted: _retargeted,
+    StageChanged: _stage_changed,
+    ResidualMoved: _residual_moved,
+    OrderIntended: _order_intended,
+    CancelIntended: _cancel_intended,
+    OrderAccepted: _accepted,
+    OrderRejected: _rejected,
+    OrderCanceled: _canceled,
+    CancelRejected: _cancel_rejected,
+    OrderDoubted: _doubted,
+    OrderResolved: _resolved,
+    Fill: _fill,
+    FundingPayment: _funding,
+    Cashflow: _cashflow,
+    LeverageConfirmed: _leverage_confirmed,
+    MarginIntended: _margin_intended,
+    MarginMoved: _margin_moved,
+    SettingRefused: _setting_refused,
+    LimitTripped: _limit_tripped,
+    LimitCleared: _limit_cleared,
+    Reconciled: _reconciled,
+    EquityMarked: _equity_marked,
+    CommandGiven: _command,
+}

@@ -1,0 +1,607 @@
+"""One account at one exchange, on virtual time: matching, margin, funding, liquidation.
+
+Pure: time and market come in as arguments, answers go out as events whose
+``received_ns`` is the venue's own time (whoever carries them adds latency). The same
+calls give the same answers, and a restored snapshot goes on identically.
+
+Simplifications, each on the careful side or stated: the market does not react to our
+orders; our own orders do not match each other; a resting order stands behind all that
+was displayed when it came and moves up by prints at its price and by what the book
+shows; a liquidation never trades beyond the bankruptcy price of an isolated position.
+"""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Self
+
+import msgspec
+
+from domain.account import AccountReport, CashCause, Cashflow, FundingPayment, MarginMode
+from domain.instruments import Instrument, Kind
+from domain.market import (
+    Book,
+    FundingSettled,
+    MarketInput,
+    PerpContext,
+    RecordedFunding,
+    Reference,
+    Trade,
+)
+from domain.money import ONE, ZERO, exact
+from domain.orders import (
+    CancelReason,
+    CancelRejected,
+    Fill,
+    FillCause,
+    Liquidity,
+    OrderAccepted,
+    OrderCanceled,
+    OrderRejected,
+    OrderReport,
+    OrderRequest,
+    OrderStatus,
+    TimeInForce,
+)
+from domain.rates import FundingRate
+from domain.time import HOUR, next_hour
+from execution.venues.simulated import admission, funding, matching
+from execution.venues.simulated.account import cross_positions
+from execution.venues.simulated.clearing import Clearinghouse
+from execution.venues.simulated.liquidation import (
+    Verdict,
+    closing_side,
+    forced_quantity,
+    is_partial,
+    judge,
+)
+from execution.venues.simulated.rules import VenueRules
+from execution.venues.simulated.state import (
+    ClosedOrder,
+    Market,
+    OpenOrder,
+    Position,
+    Record,
+    Request,
+    State,
+    VenueEvent,
+)
+
+NOTHING_TO_CANCEL = "Order was never placed, already canceled, or filled."
+_NEVER = 2**62
+
+
+class Exchange:
+    """The venue and the one account on it. Its clock never goes back.
+
+    A perp starts isolated at its highest leverage. ``backstop_fund`` takes what
+    liquidated positions leave and pays what they lack (settlement asset).
+    """
+
+    def __init__(
+        self,
+        instruments: Iterable[Instrument],
+        rules: VenueRules,
+        deposits: Mapping[str, Decimal],
+        now_ns: int,
+        backstop_fund: Decimal = Decimal(1_000_000),
+    ) -> None:
+        listed = {instrument.id: instrument for instrument in instruments}
+        state = State(
+            started_ns=now_ns,
+            now_ns=now_ns,
+            hour_due_ns=next_hour(now_ns),
+            balances={},
+            markets={name: _new_market(listed[name], rules, now_ns) for name in listed},
+            backstop_fund=backstop_fund,
+        )
+        self._begin(listed, rules, state, ())
+        for asset, amount in sorted(deposits.items()):
+            self._clearing.cashflow(asset, amount, CashCause.DEPOSIT, None)
+
+    def _begin(
+        self,
+        listed: Mapping[str, Instrument],
+        rules: VenueRules,
+        state: State,
+        records: Iterable[Record],
+    ) -> None:
+        self._clearing = Clearinghouse(listed, rules, state, records)
+        self._instruments, self._rules, self._state = listed, rules, state
+        self._markets = state.markets
+        self._perps = [name for name in listed if listed[name].kind is Kind.PERP]
+        self._impact = {
+            name: rules.impact_notional_of.get(listed[name].base, rules.impact_notional)
+            for name in self._perps
+        }
+        self._open = {
+            cloid: order
+            for market in state.markets.values()
+            for cloid, order in market.orders.items()
+        }
+
+    # --- persistence ---------------------------------------------------------------------
+
+    def drain_records(self) -> list[bytes]:
+        """What happened since the last drain, one JSON row each: save it with a snapshot."""
+        rows = [msgspec.json.encode(record) for record in self._clearing.fresh]
+        self._clearing.fresh.clear()
+        return rows
+
+    def snapshot(self) -> bytes:
+        """The complete state apart from records, instruments and rules (MessagePack)."""
+        return msgspec.msgpack.encode(self._state)
+
+    @classmethod
+    def restore(
+        cls,
+        snapshot: bytes,
+        instruments: Iterable[Instrument],
+        rules: VenueRules,
+        records: Iterable[bytes],
+    ) -> Self:
+        """The exchange as it was at ``snapshot``, given all rows drained up to then, in order."""
+        exchange = cls.__new__(cls)
+        state = msgspec.msgpack.decode(snapshot, type=State)
+        listed = {instrument.id: instrument for instrument in instruments}
+        assert list(listed) == list(state.markets), "Invariant: a state keeps its instruments"
+        past = (msgspec.json.decode(row, type=Record) for row in records)
+        exchange._begin(listed, rules, state, past)  # noqa: SLF001 - the second constructor
+        return exchange
+
+    # --- market and time -----------------------------------------------------------------
+
+    @property
+    def due_ns(self) -> int:
+        """The next instant at which ``advance`` has something to do."""
+        return self._state.hour_due_ns
+
+    def advance(self, now_ns: int) -> list[VenueEvent]:
+        """Let time pass: funding of every whole hour up to ``now_ns``, at that hour."""
+        out: list[VenueEvent] = []
+        state = self._state
+        while state.hour_due_ns <= now_ns:
+            state.now_ns = max(state.now_ns, state.hour_due_ns)
+            for name in self._perps:
+                out += self._close_hour(name, state.hour_due_ns)
+            state.hour_due_ns += HOUR
+        state.now_ns = max(state.now_ns, now_ns)
+        return out
+
+    def on_market(self, event: MarketInput) -> list[VenueEvent]:
+        """Take one market event; returns what it publishes, then what it does to the account.
+
+        Raises:
+            KeyError: when the event's instrument is not listed here.
+        """
+        market = self._markets[event.instrument]
+        if isinstance(event, RecordedFunding):
+            return self._on_recorded(event, market)
+        now_ns = event.venue_time_ns
+        state = self._state
+        out = self.advance(now_ns) if now_ns >= state.hour_due_ns else []
+        state.now_ns = max(state.now_ns, now_ns)
+        if isinstance(event, Book):
+            if now_ns > market.next_sample_ns:
+                self._sample(event.instrument, now_ns)
+            market.book = event
+            if market.taken_asks or market.taken_bids:
+                market.taken_asks, market.taken_bids = {}, {}
+            out.append(event)
+            if market.orders:
+                out += self._cross_resting(market, event)
+        elif isinstance(event, Trade):
+            if market.orders:
+                out += self._print(market, event)
+        else:
+            out += self._on_reference(event, market)
+        return out
+
+    def _on_reference(self, event: Reference, market: Market) -> list[VenueEvent]:
+        name, now_ns = event.instrument, self._state.now_ns
+        if now_ns > market.next_sample_ns:
+            self._sample(name, now_ns)
+        market.mark, market.oracle = event.mark, event.oracle
+        rate = funding.estimate(market, self._instruments[name], self._rules, self._impact[name])
+        out: list[VenueEvent] = [PerpContext(name, event.mark, event.oracle, rate, now_ns, now_ns)]
+        position = self._clearing.position(name)
+        if not position.safe_above < event.mark < position.safe_below:
+            out += self._judge(name)
+        return out
+
+    def _on_recorded(self, event: RecordedFunding, market: Market) -> list[VenueEvent]:
+        """From the first record on, an instrument settles by records alone."""
+        market.recorded, market.next_sample_ns = True, _NEVER
+        out = self.advance(event.venue_time_ns)
+        market.predicted = event.rate
+        hour_ns = event.venue_time_ns // HOUR * HOUR
+        if event.venue_time_ns <= self._state.started_ns or hour_ns <= market.settled_ns:
+            return out
+        quantity, price = ZERO, market.oracle or market.mid
+        if market.hour_ns == hour_ns:
+            quantity, price = market.hour_quantity, market.hour_price
+        return out + self._settle(event.instrument, hour_ns, event.rate, quantity, price)
+
+    # --- funding -------------------------------------------------------------------------
+
+    def _sample(self, name: str, until_ns: int) -> None:
+        funding.sample(self._markets[name], self._rules, self._impact[name], until_ns)
+
+    def _close_hour(self, name: str, hour_ns: int) -> list[VenueEvent]:
+        """Keep what was held at the hour; settle by the formula unless rates are recorded."""
+        market, instrument = self._markets[name], self._instruments[name]
+        price = market.oracle or market.mid
+        market.hour_ns, market.hour_price = hour_ns, price
+        market.hour_quantity = self._clearing.position(name).quantity
+        if market.recorded or price is None or not funding.ends_interval(instrument, hour_ns):
+            return []
+        self._sample(name, hour_ns)
+        rate = funding.estimate(market, instrument, self._rules, self._impact[name])
+        return self._settle(name, hour_ns, rate, market.hour_quantity, price)
+
+    @exact()
+    def _settle(
+        self, name: str, hour_ns: int, rate: FundingRate, quantity: Decimal, price: float | None
+    ) -> list[VenueEvent]:
+        market = self._markets[name]
+        market.settled_ns = hour_ns
+        market.premium_sum, market.premium_samples = 0.0, 0
+        market.predicted = rate if market.recorded else None
+        if price is None:
+            quantity, price = ZERO, 0.0
+        return [*self._clearing.settle_funding(name, hour_ns, rate, quantity, price)]
+
+    # --- orders --------------------------------------------------------------------------
+
+    @exact()
+    def place(self, request: OrderRequest, now_ns: int) -> list[VenueEvent]:
+        """OrderRejected; or OrderAccepted, a Fill for each level taken, and OrderCanceled
+        for what an IOC, a shrunken position or missing margin leaves."""
+        out = self.advance(now_ns)
+        now_ns = self._state.now_ns
+        reason = self._refusal(request)
+        self._log("place", msgspec.json.encode(request), reason or "accepted")
+        if reason is not None:
+            if self._known(request.cloid) is None:
+                self._close(request, OrderStatus.REJECTED, ZERO)
+            return [*out, OrderRejected(request.cloid, reason, now_ns, now_ns)]
+        self._state.orders += 1
+        order = OpenOrder(request, self._state.orders, float(request.price))
+        market = self._markets[request.instrument]
+        market.orders[request.cloid] = self._open[request.cloid] = order
+        out.append(OrderAccepted(request.cloid, str(order.number), now_ns, now_ns))
+        out += self._match(market, order, Liquidity.TAKER)
+        if request.cloid in self._open:
+            if request.time_in_force is TimeInForce.IOC:
+                out.append(self._cancel(order, CancelReason.IOC))
+            else:
+                matching.join_queue(market, order)
+        return out
+
+    def _refusal(self, request: OrderRequest) -> str | None:
+        if self._state.now_ns > request.expires_ns:
+            return admission.EXPIRED
+        if self._known(request.cloid) is not None:
+            return admission.DUPLICATE
+        instrument = self._instruments.get(request.instrument)
+        if instrument is None:
+            return f"Unknown instrument {request.instrument}."
+        return admission.refusal(
+            request,
+            instrument,
+            self._markets[instrument.id],
+            self._clearing.free(),
+            tiers=self._clearing.tiers[instrument.id],
+            quantum=self._rules.quantum,
+        )
+
+    @exact()
+    def cancel(self, cloid: str, now_ns: int) -> list[VenueEvent]:
+        """OrderCanceled, or CancelRejected where nothing is open under ``cloid``."""
+        out = self.advance(now_ns)
+        order = self._open.get(cloid)
+        self._log("cancel", msgspec.json.encode(cloid), "refused" if order is None else "canceled")
+        if order is not None:
+            return [*out, self._cancel(order, CancelReason.REQUESTED)]
+        now_ns = self._state.now_ns
+        return [*out, CancelRejected(cloid, NOTHING_TO_CANCEL, now_ns, now_ns)]
+
+    def _match(self, market: Market, order: OpenOrder, liquidity: Liquidity) -> list[VenueEvent]:
+        """Trade ``order`` against the book: a taker at the levels' prices, a maker at its own."""
+        out: list[VenueEvent] = []
+        side, limit = order.request.side, order.request.price
+        for index, price, size in matching.available(market, side, limit):
+            at = price if liquidity is Liquidity.TAKER else limit
+            before = order.filled
+            out += self._fill(market, order, at, size, liquidity)
+            if order.filled == before:
+                break
+            matching.take(market, side, index, order.filled - before)
+            if order.request.cloid not in self._open:
+                break
+        return out
+
+    def _fill(
+        self, market: Market, order: OpenOrder, price: Decimal, size: Decimal, liquidity: Liquidity
+    ) -> list[VenueEvent]:
+        """Fill up to ``size`` of ``order``; nothing where that is less than a lot."""
+        request = order.request
+        quantity = min(order.remaining, size)
+        if request.reduce_only and market.position is not None:
+            quantity = min(quantity, abs(market.position.quantity))
+        quantity = matching.whole_lots(self._instruments[request.instrument], quantity)
+        if not quantity:
+            return []
+        fill = self._clearing.trade(order, price, quantity, liquidity)
+        if fill is None:
+            return [self._cancel(order, CancelReason.MARGIN)]
+        if not order.remaining:
+            self._forget(order, OrderStatus.FILLED)
+        return [fill, *self._drop_reduce_only(market)]
+
+    def _drop_reduce_only(self, market: Market) -> list[VenueEvent]:
+        """Cancel reduce-only orders that have nothing left to reduce."""
+        position = market.position
+        if position is None:
+            return []
+        return [
+            self._cancel(order, CancelReason.REDUCE_ONLY)
+            for order in list(market.orders.values())
+            if order.request.reduce_only and position.quantity * order.request.side.sign >= 0
+        ]
+
+    def _known(self, cloid: str) -> OrderStatus | None:
+        if cloid in self._open:
+            return OrderStatus.OPEN
+        closed = self._clearing.closed.get(cloid)
+        return None if closed is None else closed.status
+
+    def _cancel(self, order: OpenOrder, reason: CancelReason) -> OrderCanceled:
+        self._forget(order, OrderStatus.CANCELED)
+        now_ns = self._state.now_ns
+        return OrderCanceled(order.request.cloid, reason, order.filled, now_ns, now_ns)
+
+    def _forget(self, order: OpenOrder, status: OrderStatus) -> None:
+        request = order.request
+        del self._open[request.cloid]
+        del self._markets[request.instrument].orders[request.cloid]
+        self._close(request, status, order.filled)
+
+    def _close(self, request: OrderRequest, status: OrderStatus, filled: Decimal) -> None:
+        self._clearing.record(
+            ClosedOrder(request.cloid, request.instrument, status, filled, self._state.now_ns)
+        )
+
+    # --- resting orders ------------------------------------------------------------------
+
+    def _cross_resting(self, market: Market, book: Book) -> list[VenueEvent]:
+        """A book whose other side has come to our prices fills us there."""
+        crossed = []
+        for order in market.orders.values():
+            if order.queue_ahead:
+                matching.move_up(book, order)
+            if matching.is_crossed(book, order):
+                crossed.append(order)
+        return self._fill_crossed(market, crossed) if crossed else []
+
+    @exact()
+    def _fill_crossed(self, market: Market, crossed: list[OpenOrder]) -> list[VenueEvent]:
+        out: list[VenueEvent] = []
+        for order in matching.by_priority(crossed):
+            if order.request.cloid in self._open:
+                out += self._match(market, order, Liquidity.MAKER)
+        return out
+
+    def _print(self, market: Market, trade: Trade) -> list[VenueEvent]:
+        """A print shares its quantity among the orders it reaches, best price first."""
+        reached = [
+            order
+            for order in market.orders.values()
+            if order.request.side is not trade.aggressor and matching.reaches(trade.price, order)
+        ]
+        return self._fill_printed(market, trade, reached) if reached else []
+
+    @exact()
+    def _fill_printed(
+        self, market: Market, trade: Trade, reached: list[OpenOrder]
+    ) -> list[VenueEvent]:
+        out: list[VenueEvent] = []
+        given = ZERO
+        for order in matching.by_priority(reached):
+            size = matching.reached(order, trade) - given
+            if size > 0 and order.request.cloid in self._open:
+                before = order.filled
+                out += self._fill(market, order, order.request.price, size, Liquidity.MAKER)
+                given += order.filled - before
+        return out
+
+    # --- liquidation ---------------------------------------------------------------------
+
+    @exact()
+    def _judge(self, name: str) -> list[VenueEvent]:
+        """Look closely at a position whose mark left the safe band, and act."""
+        verdict = self._verdict(name)
+        if verdict is Verdict.SAFE:
+            return []
+        asset, mode = self._instruments[name].quote, self._clearing.position(name).mode
+        names = [name]
+        if mode is MarginMode.CROSS:
+            names = [at for at, _, _ in cross_positions(self._state, self._instruments, asset)]
+        out = self._cancel_orders(name, asset, mode)
+        if verdict is Verdict.BACKSTOP:
+            return out + self._take_over(names, asset, mode)
+        return out + self._liquidate(names)
+
+    def _verdict(self, name: str) -> Verdict:
+        position, mark = self._clearing.position(name), self._clearing.mark(name)
+        if not position.quantity:
+            return Verdict.SAFE
+        if position.mode is MarginMode.CROSS:
+            value, need = self._clearing.account_value(self._instruments[name].quote)
+        else:
+            value, need = position.equity(mark), self._clearing.maintenance(name, mark)
+        return judge(value, need, self._rules)
+
+    def _cancel_orders(self, name: str, asset: str, mode: MarginMode) -> list[VenueEvent]:
+        """Isolated: that market's orders; cross: every order that ``asset`` backs."""
+        at_risk = [name]
+        if mode is MarginMode.CROSS:
+            at_risk = [at for at in self._markets if self._instruments[at].quote == asset]
+        return [
+            self._cancel(order, CancelReason.LIQUIDATION)
+            for at in at_risk
+            for order in list(self._markets[at].orders.values())
+        ]
+
+    def _liquidate(self, names: list[str]) -> list[VenueEvent]:
+        """Market orders into the book until margin is enough: a part of a large position
+        first, then, within the cooldown, all of it."""
+        out: list[VenueEvent] = []
+        state, rules = self._state, self._rules
+        cooling = state.now_ns < state.cooldown_until_ns
+        for name in names:
+            if self._verdict(name) is Verdict.SAFE:
+                break
+            position, mark = self._clearing.position(name), self._clearing.mark(name)
+            partial = is_partial(position, mark, rules, cooling=cooling)
+            size = forced_quantity(position, self._instruments[name], rules, partial=partial)
+            fills = self._sell_off(name, size)
+            if partial and fills:
+                state.cooldown_until_ns = state.now_ns + rules.partial_cooldown_ns
+            out += fills
+        return out
+
+    def _sell_off(self, name: str, size: Decimal) -> list[Fill]:
+        """Close up to ``size`` against the book, as far as the position's margin bears it."""
+        fills: list[Fill] = []
+        market, side = self._markets[name], closing_side(self._clearing.position(name))
+        for index, price, offered in matching.available(market, side, None):
+            quantity = matching.whole_lots(self._instruments[name], min(size, offered))
+            if not quantity or not self._clearing.bears(name, price, quantity):
+                break
+            matching.take(market, side, index, quantity)
+            fills.append(
+                self._clearing.force(
+                    name, price, quantity, FillCause.LIQUIDATION, free_of_fee=False
+                )
+            )
+            size -= quantity
+        return fills
+
+    def _take_over(self, names: list[str], asset: str, mode: MarginMode) -> list[VenueEvent]:
+        """The backstop: positions go at mark, and the margin left goes with them.
+
+        A margin that does not even cover the loss is made up by the fund.
+        """
+        out: list[VenueEvent] = []
+        before = self._state.balances.get(asset, ZERO)
+        for name in names:
+            size = abs(self._clearing.position(name).quantity)
+            mark = self._clearing.mark(name)
+            out.append(
+                self._clearing.force(name, mark, size, FillCause.LIQUIDATION, free_of_fee=True)
+            )
+        after = self._state.balances.get(asset, ZERO)
+        lost = after if mode is MarginMode.CROSS else after - before
+        if lost:
+            self._state.backstop_fund += lost
+            out.append(
+                self._clearing.cashflow(asset, -lost, CashCause.LIQUIDATION_PENALTY, names[0])
+            )
+        return out
+
+    @exact()
+    def auto_deleverage(
+        self, name: str, fraction: Decimal, price: Decimal, now_ns: int
+    ) -> list[VenueEvent]:
+        """Close ``fraction`` (0 to 1) of the position at ``price`` against a bankrupt other side.
+
+        Raises:
+            ValueError: when the position is flat or ``price`` is beyond its bankruptcy
+                price: profitable positions are deleveraged, losing ones liquidated.
+        """
+        out = self.advance(now_ns)
+        position, market = self._clearing.position(name), self._markets[name]
+        if not position.quantity or position.equity(price) < 0:
+            raise ValueError(f"{name} has no position that can be deleveraged at {price}")
+        size = abs(position.quantity)
+        if fraction < ONE:
+            size = matching.whole_lots(self._instruments[name], size * fraction)
+        if size:
+            out.append(self._clearing.force(name, price, size, FillCause.ADL, free_of_fee=True))
+            out += self._drop_reduce_only(market)
+        return out
+
+    # --- settings and queries ------------------------------------------------------------
+
+    @exact()
+    def set_leverage(
+        self,
+        request_id: str,
+        instrument: str,
+        leverage: int,
+        now_ns: int,
+        mode: MarginMode = MarginMode.ISOLATED,
+    ) -> list[VenueEvent]:
+        """LeverageConfirmed as read back, after a MarginMoved where margin had to follow;
+        or SettingRefused."""
+        out = self.advance(now_ns)
+        answer = self._clearing.set_leverage(request_id, instrument, leverage, mode)
+        payload = msgspec.json.encode([request_id, instrument, leverage, mode])
+        self._log("set_leverage", payload, type(answer[-1]).__name__)
+        return [*out, *answer]
+
+    @exact()
+    def move_margin(
+        self, request_id: str, instrument: str, amount: Decimal, now_ns: int
+    ) -> list[VenueEvent]:
+        """MarginMoved or SettingRefused; positive adds to an isolated position."""
+        out = self.advance(now_ns)
+        answer = self._clearing.move_margin(request_id, instrument, amount)
+        payload = msgspec.json.encode([request_id, instrument, amount])
+        self._log("move_margin", payload, type(answer).__name__)
+        return [*out, answer]
+
+    def order_report(self, cloid: str, now_ns: int) -> OrderReport:
+        """What the venue knows of an order; NEVER_SEEN where it knows nothing."""
+        open_order, closed = self._open.get(cloid), self._clearing.closed.get(cloid)
+        now_ns = max(now_ns, self._state.now_ns)
+        status, filled = OrderStatus.NEVER_SEEN, ZERO
+        if open_order is not None:
+            status, filled = OrderStatus.OPEN, open_order.filled
+        elif closed is not None:
+            status, filled = closed.status, closed.filled
+        return OrderReport(cloid, status, filled, now_ns, now_ns)
+
+    def account_report(self, request_id: str | None, now_ns: int) -> AccountReport:
+        """The whole account now; call ``advance`` first where an hour may have passed."""
+        self._state.now_ns = max(now_ns, self._state.now_ns)
+        return self._clearing.report(request_id)
+
+    def private_since(self, since_ns: int) -> list[Fill | FundingPayment | Cashflow]:
+        """History that became known at or after ``since_ns``, deposits included, in order."""
+        return self._clearing.history_since(since_ns)
+
+    def funding_published(self) -> list[FundingSettled]:
+        """Every rate settled so far, in order."""
+        return self._clearing.published
+
+    @property
+    def requests(self) -> list[Request]:
+        """The venue's own log of what was asked of it, for an independent checker."""
+        return self._clearing.requests
+
+    def _log(self, action: str, payload: bytes, outcome: str) -> None:
+        self._clearing.record(Request(self._state.now_ns, action, payload.decode(), outcome))
+
+
+def _new_market(instrument: Instrument, rules: VenueRules, now_ns: int) -> Market:
+    step = rules.premium_sample_ns
+    hour_ns = now_ns // HOUR * HOUR
+    if instrument.kind is Kind.SPOT:
+        return Market(position=None, next_sample_ns=_NEVER, settled_ns=hour_ns)
+    highest = max(tier.max_leverage for tier in instrument.margin_tiers)
+    return Market(
+        position=Position(highest),
+        next_sample_ns=-(-now_ns // step) * step,
+        settled_ns=hour_ns - 1,
+    )

@@ -1,0 +1,210 @@
+"""The simulated exchange behind a road with latency, on virtual time; the in-process door.
+
+``SimulatedVenue`` owns virtual time. It merges the market, our requests on their
+way in, the venue's answers on their way out and the timers asked for, and yields
+what the bot receives in order of time. It is a ``VenueGateway``: what is submitted
+while an event is handled arrives one request latency later, so a market that moved
+meanwhile has moved.
+
+Public data arrives as it happens (its latency is part of the request's: only their
+sum can be felt). Private answers take their own way back.
+
+What the venue knows is in its own store, written before any answer leaves; what is
+on the road when the process dies is lost, as on a real road.
+"""
+
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import msgspec
+
+from domain.market import Book, FundingSettled, MarketInput, PerpContext, PublicEvent
+from domain.time import MILLISECOND
+from execution.effects import (
+    CancelOrder,
+    MoveMargin,
+    PlaceOrder,
+    QueryAccount,
+    QueryOrder,
+    SetLeverage,
+    VenueEffect,
+    WakeAt,
+)
+from execution.events import Event, Timer
+from execution.venues.simulated.exchange import Exchange
+from execution.venues.simulated.source import MarketSource
+from execution.venues.simulated.state import VenueEvent
+
+_NEVER = 1 << 63
+_PUBLIC = (Book, PerpContext, FundingSettled)
+
+
+class Latency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The road to the venue and back, one way each; up to ``jitter_ms`` is added at random."""
+
+    request_ms: int = 120
+    answer_ms: int = 80
+    jitter_ms: int = 60
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: must not be negative, got {getattr(self, name)}")
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """How far the market has been played: ``taken`` inputs of ``time_ns``, all before it."""
+
+    time_ns: int
+    taken: int = 0
+
+
+class VenueStore(Protocol):
+    """Where the venue keeps what it knows. Never read by the bot's engine."""
+
+    def save(self, exchange: Exchange, cursor: Cursor, now_ns: int) -> None: ...
+
+
+class NoStore:
+    """For backtests: the venue's memory ends with the process."""
+
+    def save(self, exchange: Exchange, cursor: Cursor, now_ns: int) -> None:
+        exchange.drain_records()
+
+
+class SimulatedVenue:
+    """One exchange, one market, one road."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        source: MarketSource,
+        latency: Latency,
+        draw: Callable[[], float],
+        store: VenueStore,
+        cursor: Cursor,
+        now_ns: int,
+    ) -> None:
+        self.exchange = exchange
+        self.now_ns = now_ns
+        self._latency = latency
+        self._draw = draw
+        self._store = store
+        self._cursor = cursor
+        self._market: Iterator[MarketInput] = _from(source, cursor)
+        self._upcoming: MarketInput | None = next(self._market, None)
+        # (time, order of scheduling, effect on its way in or event on its way out)
+        self._road: list[tuple[int, int, VenueEffect | Event]] = []
+        self._scheduled = 0
+
+    def submit(self, effects: Sequence[VenueEffect | WakeAt]) -> None:
+        """Send each effect down the road; answers come out of ``until``."""
+        for effect in effects:
+            if isinstance(effect, WakeAt):
+                self._schedule(effect.time_ns, Timer(effect.time_ns))
+            else:
+                self._schedule(self.now_ns + self._delay(self._latency.request_ms), effect)
+
+    def until(self, limit_ns: int) -> Iterator[Event]:
+        """Everything the bot receives up to ``limit_ns``, in order; time then stands there."""
+        while True:
+            market_ns = self._upcoming.venue_time_ns if self._upcoming is not None else _NEVER
+            road_ns = self._road[0][0] if self._road else _NEVER
+            if min(market_ns, road_ns) > limit_ns:
+                self.now_ns = max(self.now_ns, limit_ns)
+                return
+            if market_ns <= road_ns:
+                yield from self._market_moves(market_ns)
+            else:
+                self.now_ns = max(self.now_ns, road_ns)
+                _, _, item = heapq.heappop(self._road)
+                if isinstance(item, _EFFECTS):
+                    self._arrive(item)
+                else:
+                    yield item
+
+    @property
+    def ended(self) -> bool:
+        """Whether the market has no further event."""
+        return self._upcoming is None
+
+    def fast_forward(self, until_ns: int) -> Iterator[PublicEvent]:
+        """Let the market run to ``until_ns`` after a restart; what it publishes warms the bot."""
+        while self._upcoming is not None and self._upcoming.venue_time_ns <= until_ns:
+            yield from self._market_moves(self._upcoming.venue_time_ns)
+        self.now_ns = max(self.now_ns, until_ns)
+
+    def _market_moves(self, time_ns: int) -> Iterator[PublicEvent]:
+        upcoming = self._upcoming
+        assert upcoming is not None
+        self.now_ns = time_ns
+        taken = self._cursor.taken if self._cursor.time_ns == time_ns else 0
+        self._cursor = Cursor(time_ns, taken + 1)
+        events = self.exchange.on_market(upcoming)
+        self._upcoming = next(self._market, None)
+        private = [event for event in events if not isinstance(event, _PUBLIC)]
+        if private or any(isinstance(event, FundingSettled) for event in events):
+            self._remember_and_tell(private)
+        for event in events:
+            if isinstance(event, _PUBLIC):
+                yield event
+
+    def _arrive(self, effect: VenueEffect) -> None:
+        now_ns = self.now_ns
+        exchange = self.exchange
+        events: list[VenueEvent]
+        if isinstance(effect, PlaceOrder):
+            events = exchange.place(effect.request, now_ns)
+        elif isinstance(effect, CancelOrder):
+            events = exchange.cancel(effect.cloid, now_ns)
+        elif isinstance(effect, QueryOrder):
+            events = [exchange.order_report(effect.cloid, now_ns)]
+        elif isinstance(effect, QueryAccount):
+            events = [
+                *exchange.private_since(effect.since_ns),
+                exchange.account_report(effect.request_id, now_ns),
+            ]
+        elif isinstance(effect, SetLeverage):
+            events = exchange.set_leverage(
+                effect.request_id, effect.instrument, effect.leverage, now_ns
+            )
+        else:
+            events = exchange.move_margin(
+                effect.request_id, effect.instrument, effect.amount, now_ns
+            )
+        if isinstance(effect, QueryOrder | QueryAccount):
+            self._send(events)
+        else:
+            self._remember_and_tell(events)
+
+    def _remember_and_tell(self, events: Sequence[VenueEvent]) -> None:
+        """What changed is in the store before anyone is told; then the account is pushed."""
+        self._store.save(self.exchange, self._cursor, self.now_ns)
+        self._send([*events, self.exchange.account_report(None, self.now_ns)])
+
+    def _send(self, events: Sequence[VenueEvent]) -> None:
+        """One message: its parts arrive together and in order."""
+        received_ns = self.now_ns + self._delay(self._latency.answer_ms)
+        for event in events:
+            self._schedule(received_ns, msgspec.structs.replace(event, received_ns=received_ns))
+
+    def _schedule(self, time_ns: int, item: VenueEffect | Event) -> None:
+        self._scheduled += 1
+        heapq.heappush(self._road, (time_ns, self._scheduled, item))
+
+    def _delay(self, base_ms: int) -> int:
+        return int((base_ms + self._draw() * self._latency.jitter_ms) * MILLISECOND)
+
+
+def _from(source: MarketSource, cursor: Cursor) -> Iterator[MarketInput]:
+    """The market from where it was left, without what has been taken of that instant."""
+    taken = 0
+    for event in source.events(cursor.time_ns - 1):
+        if event.venue_time_ns == cursor.time_ns and taken < cursor.taken:
+            taken += 1
+            continue
+        yield event
+
+
+_EFFECTS = (PlaceOrder, CancelOrder, QueryOrder, QueryAccount, SetLeverage, MoveMargin)

@@ -1,0 +1,92 @@
+"""What the carry strategy may be told; every number with its unit."""
+
+from decimal import Decimal
+from math import isfinite
+
+import msgspec
+
+from domain.time import HOURS_PER_YEAR
+
+
+class CarryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Section ``[strategy]`` of the settings. Fractions are plain (0.01 is one percent)."""
+
+    horizon_hours: float = 336.0
+    """How long a pair is expected to be held, hours."""
+    hurdle_apr: float = 0.03
+    """What the capital could earn elsewhere, simple annual rate on all capital tied up."""
+    error_multiple: float = 0.25
+    """Standard errors of the forecast that must be earned on top at entry."""
+    interest_hourly: float = 1.25e-5
+    """Funding rate per hour that forecasts revert to: the venue's rate without premium."""
+    funding_half_life_hours: float = 16.0
+    """How fast a funding spike is expected to die out, hours."""
+    warm_hours: float = 72.0
+    """Hours of settled funding needed before an entry is judged."""
+
+    leverage_target: Decimal = Decimal(2)
+    """Perp notional over its isolated margin after opening."""
+    reserve_fraction: Decimal = Decimal("0.15")
+    """Kept free to add to the margin; of notional."""
+    risk_per_trade: Decimal = Decimal("0.01")
+    """Most that a pair may lose at its basis stop under stress; of equity."""
+    basis_stop: Decimal = Decimal("0.02")
+    """Adverse move of perp against spot since entry that closes the pair; of spot."""
+    stress_multiple: Decimal = Decimal(2)
+    """What leaving in a hurry costs under stress, as a multiple of today's cost."""
+    liquidation_allowance: Decimal = Decimal("0.01")
+    """Lost on top if the margin guard failed: closing by the venue; of notional."""
+
+    max_share_per_pair: Decimal = Decimal("0.5")
+    """Most capital in one pair; of equity. Capital is spot, margin and reserve."""
+    max_share_per_asset: Decimal = Decimal("0.5")
+    """Most capital in all pairs on one asset; of equity."""
+    max_share_per_venue: Decimal = Decimal("0.9")
+    """Most capital at one venue; of equity."""
+    max_total_share: Decimal = Decimal("0.9")
+    """Most capital in all pairs; of equity."""
+
+    book_age_seconds_max: float = 60.0
+    """Oldest quotes and contexts that are acted on, seconds."""
+    spread_max: float = 0.005
+    """Widest spread of either leg at entry; of its mid."""
+    dislocation_max: float = 0.03
+    """Largest distance of the spot mid from the perp's oracle at entry; of the oracle."""
+    volatility_sigmas: float = 4.0
+    """Standard deviations of price over ``guard_hours`` that must fit before liquidation."""
+    guard_hours: float = 24.0
+    """How long the margin must carry the position without being added to, hours."""
+    settlement_wait_minutes: float = 10.0
+    """An exit for lack of carry waits for a payment in our favour this near, minutes."""
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _BOUNDS.items():
+            value = getattr(self, name)
+            if not (isfinite(value) and low <= value <= high):
+                raise ValueError(f"{name}: must be between {low:g} and {high:g}, got {value}")
+
+
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "horizon_hours": (1, HOURS_PER_YEAR),
+    "hurdle_apr": (0, 5),
+    "error_multiple": (0, 10),
+    "interest_hourly": (-0.001, 0.001),
+    "funding_half_life_hours": (1, 168),
+    "warm_hours": (0, 1416),
+    "leverage_target": (1, 3),
+    "reserve_fraction": (0, 1),
+    "risk_per_trade": (0.0001, 0.05),
+    "basis_stop": (0.0005, 0.5),
+    "stress_multiple": (1, 100),
+    "liquidation_allowance": (0, 0.5),
+    "max_share_per_pair": (0, 1),
+    "max_share_per_asset": (0, 1),
+    "max_share_per_venue": (0, 1),
+    "max_total_share": (0, 1),
+    "book_age_seconds_max": (0.001, 86_400),
+    "spread_max": (0.000001, 0.5),
+    "dislocation_max": (0.000001, 0.5),
+    "volatility_sigmas": (0.1, 100),
+    "guard_hours": (0.1, 720),
+    "settlement_wait_minutes": (0, 60),
+}

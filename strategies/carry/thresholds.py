@@ -1,0 +1,75 @@
+"""When a carry pays for getting in, and when it no longer pays for staying.
+
+Both questions are asked of the same number: the expected funding over the
+horizon, less what the capital could earn elsewhere (the hurdle).
+
+*In*: it must pay the whole round trip, with a margin for the forecast's error.
+
+*Out*: leaving and staying both pay one exit, now or later, so the exit cost
+alone never decides; but whoever leaves may want to come back, and then pays
+one round trip more. So leave when the loss expected from staying exceeds that
+round trip times the chance that the pair will qualify for entry again:
+
+    horizon x (hurdle - forecast) - basis gain  >  P(return) x round trip
+
+The distance between the two rates is a band that follows from costs and from
+how uncertain funding is. One negative print moves a mean-reverting forecast
+little, and does not close a pair.
+"""
+
+from math import erfc, sqrt
+
+from domain.time import HOURS_PER_YEAR
+from strategies.funding.forecast import Forecast
+
+
+def hurdle_hourly(hurdle_apr: float, capital_per_notional: float) -> float:
+    """The hurdle, an annual rate on capital, as a fraction of notional per hour.
+
+    >>> round(hurdle_hourly(0.0876, 1.5), 8)
+    1.5e-05
+    """
+    return hurdle_apr * capital_per_notional / HOURS_PER_YEAR
+
+
+def apr_on_capital(net: float, horizon_hours: float, capital_per_notional: float) -> float:
+    """``net``, a fraction of notional earned over the horizon, as simple annual rate on capital."""
+    return net / capital_per_notional / horizon_hours * HOURS_PER_YEAR
+
+
+def entry_rate(forecast: Forecast, cost: float, hurdle: float, error_multiple: float) -> float:
+    """The least expected rate per hour at which entry pays.
+
+    ``cost``: round trip less expected basis gain, fraction of notional;
+    ``hurdle``: fraction of notional per hour.
+    """
+    return hurdle + cost / forecast.horizon_hours + error_multiple * forecast.error
+
+
+def holding_value(forecast: Forecast, hurdle: float, basis_gain: float) -> float:
+    """Expected gain, fraction of notional, from staying over the horizon against leaving now."""
+    return forecast.total - hurdle * forecast.horizon_hours + basis_gain
+
+
+def return_probability(forecast: Forecast, rate: float) -> float:
+    """The chance that funding over the horizon is at least ``rate`` after all (normal errors)."""
+    if forecast.error <= 0.0:
+        return 1.0 if forecast.hourly >= rate else 0.0
+    return 0.5 * erfc((rate - forecast.hourly) / (forecast.error * sqrt(2.0)))
+
+
+def exit_loss(forecast: Forecast, cost: float, hurdle: float, error_multiple: float) -> float:
+    """The expected loss that staying may show before leaving pays: P(return) x round trip."""
+    rate = entry_rate(forecast, cost, hurdle, error_multiple)
+    return return_probability(forecast, rate) * max(cost, 0.0)
+
+
+def liquidation_probability(volatility: float, distance: float, hours: float) -> float:
+    """The chance that price touches ``distance`` (fraction) away within ``hours``, unattended.
+
+    ``volatility`` per square root of an hour, no drift: by the reflection
+    principle twice the chance of ending beyond it.
+    """
+    if volatility <= 0.0:
+        return 0.0
+    return min(1.0, erfc(distance / (volatility * sqrt(2.0 * hours))))

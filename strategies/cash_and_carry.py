@@ -1,0 +1,497 @@
+"""Long spot, short perp, while funding pays for it (SPEC R2 to R6, R9).
+
+``CashAndCarry.targets`` looks at every pair, says for each what to hold and
+why, and changes nothing. Each reason starts with a stable word and a colon, by
+which decisions are counted:
+
+- WAIT: ``not_warm``, ``stale_data``, ``wide_spread``, ``dislocated``,
+  ``volatile``, ``thin_depth``, ``below_minimum``, ``carry_below_hurdle``,
+  ``capital_used``
+- ENTER: ``carry_pays``
+- HOLD: ``carry_holds``, ``stale_data``, ``thin_depth``, ``settlement_near``
+- EXIT: ``basis_stop``, ``volatile``, ``funding_punishing``, ``carry_gone``,
+  ``rotation``
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import ROUND_DOWN, ROUND_UP, Decimal
+from math import sqrt
+
+import msgspec
+
+from domain.instruments import Pair
+from domain.money import ONE, ZERO, decimal_of
+from domain.targets import Action, ExitCause, Target
+from domain.time import HOUR, HOURS_PER_YEAR, MINUTE, SECOND
+from strategies.carry.allocation import Candidate, allocate, buckets
+from strategies.carry.costs import RoundTrip, round_trip
+from strategies.carry.policy import CarryPolicy
+from strategies.carry.thresholds import (
+    apr_on_capital,
+    entry_rate,
+    exit_loss,
+    holding_value,
+    hurdle_hourly,
+    liquidation_probability,
+)
+from strategies.funding.forecast import Forecast, Forecaster, ForecastPolicy, MeanReverting
+from strategies.market.state import InstrumentState, Market, basis
+from strategies.sizing import CENT, maintenance_rate, notional_for_loss
+from strategies.strategy import Holding
+
+__all__ = ["CarryPolicy", "CashAndCarry", "Holding"]
+
+HALVINGS = 4
+"""How often a size that the books cannot take is halved before giving up."""
+
+
+class _Look(msgspec.Struct, frozen=True):
+    """One pair as it is now. ``hurdle`` per hour and ``gain``, expected from the basis
+    returning to ``usual_basis``, are fractions of notional."""
+
+    pair: Pair
+    spot: InstrumentState
+    perp: InstrumentState
+    forecast: Forecast
+    capital_per_notional: Decimal
+    hurdle: float
+    usual_basis: float | None
+    gain: float
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    """A pair that pays: how much of it, at what cost, and what it can lose."""
+
+    look: _Look
+    notional: Decimal
+    cost: float
+    net: float
+    surplus: float
+    loss_fraction: Decimal
+
+
+class CashAndCarry:
+    """The strategy. Its only memory is the forecaster's, a fold of published funding."""
+
+    def __init__(
+        self, policy: CarryPolicy, pairs: Sequence[Pair], forecaster: Forecaster | None = None
+    ) -> None:
+        self._policy = policy
+        self._pairs = tuple(pairs)
+        self._forecast = forecaster or MeanReverting(
+            ForecastPolicy(
+                anchor_hourly=policy.interest_hourly,
+                deviation_half_life_hours=policy.funding_half_life_hours,
+            )
+        )
+        self._age_ns = int(policy.book_age_seconds_max * SECOND)
+
+    def targets(
+        self, market: Market, holdings: Mapping[str, Holding], equity: Decimal, now_ns: int
+    ) -> tuple[Target, ...]:
+        """One target for each pair, in order; see ``Strategy``."""
+        found: dict[str, Target] = {}
+        held: list[tuple[_Look, RoundTrip, Holding]] = []
+        entries: list[_Entry] = []
+        for pair in self._pairs:
+            holding = holdings.get(pair.name)
+            look = self._look(market, pair)
+            if look is None:
+                found[pair.name] = _blank(pair, holding, self._policy)
+            elif holding is not None:
+                target, trip = self._judge_holding(look, holding, now_ns)
+                found[pair.name] = target
+                if trip is not None and target.action is Action.HOLD:
+                    held.append((look, trip, holding))
+            else:
+                verdict = self._judge_entry(look, equity, now_ns)
+                if isinstance(verdict, _Entry):
+                    entries.append(verdict)
+                else:
+                    found[pair.name] = verdict
+        if entries:
+            found.update(self._allot(entries, held, holdings, equity))
+        return tuple(found[pair.name] for pair in self._pairs)
+
+    def _look(self, market: Market, pair: Pair) -> _Look | None:
+        spot, perp = market.of(pair.spot.id), market.of(pair.perp.id)
+        if spot is None or perp is None:
+            return None
+        capital = self._capital_per_notional(pair)
+        now, usual = basis(market, pair), market.mean_basis(pair)
+        return _Look(
+            pair,
+            spot,
+            perp,
+            self._forecast(perp, self._policy.horizon_hours),
+            capital,
+            hurdle_hourly(self._policy.hurdle_apr, float(capital)),
+            usual,
+            now - usual if now is not None and usual is not None else 0.0,
+        )
+
+    def _capital_per_notional(self, pair: Pair) -> Decimal:
+        """Spot, isolated margin and reserve for one unit of notional."""
+        leverage = min(
+            self._policy.leverage_target, Decimal(pair.perp.margin_tiers[0].max_leverage)
+        )
+        return ONE + (ONE / leverage) + self._policy.reserve_fraction
+
+    # --- entry -----------------------------------------------------------------------------
+
+    def _judge_entry(self, look: _Look, equity: Decimal, now_ns: int) -> _Entry | Target:
+        policy, forecast = self._policy, look.forecast
+        reason = self._not_now(look, now_ns)
+        if reason is not None:
+            return _target(look, Action.WAIT, ZERO, reason, cost=0.0, net=0.0)
+        sized = self._size(look, equity)
+        if isinstance(sized, str):
+            return _target(look, Action.WAIT, ZERO, sized, cost=0.0, net=0.0)
+        notional, trip, loss_fraction = sized
+        # A favourable basis may pay the way; it is not a reason to go.
+        cost = trip.total - min(look.gain, trip.total)
+        net = forecast.total - cost
+        rate = entry_rate(forecast, cost, look.hurdle, policy.error_multiple)
+        surplus = (forecast.hourly - rate) * forecast.horizon_hours
+        if surplus < 0.0:
+            reason = f"carry_below_hurdle: {_carry(look, cost, net, net - surplus)}"
+            return _target(look, Action.WAIT, ZERO, reason, cost=cost, net=net)
+        return _Entry(look, notional, cost, net, surplus, loss_fraction)
+
+    def _not_now(self, look: _Look, now_ns: int) -> str | None:
+        """Why the market is no place to enter now, whatever it pays."""
+        policy, spot, perp = self._policy, look.spot, look.perp
+        if perp.hours_of_funding < policy.warm_hours:
+            return (
+                f"not_warm: {perp.hours_of_funding:.0f} h of funding known, "
+                f"{policy.warm_hours:.0f} h needed"
+            )
+        if stale := self._stale(look, now_ns):
+            return stale
+        volatility = max(spot.volatility or 0.0, perp.volatility or 0.0)
+        if perp.volatility is None or not spot.mid or not perp.mid or not perp.oracle:
+            return "not_warm: less than an hour of prices known"
+        spread = max(_relative_spread(spot), _relative_spread(perp))
+        if spread > policy.spread_max:
+            return f"wide_spread: {_percent(spread)} over {_percent(policy.spread_max)}"
+        dislocation = spot.mid / perp.oracle - 1.0
+        if abs(dislocation) > policy.dislocation_max:
+            return (
+                f"dislocated: spot {_percent(dislocation)} off the oracle, "
+                f"limit {_percent(policy.dislocation_max)}"
+            )
+        sigma, distance = volatility * sqrt(policy.guard_hours), self._distance(look.pair)
+        if sigma * policy.volatility_sigmas > distance:
+            return (
+                f"volatile: {_percent(sigma)} in {policy.guard_hours:.0f} h, "
+                f"{_percent(distance)} to liquidation"
+            )
+        return None
+
+    def _size(self, look: _Look, equity: Decimal) -> tuple[Decimal, RoundTrip, Decimal] | str:
+        """Notional by cap and by acceptable loss, its costs and its loss fraction; or why none.
+
+        Halved until the books can take it.
+        """
+        policy, pair = self._policy, look.pair
+        if equity <= 0:
+            return f"below_minimum: equity is {equity}"
+        notional = equity * policy.max_share_per_pair / look.capital_per_notional
+        least = policy.basis_stop + policy.liquidation_allowance
+        notional = min(notional, notional_for_loss(equity, policy.risk_per_trade, least))
+        for _ in range(HALVINGS):
+            notional = notional.quantize(CENT, ROUND_DOWN)
+            if too_small := _too_small(pair, notional, look.spot.mid):
+                return too_small
+            trip = self._cost(look, notional)
+            if trip is not None:
+                loss = self._loss_fraction(trip)
+                fitting = notional_for_loss(equity, policy.risk_per_trade, loss)
+                if fitting >= notional:
+                    return notional, trip, loss
+                smaller = self._cost(look, fitting)
+                assert smaller is not None, "Invariant: what takes more takes less"
+                return _too_small(pair, fitting, look.spot.mid) or (fitting, smaller, loss)
+            notional /= 2
+        return f"thin_depth: the books cannot take {notional * 2:.2f} on both legs"
+
+    def _cost(self, look: _Look, notional: Decimal) -> RoundTrip | None:
+        assert look.spot.mid is not None, "Invariant: only quoted pairs are priced"
+        return round_trip(look.pair, look.spot, look.perp, float(notional) / look.spot.mid)
+
+    def _loss_fraction(self, trip: RoundTrip) -> Decimal:
+        """What can really be lost, of notional (SPEC R9)."""
+        policy = self._policy
+        exit_cost = policy.stress_multiple * decimal_of(trip.urgent_exit_cost)
+        return policy.basis_stop + exit_cost + policy.liquidation_allowance
+
+    # --- allocation ------------------------------------------------------------------------
+
+    def _allot(
+        self,
+        entries: list[_Entry],
+        held: list[tuple[_Look, RoundTrip, Holding]],
+        holdings: Mapping[str, Holding],
+        equity: Decimal,
+    ) -> dict[str, Target]:
+        room = self._room(holdings, equity)
+        granted = allocate([_candidate(entry) for entry in entries], room)
+        found: dict[str, Target] = {}
+        refused: list[_Entry] = []
+        for entry in entries:
+            name, capital = entry.look.pair.name, granted[entry.look.pair.name]
+            notional = min(
+                entry.notional,
+                (capital / entry.look.capital_per_notional).quantize(CENT, ROUND_DOWN),
+            )
+            # A fragment would block the pair for as long as it is held.
+            if 2 * notional < entry.notional or _too_small(
+                entry.look.pair, notional, entry.look.spot.mid
+            ):
+                refused.append(entry)
+                reason = f"capital_used: {capital:.2f} free, wants {_candidate(entry).capital:.2f}"
+                found[name] = _target(
+                    entry.look, Action.WAIT, ZERO, reason, cost=entry.cost, net=entry.net
+                )
+            else:
+                found[name] = self._enter(entry, notional)
+        found.update(self._rotate(refused, held, room))
+        return found
+
+    def _enter(self, entry: _Entry, notional: Decimal) -> Target:
+        look, cost, net = entry.look, entry.cost, entry.net
+        if notional < entry.notional and (trip := self._cost(look, notional)) is not None:
+            cost = trip.total - min(look.gain, trip.total)
+            net = look.forecast.total - cost
+        reason = f"carry_pays: {_carry(look, cost, net, entry.net - entry.surplus)}"
+        target = _target(look, Action.ENTER, notional, reason, cost=cost, net=net)
+        at_risk = (notional * entry.loss_fraction).quantize(CENT, ROUND_DOWN)
+        return msgspec.structs.replace(target, amount_at_risk=at_risk)
+
+    def _room(self, holdings: Mapping[str, Holding], equity: Decimal) -> dict[str, Decimal]:
+        """Capital that each cap still takes, quote."""
+        policy = self._policy
+        shares = {
+            "pair": policy.max_share_per_pair,
+            "asset": policy.max_share_per_asset,
+            "venue": policy.max_share_per_venue,
+            "total": policy.max_total_share,
+        }
+        room: dict[str, Decimal] = {}
+        for pair in self._pairs:
+            for name in buckets(pair):
+                room.setdefault(name, equity * shares[name.split(" ")[0]])
+        for pair in self._pairs:
+            holding = holdings.get(pair.name)
+            if holding is not None:
+                for name in buckets(pair):
+                    room[name] -= holding.notional * self._capital_per_notional(pair)
+        return room
+
+    def _rotate(
+        self,
+        refused: list[_Entry],
+        held: list[tuple[_Look, RoundTrip, Holding]],
+        room: Mapping[str, Decimal],
+    ) -> dict[str, Target]:
+        """Close one pair for a better one that lacks capital, if the gain pays both round trips.
+
+        All per unit of capital over the same horizon, hurdles cancelling: the new
+        pair's surplus over its own entry threshold against what staying is worth,
+        and the held pair's exit and later return.
+        """
+        best: tuple[float, Target] | None = None
+        for entry in refused:
+            for look, trip, holding in held:
+                freed = holding.notional * look.capital_per_notional
+                wider = {n: left + freed * (n in buckets(look.pair)) for n, left in room.items()}
+                wanted = _candidate(entry)
+                if allocate([wanted], wider)[entry.look.pair.name] * 2 < wanted.capital:
+                    continue
+                staying = holding_value(look.forecast, look.hurdle, look.gain) + trip.total
+                gain = entry.surplus / float(entry.look.capital_per_notional)
+                gain -= staying / float(look.capital_per_notional)
+                if gain > (best[0] if best is not None else 0.0):
+                    reason = (
+                        f"rotation: {entry.look.pair.name} earns {_percent(gain)} more on capital "
+                        f"over {_days(look.forecast)} after both round trips"
+                    )
+                    best = gain, _exit(look, trip, reason, ExitCause.THESIS_CHANGED)
+        return {} if best is None else {best[1].pair: best[1]}
+
+    # --- holding ---------------------------------------------------------------------------
+
+    def _judge_holding(
+        self, look: _Look, holding: Holding, now_ns: int
+    ) -> tuple[Target, RoundTrip | None]:
+        if stale := self._stale(look, now_ns):
+            return _hold(look, holding, stale, 0.0), None
+        if stop := self._basis_stop(look, holding):
+            return _exit(look, self._cost(look, holding.notional), *stop), None
+        trip = self._cost(look, holding.notional)
+        if trip is None:
+            reason = f"thin_depth: the books cannot take {holding.notional:.2f} on both legs"
+            return _hold(look, holding, reason, 0.0), None
+        if danger := self._danger(look, trip):
+            return _exit(look, trip, danger, ExitCause.VOLATILITY, urgent=True), trip
+        forecast, policy = look.forecast, self._policy
+        value = holding_value(forecast, look.hurdle, look.gain)
+        loss = exit_loss(forecast, trip.total, look.hurdle, policy.error_multiple)
+        worth = (
+            f"staying {_days(forecast)} is worth {_percent(value)}, exit under {_percent(-loss)}; "
+            f"forecast {_yearly(forecast)}"
+        )
+        if value >= -loss:
+            return _hold(look, holding, f"carry_holds: {worth}", trip.exit_cost), trip
+        if self._is_paid_soon(look.perp, now_ns):
+            return _hold(look, holding, f"settlement_near: {worth}", trip.exit_cost), trip
+        if forecast.hourly < 0.0:
+            cause, code = ExitCause.FUNDING_PUNISHING, "funding_punishing"
+        else:
+            cause, code = ExitCause.THESIS_CHANGED, "carry_gone"
+        return _exit(look, trip, f"{code}: {worth}", cause), trip
+
+    def _stale(self, look: _Look, now_ns: int) -> str | None:
+        age_ns = self._age_ns
+        for state in (look.spot, look.perp):
+            if not state.is_fresh(now_ns, age_ns):
+                return f"stale_data: no usable quote of {state.instrument} within {_age(age_ns)}"
+        if not look.perp.has_fresh_context(now_ns, age_ns):
+            return f"stale_data: no mark of {look.perp.instrument} within {_age(age_ns)}"
+        return None
+
+    def _basis_stop(self, look: _Look, holding: Holding) -> tuple[str, ExitCause] | None:
+        """By the most favourable reading of both books, and by the mark as well: a lone freak
+        quote closes nothing."""
+        ask, bid, mark = look.spot.ask, look.perp.bid, look.perp.mark
+        entry = holding.entry_basis if holding.entry_basis is not None else look.usual_basis
+        if not ask or not bid or not mark or entry is None:
+            return None
+        moved = min(bid, mark) / ask - 1.0 - entry
+        if moved < self._policy.basis_stop:
+            return None
+        return (
+            f"basis_stop: {_percent(moved)} against us since entry, "
+            f"limit {_percent(float(self._policy.basis_stop))}"
+        ), ExitCause.BASIS_STOP
+
+    def _danger(self, look: _Look, trip: RoundTrip) -> str | None:
+        """Leave when the modelled loss from liquidation exceeds the round trip (SPEC R15)."""
+        policy = self._policy
+        volatility = max(look.spot.volatility or 0.0, look.perp.volatility or 0.0)
+        distance = self._distance(look.pair)
+        chance = liquidation_probability(volatility, distance, policy.guard_hours)
+        maintenance = maintenance_rate(look.pair.perp.margin_tiers, ZERO)
+        avoided = chance * float(policy.liquidation_allowance + maintenance)
+        if avoided <= trip.total:
+            return None
+        return (
+            f"volatile: {_percent(chance)} chance of liquidation in {policy.guard_hours:.0f} h, "
+            f"expected loss {_percent(avoided)} over round trip {_percent(trip.total)}"
+        )
+
+    def _distance(self, pair: Pair) -> float:
+        """Price move from entry to liquidation of the short at the target leverage (SPEC R11)."""
+        margin = self._capital_per_notional(pair) - self._policy.reserve_fraction - ONE
+        return float(margin - maintenance_rate(pair.perp.margin_tiers, ZERO))
+
+    def _is_paid_soon(self, perp: InstrumentState, now_ns: int) -> bool:
+        predicted = perp.predicted
+        if predicted is None or predicted.per_interval <= 0.0:
+            return False
+        interval_ns = int(predicted.interval_hours * HOUR)
+        return interval_ns - now_ns % interval_ns <= self._policy.settlement_wait_minutes * MINUTE
+
+
+# --- words and numbers -------------------------------------------------------------------------
+
+
+def _candidate(entry: _Entry) -> Candidate:
+    look = entry.look
+    score = entry.net / float(look.capital_per_notional)
+    capital = (entry.notional * look.capital_per_notional).quantize(CENT, ROUND_UP)
+    return Candidate(look.pair, score, capital)
+
+
+def _too_small(pair: Pair, notional: Decimal, mid: float | None) -> str | None:
+    """Twice the venues' minimum: the price may halve, and the way out must stay open."""
+    least = 2 * max(pair.spot.minimum_notional, pair.perp.minimum_notional)
+    if notional < least:
+        return f"below_minimum: {notional:.2f} is under {least:.2f}"
+    if not mid or pair.floor_quantity(notional / decimal_of(mid)) == ZERO:
+        return f"below_minimum: {notional:.2f} buys less than one lot of {pair.lot}"
+    return None
+
+
+def _target(
+    look: _Look, action: Action, notional: Decimal, reason: str, *, cost: float, net: float
+) -> Target:
+    forecast = look.forecast
+    return Target(
+        pair=look.pair.name,
+        action=action,
+        notional=notional,
+        reason=reason,
+        forecast_hourly=forecast.hourly,
+        forecast_error=forecast.error,
+        horizon_hours=forecast.horizon_hours,
+        cost=cost,
+        expected_net=net,
+        apr_on_capital=apr_on_capital(
+            net, forecast.horizon_hours, float(look.capital_per_notional)
+        ),
+    )
+
+
+def _hold(look: _Look, holding: Holding, reason: str, exit_cost: float) -> Target:
+    net = look.forecast.total + look.gain - exit_cost
+    return _target(look, Action.HOLD, holding.notional, reason, cost=exit_cost, net=net)
+
+
+def _exit(
+    look: _Look, trip: RoundTrip | None, reason: str, cause: ExitCause, *, urgent: bool = False
+) -> Target:
+    cost = 0.0 if trip is None else trip.urgent_exit_cost if urgent else trip.exit_cost
+    net = look.forecast.total + look.gain - cost
+    target = _target(look, Action.EXIT, ZERO, reason, cost=cost, net=net)
+    return msgspec.structs.replace(target, exit_cause=cause, urgent=urgent)
+
+
+def _blank(pair: Pair, holding: Holding | None, policy: CarryPolicy) -> Target:
+    """Nothing has been seen of a leg yet."""
+    action, notional, reason = Action.WAIT, ZERO, "not_warm: no quote of both legs yet"
+    if holding is not None:
+        action, notional = Action.HOLD, holding.notional
+        reason = "stale_data: no quote of both legs yet"
+    return Target(
+        pair.name, action, notional, reason, 0.0, 0.0, policy.horizon_hours, 0.0, 0.0, 0.0
+    )
+
+
+def _carry(look: _Look, cost: float, net: float, needed: float) -> str:
+    return (
+        f"net {_percent(net)} over {_days(look.forecast)}, needs {_percent(needed)}; "
+        f"forecast {_yearly(look.forecast)}, cost {_percent(cost)}"
+    )
+
+
+def _relative_spread(state: InstrumentState) -> float:
+    spread = state.spread
+    return spread / state.mid if spread is not None and state.mid else 1.0
+
+
+def _percent(fraction: float) -> str:
+    return f"{fraction * 100:.2f} %"
+
+
+def _days(forecast: Forecast) -> str:
+    return f"{forecast.horizon_hours / 24:.1f} d"
+
+
+def _yearly(forecast: Forecast) -> str:
+    scale = HOURS_PER_YEAR * 100
+    return f"{forecast.hourly * scale:.1f} ± {forecast.error * scale:.1f} % a year"
+
+
+def _age(age_ns: int) -> str:
+    return f"{age_ns / SECOND:g} s"

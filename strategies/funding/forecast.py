@@ -1,0 +1,214 @@
+"""What a perp's funding is expected to be over a holding horizon, and how sure that is.
+
+Funding is read as three things on top of each other: the venue's interest-only
+rate (the ``anchor``), a level that wanders about it over weeks, and a fast
+deviation from the level that dies out within a day. All three are
+Ornstein-Uhlenbeck in form, so the mean over a horizon and its variance are
+closed forms:
+
+    mean  = anchor + (level - anchor) m(K, H) + (current - level) m(k, H)
+    error² = level_variance v(K, H) + deviation_variance v(k, H)
+    m(k, H) = (1 - e^-kH) / kH
+    v(k, H) = 2/kH (1 - 2 (1 - e^-kH) / kH + (1 - e^-2kH) / 2kH)
+
+with k = ln 2 / half-life. (Variance of a time average of an
+Ornstein-Uhlenbeck process that starts from a known value; for instance
+Karatzas & Shreve, section 5.6.)
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from math import exp, expm1, log, sqrt
+from typing import Protocol
+
+import msgspec
+
+from domain.rates import FundingRate
+from domain.time import DAY
+from strategies.market.state import InstrumentState, Settlement
+
+WINDOW_NS = 59 * DAY
+PRIOR_DEVIATION = 3e-5
+"""Standard deviation per hour assumed before any data: about that of large perps, 2023 to 2025."""
+
+
+class ForecastPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The speeds of the funding process, as half-lives in hours.
+
+    Fitted once, to ten perps of Hyperliquid from 2023-05 to 2025-05. The error
+    is flat about these values (under 2 % from half to twice each), so they are
+    set and not estimated symbol by symbol.
+    """
+
+    anchor_hourly: float = 1.25e-5
+    """Rate per hour that everything reverts to: 0.01 % per 8 h, interest without premium."""
+    current_half_life_hours: float = 2.0
+    """Memory of the running rate: one print never decides."""
+    deviation_half_life_hours: float = 16.0
+    """How fast a spike dies out."""
+    level_memory_half_life_hours: float = 120.0
+    """Memory of the level."""
+    level_half_life_hours: float = 336.0
+    """How fast the level itself returns to the anchor."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if name.endswith("_hours") and not 0.1 <= value <= 24 * 365:
+                raise ValueError(f"{name}: must be between 0.1 and 8760 hours, got {value}")
+        if not abs(self.anchor_hourly) <= 0.001:
+            raise ValueError(
+                f"anchor_hourly: must be a fraction within 0.001, got {self.anchor_hourly}"
+            )
+
+
+class Forecast(msgspec.Struct, frozen=True):
+    """Expected funding rate per hour, mean over ``horizon_hours``; ``error`` is its standard error.
+
+    Positive is what a short receives.
+    """
+
+    hourly: float
+    error: float
+    horizon_hours: float
+
+    @property
+    def total(self) -> float:
+        """Expected funding over the whole horizon, fraction of notional."""
+        return self.hourly * self.horizon_hours
+
+
+class Forecaster(Protocol):
+    """Anything that can say what funding will be; a better one takes this one's place."""
+
+    def __call__(self, perp: InstrumentState, horizon_hours: float) -> Forecast:
+        """Forecast from what ``perp`` holds now and from nothing later."""
+        ...
+
+
+class FundingProcess:
+    """Where the process stands after the settlements it was updated with.
+
+    Starts at the anchor and forgets it exponentially: a short history is
+    shrunk towards interest-only by as much as it is short.
+    """
+
+    __slots__ = (
+        "_hours",
+        "_policy",
+        "_weights",
+        "current",
+        "deviation_variance",
+        "level",
+        "level_variance",
+    )
+
+    def __init__(self, policy: ForecastPolicy) -> None:
+        self._policy = policy
+        self._hours = 0.0
+        self._weights = (0.0, 0.0, 0.0)
+        self.level = self.current = policy.anchor_hourly
+        self.deviation_variance = self.level_variance = PRIOR_DEVIATION**2
+
+    def update(self, rates: Iterable[Settlement]) -> None:
+        """Take in settlements, oldest first."""
+        anchor = self._policy.anchor_hourly
+        for _, rate, hours in rates:
+            if hours != self._hours:
+                self._hours, self._weights = hours, _weights(self._policy, hours)
+            current, level, variance = self._weights
+            gap = rate - self.level
+            self.deviation_variance += variance * (gap * gap - self.deviation_variance)
+            self.level += level * gap
+            self.current += current * (rate - self.current)
+            away = self.level - anchor
+            self.level_variance += variance * (away * away - self.level_variance)
+
+    def forecast(self, predicted: FundingRate | None, horizon_hours: float) -> Forecast:
+        """Mean and standard error over the coming ``horizon_hours``, closed form.
+
+        ``predicted``, the venue's running estimate, counts as one more interval seen.
+        """
+        policy = self._policy
+        current = self.current
+        if predicted is not None:
+            weight = 1.0 - 0.5 ** (predicted.interval_hours / policy.current_half_life_hours)
+            current += weight * (predicted.per_hour - current)
+        fast_mean, fast_variance = _over_horizon(policy.deviation_half_life_hours, horizon_hours)
+        slow_mean, slow_variance = _over_horizon(policy.level_half_life_hours, horizon_hours)
+        anchor = policy.anchor_hourly
+        hourly = anchor + (self.level - anchor) * slow_mean + (current - self.level) * fast_mean
+        variance = self.level_variance * slow_variance + self.deviation_variance * fast_variance
+        return Forecast(hourly, sqrt(variance), horizon_hours)
+
+
+def forecast(
+    settled: Iterable[Settlement],
+    predicted: FundingRate | None,
+    horizon_hours: float,
+    policy: ForecastPolicy,
+) -> Forecast:
+    """Forecast from a history of settlements (oldest first) and the running estimate."""
+    process = FundingProcess(policy)
+    process.update(settled)
+    return process.forecast(predicted, horizon_hours)
+
+
+class MeanReverting:
+    """The forecaster above, reading each settlement once.
+
+    It starts afresh each UTC midnight from the ``WINDOW_NS`` before it, so that
+    the answer depends on the published rates alone, never on how long the
+    process has been running.
+    """
+
+    def __init__(self, policy: ForecastPolicy) -> None:
+        self._policy = policy
+        self._known: dict[str, tuple[tuple[int, int], int, FundingProcess]] = {}
+
+    def __call__(self, perp: InstrumentState, horizon_hours: float) -> Forecast:
+        settled = perp.settled
+        if not settled:
+            return FundingProcess(self._policy).forecast(perp.predicted, horizon_hours)
+        newest_ns = settled[-1].time_ns
+        key = (newest_ns // DAY, perp.backfills)
+        known = self._known.get(perp.instrument)
+        if known is None or known[0] != key:
+            process = FundingProcess(self._policy)
+            first_ns = newest_ns // DAY * DAY - WINDOW_NS
+            process.update(s for s in settled if s.time_ns >= first_ns)
+        else:
+            process = known[2]
+            if newest_ns > known[1]:
+                process.update(_after(perp, known[1]))
+        self._known[perp.instrument] = (key, newest_ns, process)
+        return process.forecast(perp.predicted, horizon_hours)
+
+
+def _after(perp: InstrumentState, time_ns: int) -> list[Settlement]:
+    fresh = []
+    for settlement in reversed(perp.settled):
+        if settlement.time_ns <= time_ns:
+            break
+        fresh.append(settlement)
+    return fresh[::-1]
+
+
+def _weights(policy: ForecastPolicy, hours: float) -> tuple[float, float, float]:
+    """What one rate held for ``hours`` weighs in current, level and variances."""
+    return (
+        1.0 - 0.5 ** (hours / policy.current_half_life_hours),
+        1.0 - 0.5 ** (hours / policy.level_memory_half_life_hours),
+        1.0 - 0.5 ** (hours / policy.level_half_life_hours),
+    )
+
+
+@lru_cache(maxsize=256)
+def _over_horizon(half_life_hours: float, horizon_hours: float) -> tuple[float, float]:
+    """``m`` and ``v`` of the module's text: share of a deviation, and of its stationary variance,
+    that is left in the mean over the horizon."""
+    x = log(2) / half_life_hours * horizon_hours
+    if x < 1e-3:  # the series, where the closed form would cancel
+        return 1.0 - x / 2.0, 2.0 * x / 3.0
+    mean = -expm1(-x) / x
+    return mean, 2.0 / x * (1.0 - 2.0 * mean + (1.0 - exp(-2.0 * x)) / (2.0 * x))

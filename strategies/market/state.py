@@ -1,0 +1,291 @@
+"""Public events folded into what is known of each instrument now."""
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable, Sequence
+from math import inf, isfinite, log, nan, sqrt
+from typing import NamedTuple
+
+from domain.instruments import Pair
+from domain.market import Book, FundingSettled, Level, PerpContext, PublicEvent
+from domain.rates import FundingRate
+from domain.time import DAY, HOUR, MINUTE
+
+SAMPLE_NS = 5 * MINUTE
+HISTORY_NS = 60 * DAY
+CLOCK_ERROR_NS = MINUTE
+"""An event stamped further ahead of its arrival is refused: accepted, it would
+make every later one look old."""
+
+VOLATILITY_HALF_LIFE_HOURS = 24.0
+FREAK_SIGMAS = 10.0
+VARIANCE_FLOOR = 1e-6
+BASIS_HALF_LIFE_HOURS = 48.0
+
+
+class Settlement(NamedTuple):
+    """One published funding rate: fraction ``per_hour``, over ``hours``, ending at ``time_ns``."""
+
+    time_ns: int
+    per_hour: float
+    hours: float
+
+
+class Walk(NamedTuple):
+    """What taking from a book would give: prices quote/base, ``filled`` base units.
+
+    Prices are ``nan`` where nothing fills.
+    """
+
+    average: float
+    worst: float
+    filled: float
+
+
+def walk(levels: Sequence[Level], quantity: float) -> Walk:
+    """Take ``quantity`` base units from ``levels``, best first.
+
+    Stops at the first level that is not a positive finite price and size, so a
+    damaged book is only ever too thin, never too good.
+
+    >>> walk(((100.0, 1.0), (101.0, 2.0)), 2.0)
+    Walk(average=100.5, worst=101.0, filled=2.0)
+    """
+    cost = filled = 0.0
+    worst = nan
+    for price, size in levels:
+        if not (0.0 < price < inf and 0.0 < size < inf):
+            break
+        take = quantity - filled
+        if take <= 0.0:
+            break
+        worst = price
+        if size >= take:
+            return Walk((cost + take * price) / quantity, worst, quantity)
+        filled += size
+        cost += size * price
+    return Walk(cost / filled if filled else nan, worst, filled)
+
+
+class InstrumentState:
+    """The newest accepted word on one instrument.
+
+    ``bid``, ``ask``, ``mid`` (quote/base) stay at the last accepted book;
+    whether they may be acted on is ``is_fresh``. After a refused book ``bids``
+    and ``asks`` are empty until a good one comes. ``mark``, ``oracle`` and
+    ``predicted`` are of perps. ``volatility`` is realized, a fraction per
+    square root of an hour, from mids at least five minutes apart, None in the
+    first hour. ``late`` counts events older than what is known or already
+    known, ``rejected`` those that cannot be true. ``backfills`` grows when a
+    settlement arrives out of order.
+    """
+
+    __slots__ = (
+        "ask",
+        "asks",
+        "backfills",
+        "bid",
+        "bids",
+        "context_received_ns",
+        "context_usable",
+        "context_venue_time_ns",
+        "hours_of_funding",
+        "instrument",
+        "late",
+        "mark",
+        "mid",
+        "oracle",
+        "predicted",
+        "received_ns",
+        "rejected",
+        "sample_due_ns",
+        "sampled_hours",
+        "sampled_mid",
+        "sampled_ns",
+        "settled",
+        "usable",
+        "variance",
+        "venue_time_ns",
+    )
+
+    def __init__(self, instrument: str) -> None:
+        self.instrument = instrument
+        self.bids: tuple[Level, ...] = ()
+        self.asks: tuple[Level, ...] = ()
+        self.bid: float | None = None
+        self.ask: float | None = None
+        self.mid: float | None = None
+        self.usable = False
+        self.venue_time_ns = 0
+        self.received_ns = 0
+        self.mark: float | None = None
+        self.oracle: float | None = None
+        self.predicted: FundingRate | None = None
+        self.context_usable = False
+        self.context_venue_time_ns = 0
+        self.context_received_ns = 0
+        self.settled: deque[Settlement] = deque()
+        self.hours_of_funding = 0.0
+        self.backfills = 0
+        self.late = 0
+        self.rejected = 0
+        self.sample_due_ns = 0
+        self.sampled_ns = 0
+        self.sampled_mid = nan
+        self.sampled_hours = 0.0
+        self.variance = 0.0
+
+    @property
+    def spread(self) -> float | None:
+        """Best offer less best bid, quote/base."""
+        return None if self.bid is None or self.ask is None else self.ask - self.bid
+
+    @property
+    def volatility(self) -> float | None:
+        return sqrt(self.variance) if self.sampled_hours >= 1.0 else None
+
+    def is_fresh(self, now_ns: int, age_ns_max: int) -> bool:
+        """The newest book is usable and reached us at most ``age_ns_max`` ago, by our clock."""
+        return self.usable and now_ns - self.received_ns <= age_ns_max
+
+    def has_fresh_context(self, now_ns: int, age_ns_max: int) -> bool:
+        """The same of mark, oracle and predicted funding."""
+        return self.context_usable and now_ns - self.context_received_ns <= age_ns_max
+
+
+class Market:
+    """Every instrument's state, and the usual basis of ``pairs``.
+
+    One ``observe`` an event. By the venue's own time an older event never
+    overwrites a newer one; impossible prices (not finite, not positive,
+    crossed, locked, one-sided) are counted and make the book unusable.
+    """
+
+    def __init__(self, pairs: Iterable[Pair] = ()) -> None:
+        self._states: dict[str, InstrumentState] = {}
+        self._spot_of = {pair.perp.id: pair.spot.id for pair in pairs}
+        self._basis: dict[str, tuple[float, int]] = {}
+
+    def of(self, instrument_id: str) -> InstrumentState | None:
+        """State of ``VENUE:SYMBOL``; None while nothing of it has been seen."""
+        return self._states.get(instrument_id)
+
+    def mean_basis(self, pair: Pair) -> float | None:
+        """The slow average of ``basis``: what it is expected to return to."""
+        known = self._basis.get(pair.perp.id)
+        return None if known is None else known[0]
+
+    def observe(self, event: PublicEvent) -> None:
+        """Fold one event in."""
+        state = self._states.get(event.instrument)
+        if state is None:
+            state = self._states[event.instrument] = InstrumentState(event.instrument)
+        venue_time_ns = event.venue_time_ns
+        if venue_time_ns > event.received_ns + CLOCK_ERROR_NS:
+            state.rejected += 1
+        elif isinstance(event, Book):
+            if venue_time_ns < state.venue_time_ns:
+                state.late += 1
+                return
+            state.venue_time_ns = venue_time_ns
+            bids, asks = event.bids, event.asks
+            if bids and asks:
+                bid, bid_size = bids[0]
+                ask, ask_size = asks[0]
+                if 0.0 < bid < ask < inf and 0.0 < bid_size < inf and 0.0 < ask_size < inf:
+                    state.bids = bids
+                    state.asks = asks
+                    state.bid = bid
+                    state.ask = ask
+                    state.mid = (bid + ask) * 0.5
+                    state.usable = True
+                    state.received_ns = event.received_ns
+                    if venue_time_ns >= state.sample_due_ns:
+                        self._sample(state)
+                    return
+            state.rejected += 1
+            state.usable = False
+            state.bids = state.asks = ()
+        elif isinstance(event, PerpContext):
+            _fold_context(state, event)
+        else:
+            _fold_settlement(state, event)
+
+    def _sample(self, state: InstrumentState) -> None:
+        """Volatility and basis from prices a fixed time apart: busy feeds count no more than
+        quiet ones."""
+        mid, now_ns = state.mid, state.venue_time_ns
+        assert mid is not None, "Invariant: only accepted books are sampled"
+        state.sample_due_ns = now_ns + SAMPLE_NS
+        if state.sampled_ns:
+            hours = (now_ns - state.sampled_ns) / HOUR
+            seen = state.sampled_hours + hours
+            # Until a half-life has passed, a plain average; then an exponential one.
+            weight = max(1.0 - 0.5 ** (hours / VOLATILITY_HALF_LIFE_HOURS), hours / seen)
+            move = log(mid / state.sampled_mid)
+            rate = move * move / hours
+            if state.sampled_hours >= 1.0:
+                # One freak price is not a volatile market; several in a row soon are.
+                rate = min(rate, FREAK_SIGMAS**2 * max(state.variance, VARIANCE_FLOOR))
+            state.variance += weight * (rate - state.variance)
+            state.sampled_hours = seen
+        state.sampled_ns, state.sampled_mid = now_ns, mid
+        spot = self._states.get(self._spot_of.get(state.instrument, ""))
+        if spot is not None and spot.mid and spot.is_fresh(state.received_ns, SAMPLE_NS):
+            self._sample_basis(state.instrument, mid / spot.mid - 1.0, now_ns)
+
+    def _sample_basis(self, perp_id: str, basis_now: float, now_ns: int) -> None:
+        mean, then_ns = self._basis.get(perp_id, (basis_now, now_ns))
+        weight = 1.0 - 0.5 ** ((now_ns - then_ns) / HOUR / BASIS_HALF_LIFE_HOURS)
+        self._basis[perp_id] = (mean + weight * (basis_now - mean), now_ns)
+
+
+def basis(market: Market, pair: Pair) -> float | None:
+    """Perp mid over spot mid, less one; None until both are known."""
+    spot, perp = market.of(pair.spot.id), market.of(pair.perp.id)
+    if spot is None or perp is None or not spot.mid or not perp.mid:
+        return None
+    return perp.mid / spot.mid - 1.0
+
+
+def _fold_context(state: InstrumentState, event: PerpContext) -> None:
+    if event.venue_time_ns < state.context_venue_time_ns:
+        state.late += 1
+        return
+    state.context_venue_time_ns = event.venue_time_ns
+    if 0.0 < event.mark < inf and 0.0 < event.oracle < inf and _is_rate(event.predicted):
+        state.mark = event.mark
+        state.oracle = event.oracle
+        state.predicted = event.predicted
+        state.context_usable = True
+        state.context_received_ns = event.received_ns
+    else:
+        state.rejected += 1
+        state.context_usable = False
+
+
+def _fold_settlement(state: InstrumentState, event: FundingSettled) -> None:
+    """In order of settlement, each once: a stream and a query both deliver it."""
+    if not _is_rate(event.rate):
+        state.rejected += 1
+        return
+    settled = state.settled
+    hours = event.rate.interval_hours
+    new = Settlement(event.venue_time_ns, event.rate.per_hour, hours)
+    if not settled or new.time_ns > settled[-1].time_ns + MINUTE:
+        settled.append(new)
+    else:
+        # Venues stamp a settlement some milliseconds late, and not always the same.
+        at = bisect_left(settled, new.time_ns - MINUTE, key=lambda s: s.time_ns)
+        if abs(settled[at].time_ns - new.time_ns) <= MINUTE:
+            state.late += 1
+            return
+        settled.insert(at, new)
+        state.backfills += 1
+    state.hours_of_funding += hours
+    while settled[-1].time_ns - settled[0].time_ns >= HISTORY_NS:
+        state.hours_of_funding -= settled.popleft().hours
+
+
+def _is_rate(rate: FundingRate) -> bool:
+    return isfinite(rate.per_interval) and 0.0 < rate.interval_hours < inf

@@ -1,0 +1,36 @@
+"""What a strategy is: market and holdings in, targets out, nothing remembered that matters."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Protocol
+
+import msgspec
+
+from domain.targets import Target
+from strategies.market.state import Market
+
+
+class Holding(msgspec.Struct, frozen=True):
+    """What is held of one pair.
+
+    ``quantity`` is base units of the spot leg, long, matched by the perp;
+    ``notional`` its value, quote; ``entry_basis`` perp over spot, less one, at the
+    average fill prices. Where that is unknown the pair's usual basis stands in.
+    """
+
+    pair: str
+    quantity: Decimal
+    notional: Decimal
+    opened_ns: int
+    entry_basis: float | None = None
+
+
+class Strategy(Protocol):
+    def targets(
+        self, market: Market, holdings: Mapping[str, Holding], equity: Decimal, now_ns: int
+    ) -> tuple[Target, ...]:
+        """One target for each of the strategy's pairs, in their order, each with its reason.
+
+        ``holdings`` by pair name; ``equity`` quote; ``now_ns`` our own clock.
+        """
+        ...

@@ -1,0 +1,256 @@
+import urllib.request
+from collections.abc import Iterator
+from decimal import Decimal
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from domain.money import ZERO
+from execution.facts import Stage
+from execution.ledger.pnl import PnL
+from execution.metrics import FAMILIES, STATES, Metrics, serve
+from execution.snapshot import PairView, Snapshot
+
+HYPE = PairView(
+    pair="HYPE",
+    trade_id="HYPE#1",
+    stage=Stage.HOLDING,
+    spot_quantity=Decimal("10.01"),
+    perp_quantity=Decimal(-10),
+    notional=Decimal("400.4"),
+    net_delta=Decimal("0.01"),
+    naked_notional=ZERO,
+    naked_seconds=0.0,
+    spot_mid=39.9,
+    mark=40.0,
+    basis=40.0 / 39.9 - 1,
+    funding_hourly=0.00005,
+    forecast_hourly=0.00004,
+    leverage=Decimal(2),
+    liquidation_price=Decimal(58),
+    liquidation_distance=0.45,
+    pnl=PnL(funding=Decimal("1.25"), fees=Decimal("-0.31")),
+    opened_ns=1_000_000_000,
+    action="hold",
+    reason="holding",
+    expected_net=0.002,
+    decided_ns=3_600_000_000_000,
+    data_ns=3_600_500_000_000,
+)
+QUIET = PairView(
+    pair="BTC",
+    trade_id=None,
+    stage=None,
+    spot_quantity=ZERO,
+    perp_quantity=ZERO,
+    notional=ZERO,
+    net_delta=ZERO,
+    naked_notional=ZERO,
+    naked_seconds=0.0,
+    spot_mid=None,
+    mark=None,
+    basis=None,
+    funding_hourly=None,
+    forecast_hourly=None,
+    leverage=None,
+    liquidation_price=None,
+    liquidation_distance=None,
+    pnl=PnL(),
+    opened_ns=None,
+    action=None,
+    reason=None,
+    expected_net=None,
+    decided_ns=None,
+    data_ns=None,
+)
+SNAPSHOT = Snapshot(
+    mode="paper",
+    venue="simulated",
+    feed="simulated",
+    synthetic=True,
+    state="running",
+    seed=7,
+    started_ns=0,
+    time_ns=3_601_000_000_000,
+    capital=Decimal(1000),
+    equity=Decimal("1000.94"),
+    equity_peak=Decimal("1001.20"),
+    cash=Decimal(400),
+    spot_value=Decimal(400),
+    margin=Decimal(200),
+    unrealized=Decimal("0.94"),
+    pnl=PnL(funding=Decimal("1.25"), fees=Decimal("-0.31")),
+    pairs=(HYPE, QUIET),
+    limits=("drawdown",),
+    orders={"sent": 4, "filled": 3},
+    refusals={"net_carry": 2},
+    unknown_orders=1,
+    journal_events=57,
+    last_reconciled_ns=None,
+    last_market_ns=3_600_500_000_000,
+    last_funding_ns=3_600_000_000_000,
+    mismatches=0,
+)
+
+
+def exposed(snapshot: Snapshot) -> dict[tuple[str, ...], float]:
+    """(name, label value, …) to value, as a scrape would read it."""
+    metrics = Metrics()
+    metrics.update(snapshot)
+    return {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(generate_latest(metrics.registry).decode())
+        for sample in family.samples
+        if sample.name.startswith("fundarb_")
+    }
+
+
+def test_equity_and_profit_by_source_are_what_the_snapshot_says() -> None:
+    samples = exposed(SNAPSHOT)
+
+    assert samples["fundarb_equity_usd",] == 1000.94
+    assert samples["fundarb_pnl_usd", "funding"] == 1.25
+    assert samples["fundarb_pnl_usd", "fees"] == -0.31
+
+
+def test_the_sources_of_profit_sum_to_the_total() -> None:
+    samples = exposed(SNAPSHOT)
+
+    total = sum(value for key, value in samples.items() if key[0] == "fundarb_pnl_usd")
+    assert total == pytest.approx(float(SNAPSHOT.pnl.total))
+
+
+def test_a_pair_is_named_by_its_label_and_measured_at_mark() -> None:
+    samples = exposed(SNAPSHOT)
+
+    assert samples["fundarb_position_notional_usd", "HYPE"] == 400.4
+    assert samples["fundarb_net_delta_usd", "HYPE"] == pytest.approx(0.4)
+    assert samples["fundarb_effective_leverage_ratio", "HYPE"] == 2
+    assert samples["fundarb_liquidation_distance_ratio", "HYPE"] == 0.45
+    assert samples["fundarb_predicted_funding_rate_per_hour_ratio", "HYPE"] == 0.00004
+
+
+def test_what_is_unknown_is_absent_and_never_zero() -> None:
+    samples = exposed(SNAPSHOT)
+
+    assert ("fundarb_funding_rate_per_hour_ratio", "BTC") not in samples
+    assert ("fundarb_effective_leverage_ratio", "BTC") not in samples
+    assert ("fundarb_last_reconciliation_timestamp_seconds",) not in samples
+    assert samples["fundarb_position_notional_usd", "BTC"] == 0
+
+
+def test_exactly_one_state_is_one() -> None:
+    for state in STATES:
+        samples = exposed(msgspec.structs.replace(SNAPSHOT, state=state))
+
+        assert [name for name in STATES if samples["fundarb_state", name] == 1] == [state]
+
+
+def test_a_tripped_limit_has_a_series_and_a_cleared_one_none() -> None:
+    assert exposed(SNAPSHOT)["fundarb_limit_tripped", "drawdown"] == 1
+
+    cleared = exposed(msgspec.structs.replace(SNAPSHOT, limits=()))
+    assert ("fundarb_limit_tripped", "drawdown") not in cleared
+
+
+def test_totals_are_counters_that_follow_the_snapshot() -> None:
+    samples = exposed(SNAPSHOT)
+
+    assert samples["fundarb_orders_total", "sent"] == 4
+    assert samples["fundarb_rejections_total", "net_carry"] == 2
+    assert samples["fundarb_journal_events_total",] == 57
+
+
+def test_no_series_says_when_a_counter_was_created() -> None:
+    assert not [key for key in exposed(SNAPSHOT) if key[0].endswith("_created")]
+
+
+def test_instants_are_seconds_of_the_engines_own_time() -> None:
+    samples = exposed(SNAPSHOT)
+
+    assert samples["fundarb_simulated_time_timestamp_seconds",] == 3601
+    assert samples["fundarb_last_market_data_timestamp_seconds",] == 3600.5
+    assert samples["fundarb_last_decision_timestamp_seconds", "HYPE"] == 3600
+
+
+def test_a_generated_market_is_labelled_synthetic() -> None:
+    metrics = Metrics()
+    metrics.update(SNAPSHOT)
+
+    assert 'synthetic="true"' in generate_latest(metrics.registry).decode()
+
+
+def test_the_latest_decision_is_the_only_one_that_is_one() -> None:
+    samples = exposed(SNAPSHOT)
+
+    decisions = {key[1:]: value for key, value in samples.items() if key[0] == "fundarb_decision"}
+    assert {key for key, value in decisions.items() if value == 1} == {("hold", "HYPE")}
+    assert len(decisions) == 4
+
+
+def test_every_family_is_exposed_once_there_is_something_to_say() -> None:
+    everything = msgspec.structs.replace(SNAPSHOT, last_reconciled_ns=1)
+
+    assert {family.name for family in FAMILIES} == {key[0] for key in exposed(everything)}
+
+
+def test_before_the_first_snapshot_only_the_process_is_shown() -> None:
+    text = generate_latest(Metrics().registry).decode()
+
+    assert "fundarb_" not in text
+    assert "process_resident_memory_bytes" in text
+
+
+def test_every_name_ends_in_a_base_unit_or_says_what_it_counts() -> None:
+    units = ("_usd", "_ratio", "_seconds", "_total", "_info")
+    unitless = {
+        "fundarb_state",
+        "fundarb_decision",
+        "fundarb_limit_tripped",
+        "fundarb_unknown_orders",
+        "fundarb_reconciliation_mismatches",
+    }
+
+    assert {f.name for f in FAMILIES if not f.name.endswith(units)} == unitless
+    assert {f.name for f in FAMILIES if f.kind == "counter"} == {
+        f.name for f in FAMILIES if f.name.endswith("_total")
+    }
+
+
+def port_of(url: str) -> int:
+    port = urlsplit(url).port
+    assert port is not None
+    return port
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    metrics = Metrics()
+    metrics.update(SNAPSHOT)
+    exposition = serve(metrics, 0)
+    yield exposition.url
+    exposition.close()
+
+
+def test_it_is_served_on_the_loopback_address(url: str) -> None:
+    assert url.startswith("http://127.0.0.1:")
+    with urllib.request.urlopen(url) as answer:
+        assert b"fundarb_equity_usd 1000.94" in answer.read()
+
+
+def test_a_closed_exposition_frees_its_port() -> None:
+    first = serve(Metrics(), 0)
+    port = port_of(first.url)
+    first.close()
+
+    serve(Metrics(), port).close()
+
+
+def test_a_taken_port_is_said_with_what_to_do(url: str) -> None:
+    port = port_of(url)
+
+    with pytest.raises(OSError, match=rf"port {port} for metrics is in use; set another"):
+        serve(Metrics(), port)

@@ -1,0 +1,253 @@
+"""The pair machine, one situation at a time."""
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from domain.instruments import FeeSchedule, Instrument, Kind, MarginTier, Pair
+from domain.market import Book
+from domain.money import ZERO
+from domain.orders import OrderRequest, Side, TimeInForce
+from domain.targets import ExitCause
+from domain.time import SECOND
+from execution.facts import Role, Stage, TradePlanned
+from execution.orders import Order, OrderState
+from execution.pairs import (
+    ExecutionPolicy,
+    PairTrade,
+    Situation,
+    Work,
+    gave_up,
+    naked_quantity,
+    step,
+)
+from strategies.market.state import InstrumentState, Market
+
+SPOT = Instrument(
+    "sim", "HYPE/USDC", Kind.SPOT, "HYPE", "USDC", Decimal("0.01"), 6, Decimal(10),
+    FeeSchedule(Decimal("0.0004"), Decimal("0.0007"), buyer_pays_base=True), 5,
+)  # fmt: skip
+PERP = Instrument(
+    "sim", "HYPE-PERP", Kind.PERP, "HYPE", "USDC", Decimal("0.01"), 4, Decimal(10),
+    FeeSchedule(Decimal("0.00015"), Decimal("0.00045")), 5,
+    (MarginTier(ZERO, 10),), 1,
+)  # fmt: skip
+PAIR = Pair("HYPE", SPOT, PERP)
+POLICY = ExecutionPolicy()
+NOW = 1_000_000 * SECOND
+
+
+def book(instrument: Instrument, bid: float, ask: float, size: float = 1e4) -> InstrumentState:
+    market = Market()
+    market.observe(Book(instrument.id, ((bid, size),), ((ask, size),), NOW, NOW))
+    state = market.of(instrument.id)
+    assert state is not None
+    return state
+
+
+def trade(quantity: str, **changes: object) -> PairTrade:
+    plan = TradePlanned(
+        "HYPE#1", "HYPE", "spot", Decimal(quantity), Decimal(2000), 2, "", "", "",
+        Decimal(20), Decimal(30), Decimal(27), 0.0, 0.0, 0.0, (), NOW,
+    )  # fmt: skip
+    held = PairTrade(plan, Decimal(quantity), Stage.WORKING, worked_ns=NOW)
+    return msgspec.structs.replace(held, **changes)
+
+
+def situation(
+    wanted: PairTrade, spot: str = "0", perp: str = "0", *orders: Order, **changes: object
+) -> Situation:
+    made = Situation(
+        wanted, PAIR, Decimal(spot), Decimal(perp),
+        book(SPOT, 20.0, 20.01), book(PERP, 20.02, 20.03),
+        orders, may_grow=True, now_ns=NOW, policy=POLICY,
+    )  # fmt: skip
+    return msgspec.structs.replace(made, **changes)
+
+
+def order(
+    instrument: Instrument = SPOT,
+    side: Side = Side.BUY,
+    quantity: str = "50",
+    price: str = "20",
+    role: Role = Role.MAKER,
+    state: OrderState = OrderState.OPEN,
+) -> Order:
+    tif = TimeInForce.POST_ONLY if role is Role.MAKER else TimeInForce.IOC
+    request = OrderRequest(
+        "0x1", instrument.id, side, Decimal(quantity), Decimal(price), tif,
+        reduce_only=False, expires_ns=NOW,
+    )  # fmt: skip
+    return Order(request, "HYPE#1", role, Decimal(20), NOW - 60 * SECOND, state)
+
+
+def test_an_opening_rests_a_buy_of_spot_at_the_best_bid_no_larger_than_the_naked_bound() -> None:
+    (first,) = step(situation(trade("100"))).place
+    assert (first.instrument, first.side, first.price) == (SPOT, Side.BUY, Decimal("20.0"))
+    assert first.time_in_force is TimeInForce.POST_ONLY
+    assert first.quantity == 50  # 1000 of naked bound at 20
+    assert first.role is Role.MAKER
+
+
+def test_a_perp_that_is_thinner_makes_instead() -> None:
+    wanted = trade("100")
+    plan = msgspec.structs.replace(wanted.plan, maker_leg="perp")
+    (first,) = step(situation(msgspec.structs.replace(wanted, plan=plan))).place
+    assert (first.instrument, first.side, first.price) == (PERP, Side.SELL, Decimal("20.03"))
+
+
+def test_a_fill_of_spot_is_hedged_at_once_by_selling_what_was_received_in_whole_lots() -> None:
+    (hedge,) = step(situation(trade("100"), "49.9812", "0")).place
+    assert (hedge.instrument, hedge.side, hedge.role) == (PERP, Side.SELL, Role.HEDGE)
+    assert hedge.quantity == Decimal("49.98")
+    assert hedge.time_in_force is TimeInForce.IOC
+    assert not hedge.reduce_only
+    # Bounded: never below 50 bps under the mid of 20.025.
+    assert Decimal("19.92") <= hedge.price <= Decimal("19.93")
+
+
+def test_the_hedge_waits_for_the_one_already_on_the_road() -> None:
+    sent = order(PERP, Side.SELL, role=Role.HEDGE, state=OrderState.PENDING)
+    assert step(situation(trade("100"), "50", "0", sent)) == Work()
+
+
+def test_a_fill_too_small_to_hedge_accumulates_while_the_order_goes_on() -> None:
+    resting = order()
+    assert step(situation(trade("100"), "0.4", "0", resting)) == Work()
+    assert naked_quantity(PAIR, Decimal("0.4"), ZERO, Decimal(20)) == ZERO
+
+
+def test_no_new_slice_goes_out_while_an_order_is_unknown() -> None:
+    lost = order(PERP, Side.SELL, "10", role=Role.HEDGE, state=OrderState.UNKNOWN)
+    assert step(situation(trade("100"), "50", "-50", lost)) == Work()
+
+
+def test_a_hedged_trade_at_its_target_is_settled_with_its_dust() -> None:
+    assert step(situation(trade("100"), "99.9612", "-99.96")).settled
+
+
+def test_a_close_rests_a_sale_of_spot_and_each_fill_buys_back_the_perp() -> None:
+    closing = trade("0", held=True)
+    (lead,) = step(situation(closing, "40.0012", "-40")).place
+    assert (lead.instrument, lead.side, lead.quantity) == (SPOT, Side.SELL, Decimal("40.00"))
+    (hedge,) = step(situation(closing, "10.0012", "-40")).place
+    assert (hedge.instrument, hedge.side, hedge.quantity) == (PERP, Side.BUY, Decimal("29.99"))
+    assert hedge.reduce_only
+
+
+def test_a_closing_hedge_never_leaves_dust_on_the_perp() -> None:
+    # 0.3 would be left: 6 USDC, which no order may trade.
+    (hedge,) = step(situation(trade("0"), "0.3012", "-40")).place
+    assert hedge.quantity == 40
+
+
+def test_a_closed_trade_leaves_only_what_no_order_may_trade() -> None:
+    work = step(situation(trade("0"), "0.0012", "0"))
+    assert work.settled
+    assert not work.place
+
+
+def test_an_urgent_close_takes_the_perp_first_and_lets_no_order_rest() -> None:
+    urgent = trade("0", urgent=True)
+    (lead,) = step(situation(urgent, "40", "-40")).place
+    assert (lead.instrument, lead.side) == (PERP, Side.BUY)
+    assert (lead.time_in_force, lead.role) == (TimeInForce.IOC, Role.FORCED)
+    assert lead.reduce_only
+    resting = order(SPOT, Side.SELL, "40", "20.01")
+    assert step(situation(urgent, "40", "-40", resting)).cancel == (resting,)
+
+
+def test_a_shrink_stops_at_its_target() -> None:
+    shrinking = trade("30", urgent=True)
+    (lead,) = step(situation(shrinking, "40", "-40")).place
+    assert lead.quantity == 10
+    (follow,) = step(situation(shrinking, "40", "-30")).place
+    assert (follow.instrument, follow.side, follow.quantity) == (SPOT, Side.SELL, Decimal(10))
+    assert step(situation(shrinking, "30", "-30")).settled
+
+
+def test_past_the_time_bound_the_cheaper_way_out_of_a_naked_leg_is_taken() -> None:
+    overdue = trade("100", naked_ns=NOW - 16 * SECOND)
+    wide_perp = situation(overdue, "50", "0", perp_market=book(PERP, 19.5, 20.5))
+    (unwind,) = step(wide_perp).place
+    assert (unwind.instrument, unwind.side, unwind.role) == (SPOT, Side.SELL, Role.UNWIND)
+    (complete,) = step(situation(overdue, "50", "0")).place
+    assert (complete.instrument, complete.side) == (PERP, Side.SELL)
+    # The bound is wider now: 300 bps.
+    assert complete.price < Decimal("19.5")
+
+
+def test_within_the_time_bound_the_trade_is_completed_even_where_unwinding_is_cheaper() -> None:
+    naked = trade("100", naked_ns=NOW - SECOND)
+    (hedge,) = step(
+        situation(naked, "50", "0", perp_market=book(PERP, 19.98, 20.06))
+    ).place
+    assert (hedge.instrument, hedge.side) == (PERP, Side.SELL)
+
+
+def test_a_hedge_takes_no_more_than_the_depth_within_its_bound() -> None:
+    thin = situation(trade("100"), "50", "0", perp_market=book(PERP, 20.02, 20.03, size=20))
+    (hedge,) = step(thin).place
+    assert hedge.quantity == 20
+
+
+def test_a_resting_order_left_behind_by_the_market_is_moved_but_not_at_once() -> None:
+    left = order(price="19.9")
+    assert step(situation(trade("100"), "0", "0", left)).cancel == (left,)
+    young = msgspec.structs.replace(left, intended_ns=NOW - SECOND)
+    assert step(situation(trade("100"), "0", "0", young)) == Work()
+
+
+def test_a_resting_order_at_the_touch_stays() -> None:
+    assert step(situation(trade("100"), "0", "0", order())) == Work()
+
+
+def test_growing_needs_permission_while_hedging_and_closing_do_not() -> None:
+    forbidden = situation(trade("100"), may_grow=False)
+    assert step(forbidden) == Work()
+    assert step(situation(trade("100"), "0", "0", order(), may_grow=False)).cancel
+    assert step(situation(trade("100"), "50", "0", may_grow=False)).place
+    assert step(situation(trade("0"), "50", "-50", may_grow=False)).place
+
+
+def test_an_opening_without_a_fill_gives_up_and_a_close_takes() -> None:
+    late = NOW - 1801 * SECOND
+    assert gave_up(situation(trade("100", worked_ns=late)))
+    assert not gave_up(situation(trade("100")))
+    (taker,) = step(situation(trade("0", worked_ns=late), "40", "-40")).place
+    assert (taker.instrument, taker.role) == (SPOT, Role.TAKE)
+    assert taker.time_in_force is TimeInForce.IOC
+
+
+def test_after_setbacks_the_next_order_waits_longer_each_time() -> None:
+    once = trade("100", setbacks=1, setback_ns=NOW - 3 * SECOND)
+    assert step(situation(once)).place
+    often = trade("100", setbacks=3, setback_ns=NOW - 3 * SECOND)
+    assert step(situation(often)) == Work()
+
+
+def test_a_lost_perp_leg_is_followed_by_the_spot() -> None:
+    lost = trade("10", urgent=True, cause=ExitCause.LEG_LOST)
+    (follow,) = step(situation(lost, "40", "-10")).place
+    assert (follow.instrument, follow.side, follow.quantity) == (SPOT, Side.SELL, Decimal(30))
+
+
+def test_without_a_book_nothing_is_sent() -> None:
+    blind = InstrumentState(PERP.id)
+    assert step(situation(trade("100"), "50", "0", perp_market=blind)) == Work()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("max_naked_seconds", 0.0), ("slippage_bps_max", Decimal(500))]
+)
+def test_a_policy_that_cannot_be_meant_is_refused(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match="slippage_bps_max|max_naked_seconds"):
+        ExecutionPolicy(**{field: value})  # type: ignore[arg-type]
+
+
+def test_what_cannot_be_hedged_now_is_at_least_not_made_worse() -> None:
+    resting = order(quantity="10")
+    blind = InstrumentState(PERP.id)
+    work = step(situation(trade("100"), "40", "0", resting, perp_market=blind))
+    assert (work.cancel, work.place) == ((resting,), ())
