@@ -52,7 +52,7 @@ imports: $(READY)
 	$(BIN)/lint-imports
 
 # Branch coverage of what decides over money: each of these on its own, so that none hides another.
-GATED := execution/ledger/* execution/risk/* execution/pairs.py execution/orders.py
+GATED := 'execution/ledger/*' 'execution/risk/*' execution/pairs.py execution/orders.py
 
 coverage: $(READY)
 	tools/install_prometheus.sh

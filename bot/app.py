@@ -34,6 +34,7 @@ from execution.venues.simulated.source import MarketSource
 from execution.venues.simulated.store import SqliteVenueStore
 from strategies.cash_and_carry import CashAndCarry
 from strategies.market.state import Market
+from strategies.strategy import Strategy
 
 _WARM_UP_NS = 6 * HOUR
 _EVALUATION_NS = 5 * MINUTE
@@ -76,51 +77,55 @@ class RunResult(msgspec.Struct, frozen=True):
 
 
 class Run:
-    """One run under way: the graph, and the loop over it."""
+    """One run under way over a simulated venue: the graph, and the loop over it.
 
-    def __init__(self, request: RunRequest, source: MarketSource, end_ns: int | None) -> None:
-        self._request = request
-        self._source = source
-        self._journal, self._store = _memory(request)
-        state = State(source.pairs)
-        for fact in self._journal.read():
-            apply(state, fact)
+    With ``state`` both sides keep their files in that directory, and a second run on it
+    takes up where the first one ended, however it ended.
+    """
+
+    def __init__(
+        self,
+        source: MarketSource,
+        strategy: Strategy,
+        settings: Settings,
+        *,
+        mode: str,
+        seed: int,
+        capital: Decimal,
+        state: Path | None = None,
+    ) -> None:
+        self.source = source
+        self.journal, self._store = _memory(state)
+        kept = State(source.pairs)
+        for fact in self.journal.read():
+            apply(kept, fact)
         run = RunStarted(
-            mode=request.mode,
+            mode=mode,
             venue=source.venue,
             feed=source.name,
             synthetic=source.synthetic,
-            seed=request.seed,
-            capital=request.capital,
+            seed=seed,
+            capital=capital,
             pairs=tuple(pair.name for pair in source.pairs),
-            config_digest=settings_module.digest(request.settings),
+            config_digest=settings_module.digest(settings),
             time_ns=source.start_ns,
         )
-        if state.run is not None:
-            _require_same(state.run, run)
-        duration_end = source.start_ns + request.duration_ns if request.duration_ns else None
-        ends = [e for e in (end_ns, source.end_ns, duration_end) if e is not None]
-        self.end_ns = min(ends) if ends else None
-        exchange, cursor, venue_ns = _exchange(request, source, self._store)
-        resumed_ns = max(venue_ns, state.time_ns)
+        if kept.run is not None:
+            _require_same(kept.run, run)
+        exchange, cursor, venue_ns = _exchange(source, capital, self._store)
+        resumed_ns = max(venue_ns, kept.time_ns)
         market = Market(source.pairs)
         _warm_up(market, source, exchange, venue_ns)
-        draw = Random(request.seed ^ resumed_ns).random
+        draw = Random(f"{seed} {resumed_ns}").random
         self.venue = SimulatedVenue(
-            exchange, source, request.settings.paper, draw, self._store, cursor, venue_ns
+            exchange, source, settings.paper, draw, self._store, cursor, venue_ns
         )
         for event in self.venue.fast_forward(resumed_ns):
             market.observe(event)
-        cadence_ns = getattr(source, "bar_ns", MINUTE)
-        policy = _paced(request.settings, cadence_ns)
-        evaluation_ns = max(_EVALUATION_NS, cadence_ns)
+        paced = _paced(settings, source.cadence_ns)
+        evaluation_ns = max(_EVALUATION_NS, source.cadence_ns)
         self.engine = Engine(
-            state,
-            market,
-            CashAndCarry(policy.strategy, source.pairs),
-            policy.execution,
-            policy.risk,
-            evaluation_ns,
+            kept, market, strategy, paced.execution, paced.risk, evaluation_ns
         )
         self._commit(self.engine.start(msgspec.structs.replace(run, time_ns=resumed_ns)))
 
@@ -132,17 +137,13 @@ class Run:
             if outcome is not NOTHING:
                 self._commit(outcome)
 
-    @property
-    def is_over(self) -> bool:
-        return self.venue.ended or (self.end_ns is not None and self.venue.now_ns >= self.end_ns)
-
     def finish(self) -> None:
         """Value everything at the end: what is shown is of that moment."""
         self.engine.now_ns = max(self.engine.now_ns, self.venue.now_ns)
         self._commit(self.engine.mark_equity())
 
     def facts(self) -> tuple[Fact, ...]:
-        return tuple(self._journal.read())
+        return tuple(self.journal.read())
 
     def report(self, facts: tuple[Fact, ...]) -> dict[str, Any]:
         """The JSON document of the command, over the state directory's whole life."""
@@ -158,12 +159,12 @@ class Run:
                 state.exposed.notional,
                 state.exposed.seconds,
             ),
-            coverage=msgspec.to_builtins(getattr(self._source, "coverage", None)),
+            coverage=msgspec.to_builtins(getattr(self.source, "coverage", None)),
         )
-        return build(facts, state.books, self._source.pairs, closing)
+        return build(facts, state.books, self.source.pairs, closing)
 
     def close(self) -> None:
-        for part in (self._journal, self._store):
+        for part in (self.journal, self._store):
             closer = getattr(part, "close", None)
             if closer is not None:
                 closer()
@@ -171,7 +172,7 @@ class Run:
     def _commit(self, outcome: Outcome) -> None:
         """Durable before sent: facts first, then the effects that rest on them."""
         if outcome.facts:
-            self._journal.append(outcome.facts)
+            self.journal.append(outcome.facts)
         if outcome.effects:
             self.venue.submit(outcome.effects)
 
@@ -189,7 +190,16 @@ def run(
         JournalError: the journal cannot be written or is in use.
     """
     source = _source(request)
-    started = Run(request, source, request.end_ns)
+    strategy = _paced(request.settings, source.cadence_ns).strategy
+    started = Run(
+        source,
+        CashAndCarry(strategy, source.pairs),
+        request.settings,
+        mode=request.mode,
+        seed=request.seed,
+        capital=request.capital,
+        state=request.state,
+    )
     try:
         interrupted = _loop(started, request, on_snapshot, should_stop)
         started.finish()
@@ -207,11 +217,15 @@ def _loop(
 ) -> bool:
     """Advance in slices: of wall time at a person's pace, of simulated time at full speed."""
     metrics = _metrics(request)
+    first_ns = run.source.start_ns
+    ends = [request.end_ns, run.source.end_ns]
+    ends.append(first_ns + request.duration_ns if request.duration_ns is not None else None)
+    end_ns = min((end for end in ends if end is not None), default=None)
     began = time.monotonic()
     origin_ns = run.venue.now_ns
     shown = 0.0
     try:
-        while not run.is_over:
+        while not run.venue.ended and (end_ns is None or run.venue.now_ns < end_ns):
             if should_stop():
                 return True
             if request.speed is None:
@@ -220,7 +234,7 @@ def _loop(
                 time.sleep(_SLICE_SECONDS)
                 passed = time.monotonic() - began
                 until_ns = origin_ns + int(passed * request.speed * SECOND)
-            run.advance(min(until_ns, run.end_ns) if run.end_ns is not None else until_ns)
+            run.advance(until_ns if end_ns is None else min(until_ns, end_ns))
             now = time.monotonic()
             if now - shown >= 0.25:
                 shown = now
@@ -257,12 +271,11 @@ def _source(request: RunRequest) -> MarketSource:
 GENERATED_START_NS = 1_735_689_600 * SECOND  # 2025-01-01: a generated market needs some date
 
 
-def _memory(request: RunRequest) -> tuple[Journal, VenueStore]:
+def _memory(state: Path | None) -> tuple[Journal, VenueStore]:
     """A backtest's memory ends with it; paper's is a directory, one file for each side."""
-    if request.state is None:
+    if state is None:
         return MemoryJournal(), NoStore()
-    journal = SqliteJournal(request.state / "journal.sqlite")
-    return journal, SqliteVenueStore(request.state / "venue.sqlite")
+    return SqliteJournal(state / "journal.sqlite"), SqliteVenueStore(state / "venue.sqlite")
 
 
 def _require_same(before: RunStarted, now: RunStarted) -> None:
@@ -276,19 +289,29 @@ def _require_same(before: RunStarted, now: RunStarted) -> None:
 
 
 def _paced(settings: Settings, cadence_ns: int) -> Settings:
-    """Ages are judged beyond the feed's own cadence: a bar an hour is not stale for an hour."""
+    """Ages are judged beyond the feed's own cadence: a bar an hour is not stale for an hour.
+
+    Nor can the books and the venue drift apart faster than the market moves.
+    """
     seconds = cadence_ns / SECOND
     replace = msgspec.structs.replace
-    risk, strategy = settings.risk, settings.strategy
+    risk, strategy, execution = settings.risk, settings.strategy, settings.execution
     return replace(
         settings,
-        risk=replace(risk, data_age_seconds_max=risk.data_age_seconds_max + seconds),
+        execution=replace(
+            execution, reconcile_seconds=max(execution.reconcile_seconds, seconds)
+        ),
+        risk=replace(
+            risk,
+            data_age_seconds_max=risk.data_age_seconds_max + seconds,
+            reconcile_age_seconds_max=risk.reconcile_age_seconds_max + 2 * seconds,
+        ),
         strategy=replace(strategy, book_age_seconds_max=strategy.book_age_seconds_max + seconds),
     )
 
 
 def _exchange(
-    request: RunRequest, source: MarketSource, store: VenueStore
+    source: MarketSource, capital: Decimal, store: VenueStore
 ) -> tuple[Exchange, Cursor, int]:
     """The venue as it was left, or a new one; how far its market was played; and its time."""
     kept = store.load() if isinstance(store, SqliteVenueStore) else None
@@ -297,7 +320,7 @@ def _exchange(
         exchange = Exchange.restore(body, source.instruments, VenueRules(), records)
         return exchange, cursor, now_ns
     quote = source.pairs[0].perp.quote
-    deposits = {quote: request.capital}
+    deposits = {quote: capital}
     exchange = Exchange(source.instruments, VenueRules(), deposits, source.start_ns)
     cursor = Cursor(source.start_ns)
     store.save(exchange, cursor, source.start_ns)

@@ -144,6 +144,7 @@ class Engine:
         self._asked_ns: dict[str, int] = {}  # cloid -> when its fate was last asked for
         self._evaluate_at = self._reconcile_at = self._mark_at = self._orders_at = 0
         self._wake_at = 0
+        self._clock_skew_seconds = 0.0
         self._handlers: dict[type, Callable[[Any], None]] = {
             Timer: self._on_timer,
             Command: self._on_command,
@@ -400,7 +401,7 @@ class Engine:
     def _reconcile(self) -> None:
         self._reconcile_at = self.now_ns + int(self._execution.reconcile_seconds * SECOND)
         since_ns = max(self._clean_ns - MINUTE, 0)
-        self._effects.append(QueryAccount(f"reconcile-{self.now_ns}", since_ns))
+        self._effects.append(QueryAccount(str(self.now_ns), since_ns))
 
     def _on_account(self, report: AccountReport) -> None:
         if self.account is not None and report.venue_time_ns < self.account.venue_time_ns:
@@ -412,10 +413,18 @@ class Engine:
         for position in report.positions:
             if position.quantity != ZERO:
                 self._watch_perp(position)
+        # What a shrink has freed, or a fill has used up, may ask for margin right now.
+        for instrument, perp in list(self._perps.items()):
+            market = self.market.of(instrument)
+            if market is not None and market.mark is not None and market.mark >= perp.trigger:
+                self._guard_margin(self.state.pair_of[instrument])
         for cloid in missing_orders(self.state, report):
             self._record(OrderDoubted(cloid, "not in the venue's open orders", self.now_ns))
             self._ask(self.state.orders[cloid])
         if report.request_id is not None:
+            # The venue answered somewhere between question and answer: their middle is the guess.
+            middle_ns = (int(report.request_id) + report.received_ns) / 2
+            self._clock_skew_seconds = (report.venue_time_ns - middle_ns) / SECOND
             self._compare(report)
 
     def _compare(self, report: AccountReport) -> None:
@@ -513,14 +522,14 @@ class Engine:
         """Top up, else shrink both legs, else close; one action at a time."""
         trade = self.state.trade_on(pair.name)
         desk = self._desk()
-        if trade is None or desk is None or trade.urgent or self._moves_margin(pair):
+        if trade is None or desk is None or self._moves_margin(pair):
             return
         action = margin_action(desk, trade)
         if isinstance(action, TopUp):
             self._move_margin(trade, pair, action.amount, action.why)
         elif isinstance(action, Release) and trade.stage is Stage.HOLDING:
             self._move_margin(trade, pair, -action.amount, action.why)
-        elif isinstance(action, Shrink | Close):
+        elif isinstance(action, Shrink | Close) and not trade.urgent:
             quantity = action.quantity if isinstance(action, Shrink) else ZERO
             if quantity < trade.quantity:
                 reason = f"margin_guard: {action.why}"
@@ -547,7 +556,10 @@ class Engine:
         """Take over the venue's newest word on a position: trigger, leverage, extremes."""
         name = position.instrument
         before = self._perps.get(name)
-        if before is not None and before.position == position:
+        if before is not None and (before.position.quantity, before.position.raw_margin) == (
+            position.quantity,
+            position.raw_margin,
+        ):
             return
         self._forget_perp(name)
         pair = self.state.pair_of.get(name)
@@ -603,6 +615,7 @@ class Engine:
             self._execution,
             self.reconciled_ns,
             len(self.sent_ns),
+            self._clock_skew_seconds,
             self.now_ns,
         )
 
@@ -657,6 +670,7 @@ class Engine:
         name, argument = command.command, command.argument
         self._record(CommandGiven(name, argument, command.actor, self.now_ns))
         if name == "reset":
+            self._mark_equity()  # losses are counted from this value on
             for fact in reset(self.state.limits, argument, command.actor, self.now_ns):
                 self._record(fact)
         for trade in self._open_trades():

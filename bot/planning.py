@@ -47,6 +47,7 @@ class Desk(msgspec.Struct, frozen=True):
     execution: ExecutionPolicy
     reconciled_ns: int | None
     orders_last_minute: int
+    clock_skew_seconds: float
     now_ns: int
 
 
@@ -147,26 +148,22 @@ def _gate_context(
         (now_ns - desk.reconciled_ns) / SECOND if desk.reconciled_ns is not None else math.inf
     )
     reconciled = state.reconciled
-    mids = [m.mid for m in (spot, perp) if m.mid is not None]
-    spread = max(
-        (m.ask - m.bid) / m.mid
-        for m in (spot, perp)
-        if m.mid is not None and m.ask is not None and m.bid is not None
-    )
-    oracle = perp.oracle
+    legs = (spot, perp)
+    known = all(m.spread is not None and m.mid for m in legs)
+    spread = max((m.spread or 0.0) / (m.mid or 1.0) for m in legs) if known else math.inf
     return GateContext(
         equity=desk.equity,
         free_collateral=desk.account.free(pair.perp.quote) - promised(desk),
         exposure=Exposure(exposures.get(pair.name, ZERO), exposures.get(pair.name, ZERO), total, total),
-        data_age_seconds=tuple((now_ns - m.received_ns) / SECOND for m in (spot, perp)),
+        data_age_seconds=tuple((now_ns - m.received_ns) / SECOND for m in legs),
         reconciled_clean=reconciled is not None and not reconciled.mismatches,
         reconciled_age_seconds=reconciled_age,
         unknown_orders=len(state.orders.unknown()),
         orders_last_minute=desk.orders_last_minute,
-        clock_skew_seconds=0.0,
+        clock_skew_seconds=desk.clock_skew_seconds,
         spread=spread,
-        volatility_hourly=max((m.volatility or 0.0) for m in (spot, perp)),
-        dislocation=mids[0] / oracle - 1 if mids and oracle else math.inf,
+        volatility_hourly=max(math.inf if m.volatility is None else m.volatility for m in legs),
+        dislocation=spot.mid / perp.oracle - 1 if spot.mid and perp.oracle else math.inf,
         active_limits=state.limits.names,
         size_factor=size_factor(state.loss_streak, desk.limits),
     )
@@ -288,7 +285,7 @@ def readings(desk: Desk) -> Readings:
         equity_day_start=day_start.equity if day_start is not None else ZERO,
         loss_streak=state.loss_streak,
         data_age_seconds=max(ages, default=0.0),
-        clock_skew_seconds=0.0,
+        clock_skew_seconds=desk.clock_skew_seconds,
         orders_last_minute=desk.orders_last_minute,
         delta_seconds=max(naked, default=0.0),
         venue_exposure=total,

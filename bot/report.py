@@ -102,7 +102,7 @@ def build(facts: Iterable[Fact], books: Books, pairs: Sequence[Pair], closing: C
     Raises:
         ValueError: when no run was started, or a held instrument has no mark.
     """
-    told = _Told()
+    told = _Told(books.quote)
     for fact in facts:
         told.hear(fact)
     run = told.run
@@ -160,7 +160,8 @@ class _Trade(msgspec.Struct):
 class _Told:
     """What one pass over the facts leaves to be written down."""
 
-    def __init__(self) -> None:
+    def __init__(self, quote: str) -> None:
+        self.quote = quote
         self.run: RunStarted | None = None
         self.digest = Digest()
         self.facts = 0
@@ -228,8 +229,6 @@ class _Told:
             case Retargeted() if not fact.quantity:
                 reason = f"{fact.cause}: {fact.reason}" if fact.cause else fact.reason
                 self.trades[fact.trade_id].exit_reason = reason
-            case Retargeted():
-                self.trades[fact.trade_id].exit_reason = None
             case StageChanged() if fact.stage is Stage.CLOSED:
                 self.trades[fact.trade_id].closed_ns = fact.time_ns
             case _:
@@ -249,7 +248,7 @@ class _Told:
             trade.opened_ns = fill.venue_time_ns
 
     def _cashflow(self, flow: Cashflow) -> None:
-        if is_capital(flow):
+        if is_capital(flow) and flow.money.asset == self.quote:
             with exact():
                 self.capital += flow.money.amount
 

@@ -13,8 +13,9 @@ import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -22,7 +23,10 @@ from bot.config_files import config_file
 from execution.pairs import ExecutionPolicy
 from execution.risk.limits import RiskLimits
 from execution.venues.simulated.gateway import Latency
-from strategies.cash_and_carry import CarryPolicy
+from strategies.carry.policy import CarryPolicy
+
+if TYPE_CHECKING:
+    from pydantic_settings import BaseSettings
 
 PREFIX: Final = "FUNDARB_"
 ENVIRONMENT: Final = "environment"
@@ -102,9 +106,11 @@ def load(path: Path | None = None) -> Loaded:
     origins: dict[str, str] = {}
     for origin, layer in _layers(path):
         for section, key, value in _known(origin, layer):
-            found[section][key] = value
+            found[section][key] = _read(section, key, value) if origin == ENVIRONMENT else value
             origins[f"{section}.{key}"] = _place(origin, section, key)
-    parts = {section: _converted(section, found[section], origins) for section in SECTIONS}
+    parts: dict[str, Any] = {
+        section: _converted(section, found[section], origins) for section in SECTIONS
+    }
     return Loaded(Settings(**parts), origins)
 
 
@@ -134,20 +140,23 @@ def _canonical(value: Any) -> Any:
     return msgspec.to_builtins(value)
 
 
-def _layers(path: Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
+@cache
+def _model() -> "type[BaseSettings]":
+    """What the settings library needs to know: the sections. Their keys are ours to judge."""
     from pydantic import create_model
-    from pydantic_settings import (
-        BaseSettings,
-        EnvSettingsSource,
-        SettingsConfigDict,
-        TomlConfigSettingsSource,
-    )
+    from pydantic_settings import BaseSettings, SettingsConfigDict
 
     class Base(BaseSettings):
         model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__")
 
     fields: dict[str, Any] = {section: (dict[str, Any], {}) for section in SECTIONS}
-    model = create_model("Sections", __base__=Base, **fields)
+    return create_model("Sections", __base__=Base, **fields)
+
+
+def _layers(path: Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
+
+    model = _model()
     for file in (config_file("default.toml"), path):
         if file is None:
             continue
@@ -184,7 +193,6 @@ def _known(origin: str, layer: dict[str, Any]) -> Iterator[tuple[str, str, Any]]
         if not isinstance(table, dict):
             raise SettingsError(f"{origin}: {section!r} is a section: write [{section}] over it")
         for key, value in table.items():
-            _refuse_secret(origin, key, value)
             if key not in SECTIONS[section].__struct_fields__:
                 name, place = f"{section}.{key}", _place(origin, section, key)
                 raise SettingsError(f"{place}: unknown key {name!r}{_nearest(name)}")
@@ -192,6 +200,9 @@ def _known(origin: str, layer: dict[str, Any]) -> Iterator[tuple[str, str, Any]]
 
 
 def _refuse_secret(origin: str, key: str, value: Any) -> None:
+    if isinstance(value, dict):
+        for inner, content in value.items():
+            _refuse_secret(origin, inner, content)
     if _SECRET_NAME.search(key) or (isinstance(value, str) and _SECRET_VALUE.fullmatch(value)):
         raise SettingsError(
             f"{origin}: {key!r} looks like a secret: no secret belongs in settings, "
@@ -215,6 +226,15 @@ def _nearest(name: str) -> str:
 def _place(origin: str, section: str, key: str) -> str:
     """Where a person finds the value: the file, or the variable's own name."""
     return f"{PREFIX}{section}__{key}".upper() if origin == ENVIRONMENT else origin
+
+
+def _read(section: str, key: str, text: Any) -> Any:
+    """A variable is always text: what its setting makes of it, or the text for the complaint."""
+    kinds = {field.name: field.type for field in msgspec.structs.fields(SECTIONS[section])}
+    try:
+        return msgspec.convert(text, kinds[key], strict=False)
+    except (msgspec.ValidationError, InvalidOperation):
+        return text
 
 
 def _converted(section: str, found: dict[str, Any], origins: dict[str, str]) -> msgspec.Struct:

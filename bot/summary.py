@@ -50,11 +50,12 @@ def _result(report: Report) -> RenderableType:
 
 
 def _sources(pnl: Mapping[str, str]) -> RenderableType:
-    parts = Text("Where it came from: ")
-    for name, value in pnl.items():
-        if name != "total" and Decimal(value) != 0:
-            parts.append(f"{name} ").append_text(gain(Decimal(value))).append("  ")
-    return parts
+    parts = [
+        Text(f"{name} ").append_text(gain(Decimal(value)))
+        for name, value in pnl.items()
+        if name != "total" and Decimal(value) != 0
+    ]
+    return Text("Where it came from: ").append_text(Text(", ").join(parts))
 
 
 def _trades(trades: Sequence[Report]) -> Iterator[RenderableType]:

@@ -64,11 +64,8 @@ FROM facts WHERE seq > ? ORDER BY seq LIMIT ?
 """
 _BATCH = 2_000
 
-Content = tuple[int, int, bytes, int, bytes]
-"""(seq, schema, kind, time_ns, body)"""
-
 Row = tuple[int, int, bytes, int, bytes, bytes]
-"""Content, and its hash."""
+"""(seq, schema, kind, time_ns, body, hash)"""
 
 
 class JournalError(Exception):
@@ -99,8 +96,8 @@ def decode(body: str | bytes, schema: int = SCHEMA) -> Fact:
     return _DECODER.decode(_ENCODER.encode(words))
 
 
-def link(previous: bytes, content: Content) -> bytes:
-    """The hash of a row that follows the row with hash ``previous``."""
+def link(previous: bytes, content: tuple[int, int, bytes, int, bytes]) -> bytes:
+    """The hash of a row (seq, schema, kind, time_ns, body) after the row with hash ``previous``."""
     return blake2b(b"%s%d %d %s %d\n%s" % (previous, *content), digest_size=32).digest()
 
 
@@ -204,15 +201,14 @@ class JournalReader:
             (answer,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
         if answer != "ok":
             raise JournalError(_damaged(self.path, str(answer)))
-        expected, head = 1, GENESIS
-        for seq, schema, kind, time_ns, body, written in self._rows():
+        head = GENESIS
+        for number, (seq, schema, kind, time_ns, body, written) in enumerate(self._rows(), 1):
             try:
                 head = link(head, (seq, schema, kind, time_ns, body))
             except TypeError:  # a damaged column need not even be of its type
                 head = GENESIS
-            if seq != expected or head != written:
-                raise JournalError(_damaged(self.path, f"row {expected} is not what was written"))
-            expected += 1
+            if head != written:
+                raise JournalError(_damaged(self.path, f"row {number} is not what was written"))
 
     def close(self) -> None:
         self._connection.close()

@@ -23,6 +23,8 @@ from execution.ledger.pnl import PnL
 from execution.snapshot import PairView, Snapshot
 
 STATES = ("starting", "running", "paused", "reducing", "halted")
+# How an order can end, each in one of them: with what was sent in between, a sum would count twice.
+ORDER_ENDS = ("filled", "canceled", "rejected")
 
 Number = Decimal | float
 Sample = tuple[tuple[str, ...], float]
@@ -206,11 +208,18 @@ FAMILIES = (
         "How far the mark must move to reach liquidation, of mark.",
         lambda view: view.liquidation_distance,
     ),
+    Family(
+        "fundarb_orders_sent_total",
+        "counter",
+        "Orders sent since the start.",
+        (),
+        lambda s: [((), float(s.orders.get("sent", 0)))],
+    ),
     _counter(
         "fundarb_orders_total",
-        "Orders since the start by what became of them.",
+        "Orders since the start by how they ended.",
         "state",
-        lambda s: s.orders,
+        lambda s: {end: s.orders.get(end, 0) for end in ORDER_ENDS},
     ),
     _counter(
         "fundarb_rejections_total",

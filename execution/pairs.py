@@ -309,8 +309,9 @@ def _lead_order(s: Situation, leg: Instrument, remaining: Decimal) -> Wanted | N
 
 
 def _slice(s: Situation, leg: Instrument, remaining: Decimal, price: Decimal) -> Decimal:
-    """At most the naked bound, on the common lot, and no remainder too small to trade."""
-    bound = s.pair.floor_quantity(s.policy.max_naked_notional / price)
+    """At most what the naked bound leaves, on the common lot, and no remainder too small to trade."""
+    room = s.policy.max_naked_notional / price - abs(s.spot + s.perp)
+    bound = s.pair.floor_quantity(max(room, ZERO))
     if remaining <= bound or bound == ZERO:
         return remaining if bound > ZERO else s.pair.lot
     if _tradable(leg, remaining - bound, price):

@@ -18,26 +18,22 @@ def differences(state: State, report: AccountReport) -> tuple[str, ...]:
     Positions must agree to the last digit. So must cash: the venue's balance plus
     what it holds as raw margin behind positions is our cash.
     """
-    found = []
     positions = {p.instrument: p for p in report.positions}
+    balances = {balance.asset: balance.total for balance in report.balances}
+    quote = state.books.quote
+    raw_margin = sum((p.raw_margin for p in report.positions), ZERO)
+    pairs = [(quote, state.books.cash(), balances.get(quote, ZERO) + raw_margin)]
     for instrument in state.instruments.values():
-        if instrument.kind is Kind.PERP:
+        ours = state.books.position(instrument.id)
+        if instrument.kind is Kind.SPOT:
+            pairs.append((instrument.base, ours, balances.get(instrument.base, ZERO)))
+        else:
             position = positions.pop(instrument.id, None)
-            theirs = position.quantity if position is not None else ZERO
-            ours = state.books.position(instrument.id)
-            if ours != theirs:
-                found.append(f"{instrument.symbol} position: books {ours}, venue {theirs}")
-    found += [f"{name} position: books 0, venue {p.quantity}" for name, p in positions.items()]
-    raw = sum((p.raw_margin for p in report.positions), ZERO)
-    quotes = sorted({i.quote for i in state.instruments.values()})
-    tokens = sorted({i.base for i in state.instruments.values() if i.kind is Kind.SPOT})
-    totals = {balance.asset: balance.total for balance in report.balances}
-    for asset in [*quotes, *tokens]:
-        theirs = totals.get(asset, ZERO) + (raw if asset in quotes else ZERO)
-        ours = state.books.cash(asset) if asset in quotes else state.books.balance(asset)
-        if ours != theirs:
-            found.append(f"{asset} balance: books {ours}, venue {theirs}")
-    return tuple(found)
+            pairs.append((instrument.symbol, ours, position.quantity if position else ZERO))
+    pairs += [(name, ZERO, position.quantity) for name, position in positions.items()]
+    return tuple(
+        f"{what}: books {ours}, venue {theirs}" for what, ours, theirs in pairs if ours != theirs
+    )
 
 
 def is_comparable(state: State, report: AccountReport) -> bool:

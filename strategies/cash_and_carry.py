@@ -84,6 +84,7 @@ class CashAndCarry:
                 deviation_half_life_hours=policy.funding_half_life_hours,
             )
         )
+        self._capital = {pair.name: self._capital_per_notional(pair) for pair in self._pairs}
         self._age_ns = int(policy.book_age_seconds_max * SECOND)
 
     def targets(
@@ -117,7 +118,7 @@ class CashAndCarry:
         spot, perp = market.of(pair.spot.id), market.of(pair.perp.id)
         if spot is None or perp is None:
             return None
-        capital = self._capital_per_notional(pair)
+        capital = self._capital[pair.name]
         now, usual = basis(market, pair), market.mean_basis(pair)
         return _Look(
             pair,
@@ -140,23 +141,32 @@ class CashAndCarry:
     # --- entry -----------------------------------------------------------------------------
 
     def _judge_entry(self, look: _Look, equity: Decimal, now_ns: int) -> _Entry | Target:
-        policy, forecast = self._policy, look.forecast
         reason = self._not_now(look, now_ns)
         if reason is not None:
             return _target(look, Action.WAIT, ZERO, reason, cost=0.0, net=0.0)
-        sized = self._size(look, equity)
-        if isinstance(sized, str):
-            return _target(look, Action.WAIT, ZERO, sized, cost=0.0, net=0.0)
-        notional, trip, loss_fraction = sized
-        # A favourable basis may pay the way; it is not a reason to go.
-        cost = trip.total - min(look.gain, trip.total)
-        net = forecast.total - cost
-        rate = entry_rate(forecast, cost, look.hurdle, policy.error_multiple)
-        surplus = (forecast.hourly - rate) * forecast.horizon_hours
+        touch = round_trip(look.pair, look.spot, look.perp, float(look.pair.lot))
+        if touch is None:
+            reason = f"thin_depth: the books cannot take one lot of {look.pair.lot}"
+            return _target(look, Action.WAIT, ZERO, reason, cost=0.0, net=0.0)
+        cost, net, surplus = self._worth(look, touch)
         if surplus < 0.0:
             reason = f"carry_below_hurdle: {_carry(look, cost, net, net - surplus)}"
             return _target(look, Action.WAIT, ZERO, reason, cost=cost, net=net)
-        return _Entry(look, notional, cost, net, surplus, loss_fraction)
+        sized = self._size(look, equity, touch, surplus)
+        if isinstance(sized, str):
+            return _target(look, Action.WAIT, ZERO, sized, cost=cost, net=net)
+        notional, trip = sized
+        cost, net, surplus = self._worth(look, trip)
+        return _Entry(look, notional, cost, net, surplus, self._loss_fraction(trip))
+
+    def _worth(self, look: _Look, trip: RoundTrip) -> tuple[float, float, float]:
+        """Cost, expected net, and what of it exceeds the need; fractions of notional."""
+        forecast = look.forecast
+        # A favourable basis may pay the way; it is not a reason to go.
+        cost = trip.total - min(look.gain, trip.total)
+        rate = entry_rate(forecast, cost, look.hurdle, self._policy.error_multiple)
+        surplus = (forecast.hourly - rate) * forecast.horizon_hours
+        return cost, forecast.total - cost, surplus
 
     def _not_now(self, look: _Look, now_ns: int) -> str | None:
         """Why the market is no place to enter now, whatever it pays."""
@@ -188,31 +198,32 @@ class CashAndCarry:
             )
         return None
 
-    def _size(self, look: _Look, equity: Decimal) -> tuple[Decimal, RoundTrip, Decimal] | str:
-        """Notional by cap and by acceptable loss, its costs and its loss fraction; or why none.
+    def _size(
+        self, look: _Look, equity: Decimal, touch: RoundTrip, surplus: float
+    ) -> tuple[Decimal, RoundTrip] | str:
+        """Notional by cap, by acceptable loss and by depth, with its costs; or why none.
 
-        Halved until the books can take it.
+        Halved while the books cannot take it, or while slippage eats more than
+        half of the ``surplus`` that is there at the touch: where slippage grows
+        in proportion to size, anything larger earns less in total.
         """
-        policy, pair = self._policy, look.pair
+        policy = self._policy
         if equity <= 0:
             return f"below_minimum: equity is {equity}"
-        notional = equity * policy.max_share_per_pair / look.capital_per_notional
-        least = policy.basis_stop + policy.liquidation_allowance
-        notional = min(notional, notional_for_loss(equity, policy.risk_per_trade, least))
+        notional = min(
+            equity * policy.max_share_per_pair / look.capital_per_notional,
+            notional_for_loss(equity, policy.risk_per_trade, self._loss_fraction(touch)),
+        ).quantize(CENT, ROUND_DOWN)
         for _ in range(HALVINGS):
-            notional = notional.quantize(CENT, ROUND_DOWN)
-            if too_small := _too_small(pair, notional, look.spot.mid):
+            if too_small := _too_small(look.pair, notional, look.spot.mid):
                 return too_small
             trip = self._cost(look, notional)
-            if trip is not None:
-                loss = self._loss_fraction(trip)
-                fitting = notional_for_loss(equity, policy.risk_per_trade, loss)
-                if fitting >= notional:
-                    return notional, trip, loss
-                smaller = self._cost(look, fitting)
-                assert smaller is not None, "Invariant: what takes more takes less"
-                return _too_small(pair, fitting, look.spot.mid) or (fitting, smaller, loss)
-            notional /= 2
+            if trip is not None and trip.total - touch.total <= surplus / 2:
+                fitting = notional_for_loss(
+                    equity, policy.risk_per_trade, self._loss_fraction(trip)
+                )
+                return min(notional, fitting), trip
+            notional = (notional / 2).quantize(CENT, ROUND_DOWN)
         return f"thin_depth: the books cannot take {notional * 2:.2f} on both legs"
 
     def _cost(self, look: _Look, notional: Decimal) -> RoundTrip | None:
@@ -285,7 +296,7 @@ class CashAndCarry:
             holding = holdings.get(pair.name)
             if holding is not None:
                 for name in buckets(pair):
-                    room[name] -= holding.notional * self._capital_per_notional(pair)
+                    room[name] -= holding.notional * self._capital[pair.name]
         return room
 
     def _rotate(
@@ -392,7 +403,7 @@ class CashAndCarry:
 
     def _distance(self, pair: Pair) -> float:
         """Price move from entry to liquidation of the short at the target leverage (SPEC R11)."""
-        margin = self._capital_per_notional(pair) - self._policy.reserve_fraction - ONE
+        margin = self._capital[pair.name] - self._policy.reserve_fraction - ONE
         return float(margin - maintenance_rate(pair.perp.margin_tiers, ZERO))
 
     def _is_paid_soon(self, perp: InstrumentState, now_ns: int) -> bool:

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -41,6 +42,11 @@ FOREIGN_WORDS = re.compile(
 Rule = Callable[[str], Iterator[str]]
 
 
+@cache
+def parsed(source: str) -> ast.Module:
+    return ast.parse(source)
+
+
 def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
@@ -71,14 +77,14 @@ def dotted(node: ast.expr, names: dict[str, str]) -> str:
 
 def functions(source: str) -> Iterator[tuple[str, int]]:
     """Every function's name and the lines of its body: a signature only declares."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node.name, (node.end_lineno or node.lineno) - node.body[0].lineno + 1
 
 
 def clock_or_chance(source: str) -> Iterator[str]:
     """Reads of a clock, draws of chance. ``random.Random(seed)`` is neither."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     names = dict(imports(ast.walk(tree)))
     seeded = {
         id(node.func)
@@ -103,7 +109,7 @@ def clock_or_chance(source: str) -> Iterator[str]:
 
 
 def floats(source: str) -> Iterator[str]:
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         literal = isinstance(node, ast.Constant) and isinstance(node.value, float)
         call = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "float"
         if literal or call:
@@ -114,7 +120,7 @@ def floats(source: str) -> Iterator[str]:
 def unexplained_broad_except(source: str) -> Iterator[str]:
     """A handler of everything that neither raises again nor says why, on its line or the next."""
     lines = source.splitlines()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if not isinstance(node, ast.ExceptHandler):
             continue
         last = node.body[-1]
@@ -135,7 +141,7 @@ def inexact_sum(source: str) -> Iterator[str]:
 
     Counting (``sum(1 for …)``, ``sum(a == b for …)``) and exact sums (``sum(…, ZERO)``) are not.
     """
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if not isinstance(node, ast.Call) or getattr(node.func, "id", "") != "sum":
             continue
         first = node.args[0]
@@ -148,13 +154,13 @@ def inexact_sum(source: str) -> Iterator[str]:
 
 
 def heavy_at_top(source: str) -> Iterator[str]:
-    for _, full in imports(iter(ast.parse(source).body)):
+    for _, full in imports(iter(parsed(source).body)):
         if full.split(".", maxsplit=1)[0] in HEAVY:
             yield full
 
 
 def foreign_to_the_exchange(source: str) -> Iterator[str]:
-    for _, full in imports(ast.walk(ast.parse(source))):
+    for _, full in imports(ast.walk(parsed(source))):
         ours = full.split(".", maxsplit=1)[0] in PACKAGES
         if ours and not any(f"{full}.".startswith(f"{name}.") for name in EXCHANGE_MAY_IMPORT):
             yield full
@@ -278,7 +284,7 @@ def test_every_file_is_imported_by_another() -> None:
     imported = {
         prefix
         for path in SOURCES
-        for _, full in imports(ast.walk(ast.parse(path.read_text())))
+        for _, full in imports(ast.walk(parsed(path.read_text())))
         for prefix in (full, full.rpartition(".")[0])
         if prefix != module_of(path)
     }

@@ -12,6 +12,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from heapq import merge
+from itertools import chain
 from math import exp, sqrt
 from pathlib import Path
 
@@ -76,7 +77,7 @@ class _PairHistory(msgspec.Struct, frozen=True):
 class HistorySource:
     """A ``MarketSource`` over bars and settled funding; ``open_history`` makes one.
 
-    ``bar_ns`` is the length of its bars: quotes come several times a bar, so data
+    ``cadence_ns`` is the length of its bars: quotes come several times a bar, so data
     younger than two bars is not stale. ``coverage`` has one entry an instrument.
     """
 
@@ -99,7 +100,7 @@ class HistorySource:
         self.start_ns: int = window[0]
         self.end_ns: int | None = window[1]
         self._last_ns = window[1]
-        self.bar_ns = bar_ns
+        self.cadence_ns = bar_ns
         self.coverage = coverage
         self._histories = histories
         self._funding = funding
@@ -115,7 +116,7 @@ class HistorySource:
     def events(self, after_ns: int) -> Iterator[MarketInput]:
         """Every input after ``after_ns``, in order of time."""
         chunks = [
-            _chunks(history, self.bar_ns, rank, after_ns)
+            _chunks(history, self.cadence_ns, rank, after_ns)
             for rank, history in enumerate(self._histories)
         ]
         # At equal times funding comes last, after the bar that ended has moved the oracle.
@@ -170,18 +171,15 @@ def open_history(
         )
         for pair, legs in zip(chosen, read, strict=True)
     ]
-    last_ns = max(history.rows[-1][0] for history, _, _ in parts) + bar_ns
+    histories, funding, coverage = zip(*parts, strict=True)
     return HistorySource(
         name=f"replay:{directory}",
         pairs=chosen,
-        window=(start, last_ns),
+        window=(start, max(history.rows[-1][0] for history in histories) + bar_ns),
         bar_ns=bar_ns,
-        histories=[history for history, _, _ in parts],
-        funding=sorted(
-            (record for _, settled, _ in parts for record in settled),
-            key=lambda record: record.venue_time_ns,
-        ),
-        coverage=tuple(entry for _, _, coverage in parts for entry in coverage),
+        histories=histories,
+        funding=sorted(chain(*funding), key=lambda record: record.venue_time_ns),
+        coverage=tuple(chain(*coverage)),
     )
 
 
@@ -232,15 +230,18 @@ def _choose_bar(
     }
     common = {length: sum(times) for length, times in covered.items() if all(times)}
     if not common:
-        lacking = next(
+        lacking = [
             pair.name
             for i, pair in enumerate(pairs)
-            if not all(times[i] for times in covered.values())
+            if not any(times[i] for times in covered.values())
+        ]
+        what = "bars common to both legs" if asked is None else f"bars of {bar_name(asked)}"
+        who = (
+            f"{', '.join(lacking)}: no {what}"
+            if lacking
+            else "no length of bar that all pairs have"
         )
-        what = "common to both legs" if asked is None else f"of {bar_name(asked)}"
-        raise DataError(
-            f"{lacking} has no bars {what} {window}: choose another window, bar or pair"
-        )
+        raise DataError(f"{who} {window}: choose another window, bar or pair")
     enough = _ENOUGH * max(common.values()) if window.start_ns is not None else 0.0
     return min(length for length, time in common.items() if time >= enough)
 

@@ -21,8 +21,8 @@ def walk(*legs: Candle) -> list[list[float]]:
     Every path begins at its open and ends at its close, stays inside its bar and
     moves at most ``STEP`` from point to point.
 
-    >>> walk((100.0, 100.4, 99.9, 100.0), (10.0, 10.0, 9.9, 9.9))
-    [[100.0, 100.4, 100.15, 99.9, 100.0], [10.0, 10.0, 9.95, 9.9, 9.9]]
+    >>> walk((200.0, 201.0, 199.5, 200.0), (10.0, 10.0, 10.0, 9.98))
+    [[200.0, 201.0, 200.25, 199.5, 200.0], [10.0, 10.0, 10.0, 10.0, 9.98]]
     """
     if all(high - low <= low * STEP for _, high, low, _ in legs):
         return [list(leg) for leg in legs]

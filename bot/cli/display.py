@@ -63,7 +63,7 @@ def _bar(console: Console, total_ns: int | None) -> Iterator[OnSnapshot]:
 
         def update(shown: Snapshot) -> None:
             done = (shown.time_ns - shown.started_ns) / SECOND
-            progress.update(task, completed=done, description=_line(shown))
+            progress.update(task, completed=done, description=_line(shown).markup)
 
         yield update
 
@@ -78,13 +78,13 @@ def _lines(console: Console, total_ns: int | None) -> Iterator[OnSnapshot]:
         if due and shown.time_ns < due[0]:
             return
         due[:] = [(shown.time_ns // every_ns + 1) * every_ns]
-        line = Text.assemble(badges(shown.mode, synthetic=shown.synthetic), " ", _line(shown))
-        console.print(line, soft_wrap=True)
+        console.print(_line(shown), soft_wrap=True)
 
     yield update
 
 
-def _line(shown: Snapshot) -> str:
+def _line(shown: Snapshot) -> Text:
     trades = sum(pair.trade_id is not None for pair in shown.pairs)
     when = iso(shown.time_ns)[:16].replace("T", " ")
-    return f"{when}  equity {amount(shown.equity)}  {trades} open"
+    said = f" {when}  equity {amount(shown.equity)}  {trades} open"
+    return Text.assemble(badges(shown.mode, synthetic=shown.synthetic), said)

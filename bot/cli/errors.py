@@ -24,12 +24,6 @@ class CommandError(Exception):
     exit_code = BAD_INPUT
 
 
-class Refused(CommandError):
-    """The command was understood and is not done: it would not be safe (exit 3)."""
-
-    exit_code = REFUSED
-
-
 def explained(error: Exception) -> CommandError | None:
     """What a failure means to the person who typed the command; None for a defect of ours."""
     if isinstance(error, CommandError):

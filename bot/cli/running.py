@@ -2,7 +2,7 @@
 
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -12,11 +12,13 @@ import typer
 from rich.console import Console
 
 from bot import app, settings
-from bot.cli.display import display
+from bot.cli.display import OnSnapshot, display
 from bot.cli.errors import INTERRUPTED
 from bot.cli.output import STDOUT, console, write_json
 from bot.summary import summary
+from bot.view import amount, percent
 from execution.facts import RunStarted
+from execution.snapshot import Snapshot
 
 
 def run(
@@ -63,7 +65,8 @@ def run(
     if start_ns is not None and end_ns is not None:
         total_ns = end_ns - start_ns
     with _stoppable() as stopped, display(told, speed=speed, total_ns=total_ns) as show:
-        result = app.run(request, show, lambda: bool(stopped))
+        watch = _after(lambda: _tell_started(told, request), show)
+        result = app.run(request, watch, lambda: bool(stopped))
     write_json(result.report, json)
     if export is not None:
         _export(result, export)
@@ -101,6 +104,33 @@ def _stoppable() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _after(begin: Callable[[], None], show: OnSnapshot) -> OnSnapshot:
+    """``show``, and ``begin`` before its first: a run that cannot begin announces nothing."""
+    begun = False
+
+    def watch(shown: Snapshot) -> None:
+        nonlocal begun
+        if not begun:
+            begun = True
+            begin()
+        show(shown)
+
+    return watch
+
+
+def _tell_started(told: Console, request: app.RunRequest) -> None:
+    """What begins, and the limits in force: a wrong unit is seen before it costs."""
+    risk = request.settings.risk
+    place = "" if request.state is None else f", kept in {request.state}; Ctrl-C stops it"
+    told.print(f"{request.mode}: {amount(request.capital)} USDC, seed {request.seed}{place}")
+    told.print(
+        f"limits: {percent(risk.risk_per_trade, 1)} of equity at risk a trade, leverage at most "
+        f"{risk.leverage_cap}, stop at {percent(risk.daily_loss_max, 1)} loss a day or "
+        f"{percent(risk.drawdown_max, 1)} from the peak",
+        soft_wrap=True,
+    )
 
 
 def _tell_stopped(told: Console, number: int, state: Path | None) -> None:

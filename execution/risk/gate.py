@@ -6,7 +6,7 @@ would remain. What reduces risk is never stopped here.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import ROUND_DOWN, Decimal, localcontext
 from typing import Final
 
@@ -169,14 +169,16 @@ def propose(
 
     ``quantity`` base units more on top of ``held_quantity`` (the perp's, negative) and
     its ``held_raw_margin``; the new part is margined at ``leverage``. ``spot_price`` is
-    what buying costs, ``mark`` the perp's.
+    what buying costs, ``mark`` the perp's. Leverage, stop and liquidation are the worse
+    of what is held and what will be, so they stay true when the gate clips what is added.
     """
     with localcontext(WORKING):
         notional = quantity * mark
         margin = margin_for(notional, leverage)
-        after = held_quantity - quantity
-        raw_margin = held_raw_margin + margin + notional
-        total = abs(after) * mark
+        perps = [(held_quantity - quantity, held_raw_margin + margin + notional)]
+        if held_quantity != ZERO:
+            perps.append((held_quantity, held_raw_margin))
+        tiers = pair.perp.margin_tiers
         fees = quantity * spot_price * pair.spot.fees.taker + notional * pair.perp.fees.taker
         smallest = max(pair.spot.minimum_notional, pair.perp.minimum_notional) / min(
             mark, spot_price
@@ -192,12 +194,18 @@ def propose(
             margin=margin,
             capital=quantity * spot_price + margin + fees,
             amount_at_risk=amount_at_risk,
-            leverage=effective_leverage(total, equity_at(after, raw_margin, mark)),
-            venue_leverage_max=max_leverage(total, pair.perp.margin_tiers),
+            leverage=max(
+                effective_leverage(-q * mark, equity_at(q, raw, mark)) for q, raw in perps
+            ),
+            venue_leverage_max=max_leverage((quantity - held_quantity) * mark, tiers),
             entry_mark=mark,
-            stop_price=stop_price(after, raw_margin, leverage_cap),
-            liquidation_price=liquidation_price(after, raw_margin, pair.perp.margin_tiers),
+            stop_price=_lowest(stop_price(q, raw, leverage_cap) for q, raw in perps),
+            liquidation_price=_lowest(liquidation_price(q, raw, tiers) for q, raw in perps),
         )
+
+
+def _lowest(prices: Iterable[Decimal | None]) -> Decimal | None:
+    return min((price for price in prices if price is not None), default=None)
 
 
 def pass_gate(

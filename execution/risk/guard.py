@@ -8,7 +8,9 @@ With N the perp's notional at mark, M its isolated margin including unrealized p
 A the free collateral above the reserve, T the target leverage and P what selling the
 whole spot leg brings after the costs of both legs:
 
-- margin wanted is ``N / T``; ``need = N/T - M``. ``A >= need``: top up by ``need``.
+- margin wanted is ``N / T``; ``need = N/T - M``. ``A >= need``: top up by ``need``. Where A is
+  less but takes leverage under the guard level, top up by A: what a shrink has freed is
+  put behind the position even if the price has moved on meanwhile.
 - else shrink by the smallest share f for which what is kept can be margined at the
   target, from the margin, the free collateral and the proceeds together:
   ``(1 - f) N/T = M + A + f P``, so ``f = (need - A) / (N/T + P)``. The proceeds
@@ -177,6 +179,8 @@ def guard_margin(view: PositionView, free_collateral: Decimal, policy: MarginPol
             need = margin_up(wanted - margin)
             if available >= need:
                 return TopUp(need, why)
+            if available >= margin_up(notional / policy.leverage_guard - margin):
+                return TopUp(margin_down(available), why)
             why = f"{why}; free collateral {available:.2f} of {need:.2f} needed"
             return _shrink(view, policy, wanted, need - available, why)
         if leverage < policy.leverage_target * _RELEASE_AT:

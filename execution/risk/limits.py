@@ -40,10 +40,8 @@ class RiskLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     total_exposure_max: Decimal = Decimal("0.60")
     """Exposure of everything; of equity."""
 
-    delta_tolerance: Decimal = Decimal("0.02")
-    """Difference between the legs that counts as hedged; of the pair's exposure."""
     delta_seconds_max: float = 60.0
-    """How long a pair may be outside ``delta_tolerance`` before entries stop."""
+    """How long the legs of a pair may differ by a tradable amount before entries stop."""
 
     data_age_seconds_max: float = 15.0
     """Oldest market data (of any leg) on which an entry may be judged."""
@@ -111,7 +109,6 @@ _FRACTIONS = (
     "liquidation_buffer",
     "liquidation_distance_min",
     "free_collateral_reserve",
-    "delta_tolerance",
     "spread_max",
     "dislocation_max",
     "drawdown_max",

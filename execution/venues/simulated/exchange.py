@@ -150,11 +150,6 @@ class Exchange:
 
     # --- market and time -----------------------------------------------------------------
 
-    @property
-    def due_ns(self) -> int:
-        """The next instant at which ``advance`` has something to do."""
-        return self._state.hour_due_ns
-
     def advance(self, now_ns: int) -> list[VenueEvent]:
         """Let time pass: funding of every whole hour up to ``now_ns``, at that hour."""
         out: list[VenueEvent] = []

@@ -15,6 +15,7 @@ on the road when the process dies is lost, as on a real road.
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Protocol
 
 import msgspec
@@ -38,6 +39,7 @@ from execution.venues.simulated.state import VenueEvent
 
 _NEVER = 1 << 63
 _PUBLIC = (Book, PerpContext, FundingSettled)
+_QUIET = (Book, PerpContext)  # published, and nothing else happened
 
 
 class Latency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,7 +93,7 @@ class SimulatedVenue:
         self._latency = latency
         self._draw = draw
         self._store = store
-        self._cursor = cursor
+        self._market_ns, self._taken = cursor.time_ns, cursor.taken
         self._market: Iterator[MarketInput] = _from(source, cursor)
         self._upcoming: MarketInput | None = next(self._market, None)
         # (time, order of scheduling, effect on its way in or event on its way out)
@@ -108,17 +110,19 @@ class SimulatedVenue:
 
     def until(self, limit_ns: int) -> Iterator[Event]:
         """Everything the bot receives up to ``limit_ns``, in order; time then stands there."""
+        road = self._road
         while True:
-            market_ns = self._upcoming.venue_time_ns if self._upcoming is not None else _NEVER
-            road_ns = self._road[0][0] if self._road else _NEVER
-            if min(market_ns, road_ns) > limit_ns:
+            upcoming = self._upcoming
+            market_ns = upcoming.venue_time_ns if upcoming is not None else _NEVER
+            road_ns = road[0][0] if road else _NEVER
+            if market_ns > limit_ns and road_ns > limit_ns:
                 self.now_ns = max(self.now_ns, limit_ns)
                 return
             if market_ns <= road_ns:
-                yield from self._market_moves(market_ns)
+                yield from self._market_moves()
             else:
                 self.now_ns = max(self.now_ns, road_ns)
-                _, _, item = heapq.heappop(self._road)
+                _, _, item = heapq.heappop(road)
                 if isinstance(item, _EFFECTS):
                     self._arrive(item)
                 else:
@@ -132,23 +136,24 @@ class SimulatedVenue:
     def fast_forward(self, until_ns: int) -> Iterator[PublicEvent]:
         """Let the market run to ``until_ns`` after a restart; what it publishes warms the bot."""
         while self._upcoming is not None and self._upcoming.venue_time_ns <= until_ns:
-            yield from self._market_moves(self._upcoming.venue_time_ns)
+            yield from self._market_moves()
         self.now_ns = max(self.now_ns, until_ns)
 
-    def _market_moves(self, time_ns: int) -> Iterator[PublicEvent]:
+    def _market_moves(self) -> Sequence[PublicEvent]:
+        """Take the next market input; returns what it publishes."""
         upcoming = self._upcoming
-        assert upcoming is not None
-        self.now_ns = time_ns
-        taken = self._cursor.taken if self._cursor.time_ns == time_ns else 0
-        self._cursor = Cursor(time_ns, taken + 1)
+        assert upcoming is not None, "Invariant: asked only while the market has an event"
+        time_ns = upcoming.venue_time_ns
+        self._taken = self._taken + 1 if time_ns == self._market_ns else 1
+        self._market_ns = self.now_ns = time_ns
         events = self.exchange.on_market(upcoming)
         self._upcoming = next(self._market, None)
+        if not events or (len(events) == 1 and type(events[0]) in _QUIET):
+            return events  # type: ignore[return-value]
         private = [event for event in events if not isinstance(event, _PUBLIC)]
         if private or any(isinstance(event, FundingSettled) for event in events):
             self._remember_and_tell(private)
-        for event in events:
-            if isinstance(event, _PUBLIC):
-                yield event
+        return [event for event in events if isinstance(event, _PUBLIC)]
 
     def _arrive(self, effect: VenueEffect) -> None:
         now_ns = self.now_ns
@@ -180,7 +185,8 @@ class SimulatedVenue:
 
     def _remember_and_tell(self, events: Sequence[VenueEvent]) -> None:
         """What changed is in the store before anyone is told; then the account is pushed."""
-        self._store.save(self.exchange, self._cursor, self.now_ns)
+        cursor = Cursor(self._market_ns, self._taken)
+        self._store.save(self.exchange, cursor, self.now_ns)
         self._send([*events, self.exchange.account_report(None, self.now_ns)])
 
     def _send(self, events: Sequence[VenueEvent]) -> None:
@@ -199,12 +205,11 @@ class SimulatedVenue:
 
 def _from(source: MarketSource, cursor: Cursor) -> Iterator[MarketInput]:
     """The market from where it was left, without what has been taken of that instant."""
-    taken = 0
-    for event in source.events(cursor.time_ns - 1):
-        if event.venue_time_ns == cursor.time_ns and taken < cursor.taken:
-            taken += 1
-            continue
-        yield event
+    events = source.events(cursor.time_ns - 1)
+    for taken, event in enumerate(events):
+        if event.venue_time_ns > cursor.time_ns or taken >= cursor.taken:
+            return chain((event,), events)
+    return iter(())
 
 
 _EFFECTS = (PlaceOrder, CancelOrder, QueryOrder, QueryAccount, SetLeverage, MoveMargin)

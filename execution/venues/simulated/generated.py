@@ -64,8 +64,8 @@ class _Shape(msgspec.Struct, frozen=True):
 
 
 _SHAPES = {
-    "BTC": _Shape(64e3, 0.005, 0.9, 1.2e-4, 2e-5, 8e-5, 3e5, 3e4, 1.3e6, 2.0e4),
-    "ETH": _Shape(2.6e3, 0.008, 0.8, 1.2e-4, 2e-5, 1e-4, 2e5, 2e4, 1.7e6, 2.2e4),
+    "BTC": _Shape(64e3, 0.005, 0.9, 1.4e-4, 2e-5, 8e-5, 3e5, 3e4, 1.3e6, 2.0e4),
+    "ETH": _Shape(2.6e3, 0.008, 0.8, 1.4e-4, 2e-5, 1e-4, 2e5, 2e4, 1.7e6, 2.2e4),
     "SOL": _Shape(140.0, 0.009, 0.8, 1.6e-4, 3e-5, 1.2e-4, 8e4, 1.5e4, 7.0e5, 1.8e4),
     "HYPE": _Shape(31.0, 0.014, 0.6, 2.2e-4, 1e-4, 1.5e-4, 3e4, 2.5e4, 3.0e5, 9.0e4),
     "PURR": _Shape(0.17, 0.018, 0.5, 3.0e-4, 5e-4, 6e-4, 7e3, 4e3, 3.0e3, 4.0e3),
@@ -79,7 +79,7 @@ _QUIET_HOURS, _CROWDED_HOURS, _NEGATIVE_HOURS = (120, 360), (60, 150), (18, 54)
 _OVERLAP_HOURS = 24
 # The premium reverts to its regime's mean with a half-life of four hours. Its deviation is
 # this, or in a crowd this share of the mean.
-_REVERSION_HOURS, _PREMIUM_DEVIATION, _PREMIUM_SHARE = 4.0, 2.2e-4, 0.15
+_REVERSION_HOURS, _PREMIUM_DEVIATION, _PREMIUM_SHARE = 4.0, 1.8e-4, 0.15
 # The market's log-volatility has a slow and a fast part: (half-life in hours, deviation).
 _SLOW, _FAST = (24.0, 0.35), (2.0, 0.30)
 _JUMPS_AN_HOUR, _JUMP_SIZE = 1 / 48, 2.5  # size in deviations of an hour's return
@@ -164,6 +164,7 @@ class GeneratedSource:
 
     synthetic = True
     end_ns: int | None = None
+    cadence_ns = STEP_NS
 
     def __init__(self, seed: int, start_ns: int, pairs: tuple[Pair, ...]) -> None:
         self.name = f"generated:{seed}"

@@ -17,18 +17,21 @@ _BUY = Side.BUY  # an enum's attribute is slow to look up a million times
 
 
 class Ladder:
-    """Quotes and prints of one instrument. It remembers the tick size of the last price, no more.
+    """Quotes and prints of one instrument. What it remembers, a tick size, never shows.
 
     Three levels a side, at 1, 2 and 4 half-spreads from mid, each rounded away
     from mid, with 1, 2 and 4 times the first level's size.
     """
 
-    __slots__ = ("_from", "_id", "_instrument", "_lots", "_ticks", "_to")
+    __slots__ = ("_above", "_from", "_id", "_instrument", "_lots", "_ticks", "_to")
 
     def __init__(self, instrument: Instrument) -> None:
         self._instrument = instrument
         self._id = instrument.id
         self._lots = float(1 / instrument.lot)
+        # Rounding moves the outermost level by less than five ticks: this share of any price.
+        figures = instrument.significant_figures
+        self._above = 1.0 if figures is None else 1.0 + 5.0 * 10.0 ** (1 - figures)
         self._from, self._to, self._ticks = inf, -inf, 1.0
 
     def book(self, mid: float, half_spread: float, depth: float, time_ns: int) -> Book:
@@ -37,14 +40,12 @@ class Ladder:
         ``half_spread`` is a fraction of mid, ``depth`` the first level's size in
         quote currency. Levels are at least a tick apart and a lot large.
         """
-        ticks = self._ticks
-        width = mid * half_spread
-        reach = 5.0 * (width + 1.0 / ticks)
-        if not (self._from <= mid - reach and mid + reach < self._to):
-            self._find_tick(mid + reach)
-            ticks = self._ticks
-        lots = self._lots
-        middle, step = mid * ticks, width * ticks
+        highest = mid * (self._above + 4.0 * half_spread)
+        if not self._from <= highest < self._to:
+            self._find_tick(highest)
+        ticks, lots = self._ticks, self._lots
+        middle = mid * ticks
+        step = middle * half_spread
         bid = floor(middle - step + _SAME_TICK)
         ask = ceil(middle + step - _SAME_TICK)
         if ask <= bid:
@@ -87,7 +88,7 @@ class Ladder:
         return Trade(self._id, price, lots / self._lots, side, time_ns, time_ns)
 
     def _find_tick(self, price: float) -> None:
-        """Take the tick at ``price``; under a power of ten the coarser tick above is valid too."""
+        """Take the tick at ``price``: across a power of ten the coarser is valid either side."""
         exact = decimal_of(price)
         self._ticks = float(1 / self._instrument.tick(exact))
         if self._instrument.significant_figures is None:

@@ -10,7 +10,8 @@ from domain.market import FundingSettled, MarketInput
 class MarketSource(Protocol):
     """Recorded history or a generated market: the same events every time it is asked.
 
-    ``synthetic`` is shown wherever a result is shown.
+    ``synthetic`` is shown wherever a result is shown. ``cadence_ns`` is how far apart
+    its quotes may come while nothing is wrong: a bar, or a step.
     """
 
     name: str
@@ -18,6 +19,7 @@ class MarketSource(Protocol):
     synthetic: bool
     pairs: tuple[Pair, ...]
     start_ns: int
+    cadence_ns: int
     end_ns: int | None
 
     @property

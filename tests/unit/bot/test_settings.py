@@ -1,18 +1,24 @@
 import os
 import re
+from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 import tomlkit
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.config_files import config_file
 from bot.settings import SECTIONS, Settings, SettingsError, digest, entries, load
 
 DEFAULTS = config_file("default.toml")
+FACTORS = (Decimal("0.99"), Decimal("1.01"))
+Write = Callable[[str], Path]
 KEYS = [(section, key) for section, kind in SECTIONS.items() for key in kind.__struct_fields__]
 
 
@@ -24,7 +30,7 @@ def no_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def write(tmp_path: Path):
+def write(tmp_path: Path) -> Write:
     def write(text: str) -> Path:
         file = tmp_path / "mine.toml"
         file.write_text(text, encoding="utf-8")
@@ -55,8 +61,8 @@ def test_every_shipped_key_is_explained_right_above_it() -> None:
     lines = DEFAULTS.read_text(encoding="utf-8").splitlines()
     unexplained = [
         line
-        for before, line in zip(lines, lines[1:], strict=False)
-        if re.match(r"\w+ = ", line) and not re.match(r"# \w{2,}", before)
+        for before, line in pairwise(lines)
+        if re.match(r"\w+ = ", line) and not before.startswith("# ")
     ]
 
     assert unexplained == []
@@ -67,7 +73,7 @@ def test_every_shipped_profile_is_valid(name: str) -> None:
     load(config_file(name))
 
 
-def test_a_file_changes_only_the_keys_that_it_names(write) -> None:
+def test_a_file_changes_only_the_keys_that_it_names(write: Write) -> None:
     loaded = load(write("[risk]\ndaily_loss_max = 0.01\n"))
 
     assert loaded.settings.risk == msgspec.structs.replace(
@@ -76,7 +82,7 @@ def test_a_file_changes_only_the_keys_that_it_names(write) -> None:
     assert loaded.settings.execution == Settings().execution
 
 
-def test_the_environment_wins_over_the_file(write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_wins_over_the_file(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FUNDARB_RISK__DAILY_LOSS_MAX", "0.02")
 
     loaded = load(write("[risk]\ndaily_loss_max = 0.01\n"))
@@ -84,7 +90,20 @@ def test_the_environment_wins_over_the_file(write, monkeypatch: pytest.MonkeyPat
     assert loaded.settings.risk.daily_loss_max == Decimal("0.02")
 
 
-def test_every_setting_names_where_it_is_from(write, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("section", "key"), KEYS)
+def test_every_setting_can_be_set_by_a_variable(
+    monkeypatch: pytest.MonkeyPatch, section: str, key: str
+) -> None:
+    value = getattr(getattr(Settings(), section), key)
+    wanted = another(section, key, value)
+    monkeypatch.setenv(f"FUNDARB_{section}__{key}".upper(), str(getattr(wanted, key)))
+
+    assert getattr(load().settings, section) == wanted
+
+
+def test_every_setting_names_where_it_is_from(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FUNDARB_ACCOUNT__CAPITAL", "5000.10")
     file = write("[metrics]\nport = 0\n")
 
@@ -97,7 +116,7 @@ def test_every_setting_names_where_it_is_from(write, monkeypatch: pytest.MonkeyP
 
 
 def test_money_from_a_file_or_the_environment_is_exact(
-    write, monkeypatch: pytest.MonkeyPatch
+    write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert load(write("[account]\ncapital = 0.1\n")).settings.account.capital == Decimal("0.1")
     monkeypatch.setenv("FUNDARB_ACCOUNT__CAPITAL", "10000.01")
@@ -115,7 +134,7 @@ def test_money_from_a_file_or_the_environment_is_exact(
     ],
 )
 def test_an_unknown_key_is_named_with_its_file_and_the_nearest_valid_one(
-    write, text: str, nearest: str
+    write: Write, text: str, nearest: str
 ) -> None:
     file = write(text)
 
@@ -125,6 +144,7 @@ def test_an_unknown_key_is_named_with_its_file_and_the_nearest_valid_one(
     assert message.endswith(f"did you mean '{nearest}'?")
 
 
+@settings(max_examples=30)
 @given(st.sampled_from(KEYS), st.data())
 def test_a_key_with_a_letter_missing_is_never_accepted(
     tmp_path_factory: pytest.TempPathFactory, name: tuple[str, str], data: st.DataObject
@@ -150,7 +170,7 @@ def test_a_key_with_a_letter_missing_is_never_accepted(
     ],
 )
 def test_a_wrong_value_is_told_in_one_line_with_its_key_and_file(
-    write, line: str, says: str
+    write: Write, line: str, says: str
 ) -> None:
     file = write(f"[risk]\n{line}\n")
 
@@ -158,7 +178,7 @@ def test_a_wrong_value_is_told_in_one_line_with_its_key_and_file(
 
 
 @pytest.mark.parametrize(("section", "key"), KEYS)
-def test_no_setting_may_be_negative(write, section: str, key: str) -> None:
+def test_no_setting_may_be_negative(write: Write, section: str, key: str) -> None:
     if not isinstance(getattr(getattr(Settings(), section), key), int | float | Decimal):
         pytest.skip("not a number")
     file = write(f"[{section}]\n{key} = -1\n")
@@ -166,14 +186,14 @@ def test_no_setting_may_be_negative(write, section: str, key: str) -> None:
     assert f"{section}.{key}" in complaint(file)
 
 
-def test_a_contradiction_is_told_at_the_file_that_made_it(write) -> None:
+def test_a_contradiction_is_told_at_the_file_that_made_it(write: Write) -> None:
     file = write("[execution]\nslippage_bps_max = 400\n")
 
     assert complaint(file).startswith(f"{file}: execution.")
 
 
 @pytest.mark.parametrize("text", ["[risk\n", "risk = 3\n", "a = 1 = 2\n", '\x00"'])
-def test_a_broken_file_is_told_in_one_line(write, text: str) -> None:
+def test_a_broken_file_is_told_in_one_line(write: Write, text: str) -> None:
     file = write(text)
 
     assert str(file) in complaint(file)
@@ -200,7 +220,7 @@ def test_a_missing_file_is_told_with_the_command_that_writes_one(tmp_path: Path)
         f'[account]\ncapital = "0x{"5ec7e7" * 10}ffff"\n',
     ],
 )
-def test_a_secret_in_a_file_is_refused_and_never_repeated(write, text: str) -> None:
+def test_a_secret_in_a_file_is_refused_and_never_repeated(write: Write, text: str) -> None:
     message = complaint(write(text))
 
     assert "no secret belongs in settings" in message
@@ -230,27 +250,36 @@ def test_a_misspelt_variable_is_named_with_the_nearest_key(
     assert "'risk.daily_loss_max'" in message
 
 
-def test_the_digest_does_not_depend_on_how_a_number_is_written(write) -> None:
+def test_the_digest_does_not_depend_on_how_a_number_is_written(write: Write) -> None:
     one = digest(load(write("[risk]\ndaily_loss_max = 0.030\n")).settings)
     other = digest(load(write('[risk]\ndaily_loss_max = "3E-2"\n')).settings)
 
     assert one == other == digest(Settings())
 
 
+def another(section: str, key: str, value: Decimal | float) -> Any:
+    """The section with one key a little different, and valid."""
+    part = getattr(Settings(), section)
+    steps = [value + 1, value - 1]
+    if not isinstance(value, int):
+        steps = [type(value)(Decimal(repr(float(value))) * factor) for factor in FACTORS]
+    for candidate in steps:
+        with suppress(ValueError):
+            return msgspec.structs.replace(part, **{key: candidate})
+    raise AssertionError(key)
+
+
 @pytest.mark.parametrize("section", ["strategy", "risk", "execution", "paper"])
 def test_the_digest_changes_with_every_key_that_decides(section: str) -> None:
     for key, value in entries(Settings(), section).items():
-        if isinstance(value, Decimal | float | int) and not isinstance(value, bool):
-            part = msgspec.structs.asdict(getattr(Settings(), section)) | {key: value * 2 + 1}
-            changed = object.__new__(SECTIONS[section])
-            for name, content in part.items():
-                msgspec.structs.force_setattr(changed, name, content)
-            assert digest(msgspec.structs.replace(Settings(), **{section: changed})) != digest(
-                Settings()
-            ), key
+        changed = another(section, key, value)
+
+        assert digest(msgspec.structs.replace(Settings(), **{section: changed})) != digest(
+            Settings()
+        ), key
 
 
-def test_the_digest_leaves_out_what_decides_nothing(write) -> None:
+def test_the_digest_leaves_out_what_decides_nothing(write: Write) -> None:
     loaded = load(write("[metrics]\nport = 0\n[account]\ncapital = 7\n"))
 
     assert digest(loaded.settings) == digest(Settings())

@@ -1,6 +1,6 @@
+import socket
 import urllib.request
 from collections.abc import Iterator
-from decimal import Decimal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -8,92 +8,9 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from domain.money import ZERO
-from execution.facts import Stage
-from execution.ledger.pnl import PnL
 from execution.metrics import FAMILIES, STATES, Metrics, serve
-from execution.snapshot import PairView, Snapshot
-
-HYPE = PairView(
-    pair="HYPE",
-    trade_id="HYPE#1",
-    stage=Stage.HOLDING,
-    spot_quantity=Decimal("10.01"),
-    perp_quantity=Decimal(-10),
-    notional=Decimal("400.4"),
-    net_delta=Decimal("0.01"),
-    naked_notional=ZERO,
-    naked_seconds=0.0,
-    spot_mid=39.9,
-    mark=40.0,
-    basis=40.0 / 39.9 - 1,
-    funding_hourly=0.00005,
-    forecast_hourly=0.00004,
-    leverage=Decimal(2),
-    liquidation_price=Decimal(58),
-    liquidation_distance=0.45,
-    pnl=PnL(funding=Decimal("1.25"), fees=Decimal("-0.31")),
-    opened_ns=1_000_000_000,
-    action="hold",
-    reason="holding",
-    expected_net=0.002,
-    decided_ns=3_600_000_000_000,
-    data_ns=3_600_500_000_000,
-)
-QUIET = PairView(
-    pair="BTC",
-    trade_id=None,
-    stage=None,
-    spot_quantity=ZERO,
-    perp_quantity=ZERO,
-    notional=ZERO,
-    net_delta=ZERO,
-    naked_notional=ZERO,
-    naked_seconds=0.0,
-    spot_mid=None,
-    mark=None,
-    basis=None,
-    funding_hourly=None,
-    forecast_hourly=None,
-    leverage=None,
-    liquidation_price=None,
-    liquidation_distance=None,
-    pnl=PnL(),
-    opened_ns=None,
-    action=None,
-    reason=None,
-    expected_net=None,
-    decided_ns=None,
-    data_ns=None,
-)
-SNAPSHOT = Snapshot(
-    mode="paper",
-    venue="simulated",
-    feed="simulated",
-    synthetic=True,
-    state="running",
-    seed=7,
-    started_ns=0,
-    time_ns=3_601_000_000_000,
-    capital=Decimal(1000),
-    equity=Decimal("1000.94"),
-    equity_peak=Decimal("1001.20"),
-    cash=Decimal(400),
-    spot_value=Decimal(400),
-    margin=Decimal(200),
-    unrealized=Decimal("0.94"),
-    pnl=PnL(funding=Decimal("1.25"), fees=Decimal("-0.31")),
-    pairs=(HYPE, QUIET),
-    limits=("drawdown",),
-    orders={"sent": 4, "filled": 3},
-    refusals={"net_carry": 2},
-    unknown_orders=1,
-    journal_events=57,
-    last_reconciled_ns=None,
-    last_market_ns=3_600_500_000_000,
-    last_funding_ns=3_600_000_000_000,
-    mismatches=0,
-)
+from execution.snapshot import Snapshot
+from tests.example_snapshot import SNAPSHOT
 
 
 def exposed(snapshot: Snapshot) -> dict[tuple[str, ...], float]:
@@ -159,9 +76,16 @@ def test_a_tripped_limit_has_a_series_and_a_cleared_one_none() -> None:
 def test_totals_are_counters_that_follow_the_snapshot() -> None:
     samples = exposed(SNAPSHOT)
 
-    assert samples["fundarb_orders_total", "sent"] == 4
+    assert samples["fundarb_orders_sent_total",] == 4
+    assert samples["fundarb_orders_total", "filled"] == 3
     assert samples["fundarb_rejections_total", "net_carry"] == 2
     assert samples["fundarb_journal_events_total",] == 57
+
+
+def test_an_order_is_counted_once_by_how_it_ended() -> None:
+    states = {key[1] for key in exposed(SNAPSHOT) if key[0] == "fundarb_orders_total"}
+
+    assert states == {"filled", "canceled", "rejected"}
 
 
 def test_no_series_says_when_a_counter_was_created() -> None:
@@ -239,6 +163,11 @@ def test_it_is_served_on_the_loopback_address(url: str) -> None:
     assert url.startswith("http://127.0.0.1:")
     with urllib.request.urlopen(url) as answer:
         assert b"fundarb_equity_usd 1000.94" in answer.read()
+
+
+def test_no_other_address_of_the_machine_answers(url: str) -> None:
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", port_of(url)), timeout=5)
 
 
 def test_a_closed_exposition_frees_its_port() -> None:

@@ -103,22 +103,51 @@ def test_a_proposal_carries_the_prices_that_follow_from_it() -> None:
     assert p.venue_leverage_max == 10
 
 
-def test_adding_to_a_position_is_judged_as_the_whole_position() -> None:
-    # 10 held at 40 with margin that the rise to 60 has eaten: equity 10 x 60 - 600 = 0
-    p = propose(
+def test_adding_to_a_position_is_judged_by_the_worse_of_held_and_whole() -> None:
+    def add(held_raw_margin: str, mark: str = "44") -> Proposal:
+        """10 more at 2x, on 10 held."""
+        return propose(
+            HYPE,
+            D(10),
+            mark=D(mark),
+            spot_price=D(mark),
+            amount_at_risk=D(1),
+            leverage=D(2),
+            leverage_cap=D(3),
+            held_quantity=D(-10),
+            held_raw_margin=D(held_raw_margin),
+        )
+
+    thin, thick, spent = add("600"), add("700"), add("500")
+
+    # Held at 440 / 160; the whole would have 880 / 380.
+    assert (thin.leverage, thin.stop_price) == (D("2.75"), D(45))
+    assert thin.liquidation_price == D("57.1428571428571428")
+    # Held at 440 / 260; the whole has 880 / 480.
+    assert thick.leverage == D("1.83333333333333334")
+    assert thick.liquidation_price == D("64.7619047619047619")
+    assert refused(pass_gate(spent, context(), LIMITS)) == [
+        "leverage",
+        "stop",
+        "liquidation_distance",
+    ]
+
+
+def test_a_position_that_reaches_the_next_tier_has_that_tiers_leverage_at_most() -> None:
+    assert proposal("75000").venue_leverage_max == 10
+    assert proposal("75000.01").venue_leverage_max == 5
+    more = propose(
         HYPE,
-        D(10),
-        mark=D(60),
-        spot_price=D(60),
+        D(1),
+        mark=D(40),
+        spot_price=D(40),
         amount_at_risk=D(1),
         leverage=D(2),
         leverage_cap=D(3),
-        held_quantity=D(-10),
-        held_raw_margin=D(600),
+        held_quantity=D(-75_000),
+        held_raw_margin=D(4_500_000),
     )
-
-    assert p.leverage == 4
-    assert "leverage" in refused(pass_gate(p, context(), LIMITS))
+    assert more.venue_leverage_max == 5
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_above_it_margin_is_topped_up_to_the_target() -> None:
 
 
 def test_the_reserve_is_kept_even_if_both_legs_must_shrink() -> None:
-    policy = msgspec.structs.replace(POLICY, reserve=D("850.01"))
+    policy = msgspec.structs.replace(POLICY, reserve=D("960.01"))
 
     assert isinstance(guard_margin(view("11"), D(1000), POLICY), TopUp)
     assert isinstance(guard_margin(view("11"), D(1000), policy), Shrink)
@@ -66,7 +66,9 @@ def test_the_reserve_is_kept_even_if_both_legs_must_shrink() -> None:
 
 def test_exactly_enough_free_collateral_is_enough() -> None:
     assert isinstance(guard_margin(view("11"), D(150), POLICY), TopUp)
-    assert isinstance(guard_margin(view("11"), D("149.999999"), POLICY), Shrink)
+    assert guard_margin(view("11"), D("149.999999"), POLICY).amount == D("149.999999")  # type: ignore[union-attr]
+    assert isinstance(guard_margin(view("11"), D(40), POLICY), TopUp)
+    assert isinstance(guard_margin(view("11"), D("39.999999"), POLICY), Shrink)
 
 
 def test_without_free_collateral_both_legs_shrink_by_what_restores_the_target() -> None:
@@ -81,12 +83,12 @@ def test_without_free_collateral_both_legs_shrink_by_what_restores_the_target() 
 
 
 def test_what_is_free_makes_the_shrink_smaller() -> None:
-    none, some = (guard_margin(view("11"), D(free), POLICY) for free in (0, 100))
+    none, some = (guard_margin(view("11"), D(free), POLICY) for free in (0, 30))
 
     assert isinstance(none, Shrink)
     assert isinstance(some, Shrink)
-    assert some.quantity == D("96.96")  # f = 50/1650
-    assert "100.00 of 150.00" in some.why
+    assert some.quantity == D("92.72")  # f = 120/1650
+    assert "30.00 of 150.00" in some.why
 
 
 def test_costs_of_the_exit_make_it_larger() -> None:
@@ -199,3 +201,4 @@ def test_where_maintenance_is_high_the_guard_acts_earlier(
     assert policy.reserve == 500
     assert (policy.spot_cost, policy.perp_cost) == (D("0.01"), D("0.02"))
     assert not policy.proceeds_reach_margin
+

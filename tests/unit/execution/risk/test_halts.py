@@ -57,6 +57,8 @@ def step(
 
 BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("drawdown", {"equity_peak": D(11_112)}),
+    ("drawdown", {"equity": D(9000), "equity_day_start": D(9000)}),
+    ("daily_loss", {"equity": D(9700)}),
     ("daily_loss", {"equity_day_start": D(10_310)}),
     ("loss_streak", {"loss_streak": 5}),
     ("stale_data", {"data_age_seconds": 15.1}),

@@ -48,6 +48,14 @@ def test_maintenance_is_continuous_where_tiers_meet_and_steeper_beyond() -> None
     assert maintenance_margin(D(3_000_001), ALT) - D(150_000) == D("0.1")
 
 
+def test_deductions_add_up_over_three_tiers() -> None:
+    tiers = (MarginTier(D(0), 40), MarginTier(D(10_000), 25), MarginTier(D(50_000), 10))
+
+    # 10 000 x 0.0075, and 50 000 x 0.03 on top of it
+    assert [deduction for _, deduction in maintenance_schedule(tiers)] == [0, 75, 1575]
+    assert maintenance_margin(D(50_000), tiers) == 925
+
+
 def test_a_tier_ends_with_its_bound_included() -> None:
     assert [max_leverage(D(n), ALT) for n in (0, 3_000_000, 3_000_001)] == [10, 10, 5]
     assert maintenance_rate(D(3_000_001), ALT) == D("0.1")

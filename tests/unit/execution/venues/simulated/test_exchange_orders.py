@@ -74,6 +74,15 @@ def test_liquidity_taken_once_is_not_there_again_until_the_next_book() -> None:
     assert trades(world.order(BUY, "1", "100")) == [("100.0", "1.00")]
 
 
+def test_a_level_is_taken_piece_by_piece_until_it_is_gone() -> None:
+    world = world_with_book()
+
+    taken = [trades(world.order(BUY, "0.4", "100")) for _ in range(4)]
+
+    assert [pieces[0][1] for pieces in taken[:3]] == ["0.40", "0.40", "0.20"]
+    assert taken[3] == []
+
+
 def test_part_of_a_lot_on_a_level_is_not_traded() -> None:
     world = World()
     world.book([(99.0, 5.0)], [(100.0, 1.009), (101.0, 2.0)])

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from random import Random
 from typing import TypeVar
 
-from domain.account import FundingPayment, PositionReport
+from domain.account import FundingPayment, MarginMode, PositionReport
 from domain.instruments import FeeSchedule, Instrument, Kind, MarginTier
 from domain.market import Book, RecordedFunding, Reference, Trade
 from domain.orders import Fill, OrderRequest, Side, TimeInForce
 from domain.rates import FundingRate
-from domain.time import HOUR, SECOND
+from domain.time import HOUR, MINUTE, SECOND
 from execution.venues.simulated.exchange import Exchange
 from execution.venues.simulated.rules import VenueRules
 from execution.venues.simulated.state import VenueEvent
@@ -71,6 +72,8 @@ class World:
             (perp, spot), self.rules, amounts or {"USDC": Decimal(10_000)}, start_ns
         )
         self.orders = 0
+        self.mid = 30.0
+        self.mode = MarginMode.ISOLATED
 
     def wait(self, nanoseconds: int = SECOND) -> None:
         self.now_ns += nanoseconds
@@ -129,7 +132,7 @@ class World:
         return self.exchange.place(request, self.now_ns)
 
     def leverage(self, leverage: int) -> list[VenueEvent]:
-        return self.exchange.set_leverage("set", self.perp.id, leverage, self.now_ns)
+        return self.exchange.set_leverage("set", self.perp.id, leverage, self.now_ns, self.mode)
 
     def margin(self, amount: str) -> list[VenueEvent]:
         return self.exchange.move_margin("move", self.perp.id, Decimal(amount), self.now_ns)
@@ -154,3 +157,52 @@ class World:
 
     def payments(self) -> list[FundingPayment]:
         return events_of(FundingPayment, self.exchange.private_since(0))
+
+
+def live_a_minute(world: World, draw: Random) -> list[VenueEvent]:
+    """A few minutes of a busy, synthetic market at most, and of somebody trading in it."""
+    world.wait(draw.choice((SECOND, MINUTE, 20 * MINUTE)))
+    jump = draw.choice((0.002, 0.002, 0.01, 0.15))
+    world.mid = _cents(min(max(world.mid * (1 + draw.uniform(-jump, jump)), 5.0), 200.0))
+    events: list[VenueEvent] = []
+    for instrument in (world.perp, world.spot):
+        bids, asks = (
+            [(_cents(world.mid, sign * k), _size(draw, 30)) for k in range(1, 5)]
+            for sign in (-1, 1)
+        )
+        events += world.book(bids, asks, instrument)
+    events += world.reference(world.mid, _cents(world.mid * draw.uniform(0.997, 1.003)))
+    events += world.trade(
+        _cents(world.mid, draw.randint(-3, 3)), _size(draw, 20), draw.choice(list(Side))
+    )
+    for _ in range(2):
+        events += world.order(
+            draw.choice(list(Side)),
+            str(_size(draw, 60)),
+            str(_cents(world.mid, draw.randint(-6, 6))),
+            tif=draw.choice(list(TimeInForce)),
+            reduce_only=draw.random() < 0.2,
+            instrument=draw.choice((world.perp, world.spot)),
+        )
+    return events + _settings(world, draw)
+
+
+def _settings(world: World, draw: Random) -> list[VenueEvent]:
+    what = draw.random()
+    if what < 0.1:
+        return world.margin(str(draw.randrange(-300, 300)))
+    if what < 0.2:
+        return world.leverage(draw.randint(1, 10))
+    if what < 0.5:
+        return world.exchange.cancel(f"order-{draw.randint(1, world.orders)}", world.now_ns)
+    if what < 0.52:
+        return world.recorded(draw.randint(-400, 400) / 1e6)
+    return []
+
+
+def _cents(price: float, offset: int = 0) -> float:
+    return (round(price * 100) + offset) / 100
+
+
+def _size(draw: Random, largest: int) -> float:
+    return draw.randrange(1, largest * 100) / 100

@@ -1,0 +1,113 @@
+"""A dashboard that Grafana would load without a word, asking only for what the bot exports."""
+
+from collections import Counter
+from itertools import combinations
+from typing import Any
+
+import promql_parser
+import pytest
+
+from execution.metrics import FAMILIES
+
+KINDS = {"timeseries", "stat", "bargauge", "table"}
+UNITS = {"currencyUSD", "none", "percentunit", "s"}
+PROCESS = {"process_start_time_seconds"}
+
+
+@pytest.fixture
+def panels(dashboard: Any) -> list[Any]:
+    assert isinstance(dashboard["panels"], list)
+    return dashboard["panels"]
+
+
+def metric_names(query: str) -> set[str]:
+    """Names of all metrics that a PromQL expression reads; raises where it does not parse."""
+    names: set[str] = set()
+
+    def visit(node: Any) -> None:
+        if isinstance(node, promql_parser.VectorSelector):
+            assert node.name is not None, query
+            names.add(node.name)
+        for part in ("lhs", "rhs", "expr", "vector_selector", "param"):
+            if (child := getattr(node, part, None)) is not None:
+                visit(child)
+        for child in getattr(node, "args", ()):
+            visit(child)
+
+    visit(promql_parser.parse(query))
+    return names
+
+
+def test_it_is_in_the_form_of_a_released_grafana(dashboard: Any) -> None:
+    assert 39 <= dashboard["schemaVersion"] <= 41
+    assert dashboard["uid"] == "fundarb"
+
+
+def test_every_panel_has_its_own_id_and_title(panels: list[Any]) -> None:
+    assert max(Counter(panel["id"] for panel in panels).values()) == 1
+    assert max(Counter((panel["title"], panel["type"]) for panel in panels).values()) == 1
+
+
+def test_no_two_panels_overlap_and_none_leaves_the_page(panels: list[Any]) -> None:
+    for panel in panels:
+        assert panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24, panel["title"]
+    for one, other in combinations(panels, 2):
+        a, b = one["gridPos"], other["gridPos"]
+        apart = (
+            a["x"] + a["w"] <= b["x"]
+            or b["x"] + b["w"] <= a["x"]
+            or a["y"] + a["h"] <= b["y"]
+            or b["y"] + b["h"] <= a["y"]
+        )
+        assert apart, (one["title"], other["title"])
+
+
+def test_every_panel_says_what_it_shows_in_what_unit(panels: list[Any]) -> None:
+    for panel in panels:
+        assert panel["type"] in KINDS, panel["title"]
+        assert len(panel["description"]) > 15, panel["title"]
+        assert panel["fieldConfig"]["defaults"]["unit"] in UNITS, panel["title"]
+        assert panel["targets"], panel["title"]
+
+
+def test_the_data_source_is_the_viewers_choice_everywhere(dashboard: Any) -> None:
+    found: list[Any] = []
+
+    def visit(node: Any) -> None:
+        if isinstance(node, dict):
+            found.extend([node["datasource"]] if "datasource" in node else [])
+            for value in node.values():
+                visit(value)
+        elif isinstance(node, list):
+            for value in node:
+                visit(value)
+
+    visit(dashboard)
+    variable = dashboard["templating"]["list"][0]
+    assert (variable["name"], variable["type"]) == ("datasource", "datasource")
+    assert found
+    assert all(source == {"type": "prometheus", "uid": "${datasource}"} for source in found)
+
+
+def test_every_query_parses_and_reads_only_what_is_exported(queries: list[tuple[str, str]]) -> None:
+    exported = {family.name for family in FAMILIES}
+
+    for title, query in queries:
+        names = metric_names(query)
+        assert names, (title, query)
+        assert names <= exported, (title, query)
+
+
+def test_every_exported_metric_is_on_a_panel(queries: list[tuple[str, str]]) -> None:
+    shown = {name for _, query in queries for name in metric_names(query)}
+
+    assert {family.name for family in FAMILIES} - shown == set()
+
+
+def test_annotations_and_variables_read_only_what_is_exported(dashboard: Any) -> None:
+    exported = {family.name for family in FAMILIES} | PROCESS
+
+    for annotation in dashboard["annotations"]["list"]:
+        assert metric_names(annotation["expr"]) <= exported
+    for variable in dashboard["templating"]["list"][1:]:
+        assert variable["definition"].removeprefix("label_values(").split(",")[0] in exported

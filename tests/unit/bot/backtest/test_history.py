@@ -1,0 +1,426 @@
+"""History from a directory made here; tests/replay reads recorded data."""
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from bot.backtest.bars import DataError
+from bot.backtest.history import HistorySource, open_history
+from domain.market import Book, MarketInput, RecordedFunding, Reference, Trade
+from domain.orders import Side
+from domain.time import DAY, HOUR, MILLISECOND, MINUTE
+from execution.venues.simulated.source import MarketSource
+
+ROOT = Path(__file__).parents[4]
+T0 = 20_000 * DAY
+PERP, SPOT = "hyperliquid:HYPE-PERP", "hyperliquid:HYPE/USDC"
+Candles = Sequence[tuple[float, float, float, float, float]]
+FLAT: Candles = [(20.0, 20.02, 19.98, 20.0, 300.0)] * 6
+
+
+def write(path: Path, columns: Mapping[str, Sequence[float] | Sequence[str]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pl.DataFrame(columns).write_parquet(path)
+
+
+def write_bars(path: Path, first_ns: int, bar_ns: int, candles: Candles) -> None:
+    times = [(first_ns + i * bar_ns) // MILLISECOND for i in range(len(candles))]
+    names = ("open", "high", "low", "close", "volume")
+    columns = dict(zip(names, zip(*candles, strict=True), strict=True))
+    write(path, {"ts_ms": times, **columns})
+
+
+def write_funding(path: Path, first_ns: int, rates: Sequence[float], symbol: str = "HYPE") -> None:
+    count = len(rates)
+    times = [(first_ns + i * HOUR) // MILLISECOND + 7 for i in range(count)]
+    write(
+        path,
+        {
+            "ts_ms": times,
+            "symbol": [symbol] * count,
+            "rate": rates,
+            "interval_hours": [1] * count,
+        },
+    )
+
+
+def directory(
+    root: Path,
+    perp: Candles = FLAT,
+    spot: Candles = FLAT,
+    *,
+    bar: str = "1h",
+    bar_ns: int = HOUR,
+    spot_from: int = T0,
+) -> Path:
+    write_bars(root / f"prices/hyperliquid/perp/HYPE_{bar}_a.parquet", T0, bar_ns, perp)
+    write_bars(root / f"prices/hyperliquid/spot/HYPE_{bar}_a.parquet", spot_from, bar_ns, spot)
+    write_funding(root / "funding/hyperliquid_1h_a.parquet", T0 - 3 * HOUR, [1e-5] * 12)
+    return root
+
+
+def opened(root: Path, **given: int | str | None) -> HistorySource:
+    pairs = ["HYPE"]
+    return open_history(root, "hyperliquid", pairs, **given)  # type: ignore[arg-type]
+
+
+def inputs(source: HistorySource) -> list[MarketInput]:
+    return list(source.events(source.start_ns))
+
+
+def books(source: HistorySource, instrument: str) -> list[Book]:
+    return [e for e in inputs(source) if isinstance(e, Book) and e.instrument == instrument]
+
+
+def mid(book: Book) -> float:
+    return (book.bids[0][0] + book.asks[0][0]) / 2
+
+
+# The market that bars become
+
+
+def test_it_is_a_market_source_of_the_window_it_was_opened_on(tmp_path: Path) -> None:
+    source: MarketSource = opened(directory(tmp_path))
+
+    assert (source.venue, source.synthetic) == ("hyperliquid", False)
+    assert source.name == f"replay:{tmp_path}"
+    assert (source.start_ns, source.end_ns) == (T0, T0 + 6 * HOUR)
+    assert [leg.id for leg in source.instruments] == [SPOT, PERP]
+
+
+def test_events_come_in_order_and_end_with_the_last_bar(tmp_path: Path) -> None:
+    times = [event.venue_time_ns for event in inputs(opened(directory(tmp_path)))]
+
+    assert times == sorted(times)
+    assert times[0] > T0
+    assert times[-1] == T0 + 6 * HOUR
+
+
+def test_a_market_resumed_is_the_market_that_went_on(tmp_path: Path) -> None:
+    source = opened(directory(tmp_path))
+    for later in (T0 + HOUR, T0 + 2 * HOUR + 17 * MINUTE, T0 + 5 * HOUR - 1):
+        rest = [event for event in inputs(source) if event.venue_time_ns > later]
+
+        assert list(source.events(later)) == rest
+
+
+def test_mids_walk_open_high_low_close(tmp_path: Path) -> None:
+    source = opened(directory(tmp_path, perp=[(20.0, 20.08, 19.99, 20.04, 300.0), *FLAT[1:]]))
+    first = [book for book in books(source, PERP) if book.venue_time_ns < T0 + HOUR]
+
+    assert [round(mid(book), 6) for book in first] == [20.0, 20.08, 19.99, 20.04]
+
+
+def test_both_legs_are_quoted_at_the_same_instants_even_when_one_leaps(tmp_path: Path) -> None:
+    source = opened(directory(tmp_path, perp=[(20.0, 22.0, 20.0, 20.0, 9.0), *FLAT[1:]]))
+    times = [[b.venue_time_ns for b in books(source, leg)] for leg in (PERP, SPOT)]
+    mids = [mid(b) for b in books(source, PERP)]
+
+    assert times[0] == times[1]
+    assert len([t for t in times[0] if t < T0 + HOUR]) == 42
+    assert max(abs(b / a - 1) for a, b in pairwise(mids)) < 0.0055
+
+
+def test_nothing_published_in_a_bar_depends_on_later_bars(tmp_path: Path) -> None:
+    wild = (20.0, 30.0, 12.0, 25.0, 9e6)
+    calm = opened(directory(tmp_path / "a", perp=FLAT, spot=FLAT))
+    storm = opened(directory(tmp_path / "b", perp=[*FLAT[:3], wild], spot=[*FLAT[:3], wild]))
+    until = T0 + 3 * HOUR
+
+    def before(source: HistorySource) -> list[MarketInput]:
+        return [event for event in inputs(source) if event.venue_time_ns <= until]
+
+    assert before(calm) == before(storm)
+
+
+def test_the_oracle_is_the_last_completed_perp_close(tmp_path: Path) -> None:
+    perp = [(20.0, 20.1, 20.0, 20.1, 5.0), (20.1, 20.2, 20.1, 20.2, 5.0)]
+    source = opened(directory(tmp_path, perp=perp, spot=FLAT[:2]))
+    oracles = [(e.venue_time_ns, e.oracle) for e in inputs(source) if isinstance(e, Reference)]
+
+    assert {oracle for time, oracle in oracles if time < T0 + HOUR} == {20.0}
+    assert {o for time, o in oracles if T0 + HOUR <= time < T0 + 2 * HOUR} == {20.1}
+    assert oracles[-1] == (T0 + 2 * HOUR, 20.2)
+
+
+def test_funding_is_recorded_at_its_own_time_after_the_oracle_has_moved(tmp_path: Path) -> None:
+    events = inputs(opened(directory(tmp_path)))
+    at = [i for i, event in enumerate(events) if isinstance(event, RecordedFunding)]
+
+    assert [events[i].venue_time_ns for i in at] == [
+        T0 + i * HOUR + 7 * MILLISECOND for i in range(6)
+    ]
+    assert isinstance(events[at[1] - 1], Reference)
+    assert events[at[1] - 1].venue_time_ns == T0 + HOUR
+
+
+def test_funding_stamped_on_the_hour_itself_still_follows_the_bar_that_ended(
+    tmp_path: Path,
+) -> None:
+    root = directory(tmp_path)
+    path = root / "funding/hyperliquid_1h_a.parquet"
+    pl.read_parquet(path).with_columns(pl.col("ts_ms") - 7).write_parquet(path)
+    events = [event for event in inputs(opened(root)) if event.venue_time_ns == T0 + HOUR]
+
+    assert [type(event) for event in events] == [Reference, RecordedFunding]
+
+
+def test_funding_before_the_start_is_history(tmp_path: Path) -> None:
+    source = opened(directory(tmp_path))
+
+    assert [s.venue_time_ns for s in source.history()] == [
+        T0 - i * HOUR + 7 * MILLISECOND for i in (3, 2, 1)
+    ]
+
+
+def test_prints_share_the_volume_and_follow_the_direction(tmp_path: Path) -> None:
+    source = opened(directory(tmp_path, perp=[(20.0, 20.08, 19.99, 20.04, 300.0)] * 6))
+    prints = [e for e in inputs(source) if isinstance(e, Trade) and e.instrument == PERP][4:8]
+
+    assert [trade.aggressor for trade in prints] == [Side.SELL, Side.BUY, Side.SELL, Side.BUY]
+    assert [trade.quantity for trade in prints] == [75.0] * 4
+
+
+def test_a_bar_without_volume_is_quoted_and_prints_nothing(tmp_path: Path) -> None:
+    source = opened(directory(tmp_path, spot=[(20.0, 20.0, 20.0, 20.0, 0.0)] * 6))
+
+    assert len(books(source, SPOT)) == 24
+    assert not [e for e in inputs(source) if isinstance(e, Trade) and e.instrument == SPOT]
+    assert source.coverage[0].zero_volume_share == 1.0
+
+
+def test_a_wild_hour_leaves_a_wider_and_thinner_book(tmp_path: Path) -> None:
+    wild = (20.0, 21.0, 19.5, 20.0, 300.0)
+    quotes = books(opened(directory(tmp_path, perp=[FLAT[0], wild, *FLAT[2:]])), PERP)
+    calm, after = quotes[0], quotes[-12]
+
+    assert after.venue_time_ns > T0 + 2 * HOUR
+    assert after.asks[0][0] - after.bids[0][0] > 2 * (calm.asks[0][0] - calm.bids[0][0])
+    assert after.bids[0][1] < calm.bids[0][1] / 2
+
+
+def test_no_data_frame_library_is_loaded_before_a_file_is_read() -> None:
+    code = "import sys, bot.backtest.history; sys.exit('polars' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+# Windows, bars and gaps
+
+
+def test_all_windows_are_merged_and_a_repeated_bar_counts_once(tmp_path: Path) -> None:
+    root = directory(tmp_path)
+    for kind in ("spot", "perp"):
+        path = root / f"prices/hyperliquid/{kind}/HYPE_1h_b.parquet"
+        write_bars(path, T0 + 4 * HOUR, HOUR, [(20.1, 20.1, 20.1, 20.1, 1.0)] * 6)
+    source = opened(root)
+    prices = {(b.venue_time_ns - T0) // HOUR: round(mid(b), 4) for b in books(source, SPOT)}
+
+    assert [entry.bars for entry in source.coverage] == [10, 10]
+    assert source.end_ns == T0 + 10 * HOUR
+    assert [prices[hour] for hour in (4, 5, 6, 9)] == [20.0, 20.0, 20.1, 20.1]
+
+
+def test_a_gap_is_silent_and_reported(tmp_path: Path) -> None:
+    root = directory(tmp_path, spot=FLAT[:2])
+    write_bars(root / "prices/hyperliquid/spot/HYPE_1h_b.parquet", T0 + 4 * HOUR, HOUR, FLAT[:2])
+    source = opened(root)
+    hours = {(book.venue_time_ns - T0) // HOUR for book in books(source, SPOT)}
+    spot, perp = source.coverage
+
+    assert hours == {0, 1, 4, 5}
+    assert {(book.venue_time_ns - T0) // HOUR for book in books(source, PERP)} == set(range(6))
+    assert (spot.missing_bars, spot.longest_gap_ns, perp.missing_bars) == (2, 2 * HOUR, 0)
+    assert "2 missing, longest gap 2.00 h" in str(spot)
+
+
+def test_a_pair_listed_late_joins_when_both_legs_have_begun(tmp_path: Path) -> None:
+    source = opened(directory(tmp_path, spot_from=T0 + 2 * HOUR, spot=FLAT[:4]), start_ns=T0)
+    first_book = next(event for event in inputs(source) if isinstance(event, Book))
+
+    assert source.start_ns == T0
+    assert T0 + 2 * HOUR < first_book.venue_time_ns < T0 + 3 * HOUR
+    assert source.coverage[0].first_ns == T0 + 2 * HOUR
+
+
+def test_a_pair_whose_perp_is_listed_late_is_quoted_from_then_on(tmp_path: Path) -> None:
+    root = directory(tmp_path, perp=FLAT[:4])
+    path = root / "prices/hyperliquid/perp/HYPE_1h_a.parquet"
+    write_bars(path, T0 + 2 * HOUR, HOUR, FLAT[:4])
+    source = opened(root, start_ns=T0)
+
+    assert min(book.venue_time_ns for book in books(source, SPOT)) > T0 + 2 * HOUR
+
+
+def test_without_a_start_it_begins_where_every_leg_has_begun(tmp_path: Path) -> None:
+    source = opened(directory(tmp_path, spot_from=T0 + 2 * HOUR, spot=FLAT[:4]))
+
+    assert source.start_ns == T0 + 2 * HOUR
+
+
+def test_the_finest_common_bar_is_taken_unless_told(tmp_path: Path) -> None:
+    root = directory(tmp_path)
+    directory(root, [*FLAT] * 4, [*FLAT] * 4, bar="15m", bar_ns=15 * MINUTE)
+    write_bars(root / "prices/hyperliquid/perp/HYPE_5m_a.parquet", T0, 5 * MINUTE, FLAT)
+
+    assert opened(root).cadence_ns == 15 * MINUTE
+    assert opened(root, bar="1h").cadence_ns == HOUR
+    assert opened(root, bar="60m").cadence_ns == HOUR
+
+
+def test_a_fine_bar_that_covers_little_of_the_window_yields_to_a_coarser(tmp_path: Path) -> None:
+    root = directory(tmp_path)
+    directory(root, FLAT, FLAT, bar="1m", bar_ns=MINUTE)
+
+    assert opened(root).cadence_ns == MINUTE
+    assert opened(root, start_ns=T0).cadence_ns == HOUR
+    assert opened(root, start_ns=T0, end_ns=T0 + 6 * MINUTE).cadence_ns == MINUTE
+
+
+def test_the_end_is_exclusive(tmp_path: Path) -> None:
+    source = opened(directory(tmp_path), start_ns=T0 + HOUR, end_ns=T0 + 3 * HOUR)
+
+    assert source.end_ns == T0 + 3 * HOUR
+    assert [entry.bars for entry in source.coverage] == [2, 2]
+    assert max(event.venue_time_ns for event in inputs(source)) == T0 + 3 * HOUR
+
+
+def test_a_spot_bar_far_from_the_perp_is_dropped_and_counted(tmp_path: Path) -> None:
+    junk = (20.0, 21.2, 20.0, 21.2, 5.0)
+    source = opened(directory(tmp_path, spot=[FLAT[0], junk, *FLAT[2:]]))
+
+    assert (source.coverage[0].junk_bars, source.coverage[0].bars) == (1, 5)
+    assert {(book.venue_time_ns - T0) // HOUR for book in books(source, SPOT)} == {0, 2, 3, 4, 5}
+
+
+def test_a_spot_wick_far_beyond_the_perps_is_cut_back_and_counted(tmp_path: Path) -> None:
+    wick = (20.0, 40.0, 19.9, 20.0, 5.0)
+    source = opened(directory(tmp_path, spot=[wick, *FLAT[1:]]))
+
+    assert source.coverage[0].capped_bars == 1
+    assert max(mid(book) for book in books(source, SPOT)) == pytest.approx(20.02 * 1.05, rel=1e-3)
+
+
+def test_missing_settlements_are_counted(tmp_path: Path) -> None:
+    root = directory(tmp_path)
+    path = root / "funding/hyperliquid_1h_a.parquet"
+    pl.read_parquet(path).gather_every(2).write_parquet(path)
+
+    assert opened(root).coverage[1].funding_missing == 3
+
+
+def test_a_settlement_in_two_files_is_charged_once_at_the_first_files_rate(tmp_path: Path) -> None:
+    root = directory(tmp_path)
+    write_funding(root / "funding/hyperliquid_1h_b.parquet", T0, [9e-5] * 12)
+    write_funding(root / "funding/hyperliquid-other_1h.parquet", T0, [7e-5] * 12)
+    recorded = [e for e in inputs(opened(root)) if isinstance(e, RecordedFunding)]
+
+    assert [record.rate.per_interval for record in recorded] == [1e-5] * 6
+
+
+# What cannot be used is refused in one line
+
+
+def refusal(root: Path, **given: int | str | None) -> str:
+    with pytest.raises(DataError) as caught:
+        opened(root, **given)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
+    assert "no directory" in refusal(tmp_path / "nowhere")
+
+
+def test_an_empty_directory(tmp_path: Path) -> None:
+    assert "no prices/hyperliquid in" in refusal(tmp_path)
+
+
+def test_a_missing_leg(tmp_path: Path) -> None:
+    root = directory(tmp_path)
+    (root / "prices/hyperliquid/spot/HYPE_1h_a.parquet").unlink()
+
+    assert "no spot bars of HYPE/USDC: put HYPE_<bar>.parquet into" in refusal(root)
+
+
+def test_an_unknown_venue_and_an_unknown_pair(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="'mtgox' is not configured"):
+        open_history(directory(tmp_path), "mtgox", ["HYPE"])
+    with pytest.raises(DataError, match="'NOPE' is no pair of hyperliquid"):
+        open_history(tmp_path, "hyperliquid", ["NOPE"])
+    with pytest.raises(DataError, match="no pairs were named"):
+        open_history(tmp_path, "hyperliquid", [])
+
+
+def test_a_bar_that_is_no_length_or_not_there(tmp_path: Path) -> None:
+    root = directory(tmp_path)
+
+    assert "bar 'hourly' is not a length" in refusal(root, bar="hourly")
+    assert "no bars of 5m for these pairs: there are 1h" in refusal(root, bar="5m")
+
+
+def test_a_window_without_data_or_without_length(tmp_path: Path) -> None:
+    root = directory(tmp_path)
+
+    assert "HYPE: no bars common to both legs from" in refusal(root, start_ns=T0 + 90 * DAY)
+    assert "is empty" in refusal(root, start_ns=T0, end_ns=T0)
+
+
+@pytest.mark.parametrize("content", [b"", b"not parquet at all", b"PAR1 truncated PAR1"])
+def test_a_corrupt_file(tmp_path: Path, content: bytes) -> None:
+    root = directory(tmp_path)
+    (root / "prices/hyperliquid/perp/HYPE_1h_a.parquet").write_bytes(content)
+
+    assert "HYPE_1h_a.parquet is not readable Parquet" in refusal(root)
+
+
+def test_a_file_cut_short_or_damaged_inside(tmp_path: Path) -> None:
+    root = directory(tmp_path)
+    path = root / "prices/hyperliquid/perp/HYPE_1h_a.parquet"
+    whole = path.read_bytes()
+    for damaged in (whole[:-20], whole[: len(whole) // 2], whole[:4] + bytes(60) + whole[64:]):
+        path.write_bytes(damaged)
+        assert "HYPE_1h_a.parquet" in refusal(root)
+
+
+def test_a_missing_column(tmp_path: Path) -> None:
+    root = directory(tmp_path)
+    path = root / "prices/hyperliquid/perp/HYPE_1h_a.parquet"
+    pl.read_parquet(path).drop("volume").write_parquet(path)
+
+    assert "has no column" in refusal(root)
+    assert "volume" in refusal(root)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        (20.0, 19.0, 19.0, 20.0, 1.0),
+        (20.0, 21.0, 0.0, 20.0, 1.0),
+        (20.0, float("nan"), 19.0, 20.0, 1.0),
+        (20.0, 21.0, 19.0, 20.0, -1.0),
+    ],
+)
+def test_an_impossible_bar(tmp_path: Path, bad: tuple[float, float, float, float, float]) -> None:
+    assert "1 impossible bars" in refusal(directory(tmp_path, perp=[*FLAT[:3], bad]))
+
+
+def test_no_funding_at_all_or_none_in_the_window(tmp_path: Path) -> None:
+    root = directory(tmp_path)
+    write_funding(root / "funding/hyperliquid_1h_a.parquet", T0 - 90 * DAY, [1e-5] * 5)
+    assert "no funding of HYPE-PERP from" in refusal(root)
+
+    (root / "funding/hyperliquid_1h_a.parquet").unlink()
+    assert "no funding for hyperliquid under" in refusal(root)
+
+
+def test_legs_that_never_meet(tmp_path: Path) -> None:
+    far = [(30.0, 30.0, 30.0, 30.0, 1.0)] * 6
+
+    assert "near the perp's price" in refusal(directory(tmp_path, spot=far), start_ns=T0)

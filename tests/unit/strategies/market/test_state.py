@@ -1,0 +1,247 @@
+"""Events folded into what is known now: what is taken, what is refused, what it adds up to."""
+
+import random
+from math import inf, nan, sqrt
+
+import pytest
+
+from domain.market import Book, FundingSettled, Level, PerpContext
+from domain.rates import FundingRate
+from domain.time import DAY, HOUR, MILLISECOND, MINUTE, SECOND
+from strategies.market.state import InstrumentState, Market, basis, walk
+from tests.unit.strategies.world import NOW, book, context, observe, pair, raw_book, settled
+
+HYPE = pair("HYPE")
+SPOT, PERP = HYPE.spot, HYPE.perp
+GOOD = book(SPOT)
+
+
+def state(market: Market, instrument: str = SPOT.id) -> InstrumentState:
+    found = market.of(instrument)
+    assert found is not None
+    return found
+
+
+def random_walk(step_ns: int, hours: int, hourly: float, seed: int) -> list[Book]:
+    draw = random.Random(seed)
+    steps = hours * HOUR // step_ns
+    mid, books = 100.0, []
+    for k in range(steps):
+        mid *= 1.0 + draw.gauss(0.0, hourly * sqrt(step_ns / HOUR))
+        books.append(raw_book(SPOT, [(mid - 0.01, 1.0)], [(mid + 0.01, 1.0)], NOW + k * step_ns))
+    return books
+
+
+def test_what_was_never_seen_is_none() -> None:
+    assert Market().of(SPOT.id) is None
+
+
+def test_a_book_gives_its_best_prices_and_its_mid() -> None:
+    seen = state(observe(Market(), raw_book(SPOT, [(99.0, 1.0)], [(101.0, 2.0)])))
+
+    assert (seen.bid, seen.ask, seen.mid, seen.spread) == (99.0, 101.0, 100.0, 2.0)
+
+
+def test_freshness_is_judged_by_when_it_reached_us() -> None:
+    late = Book(SPOT.id, GOOD.bids, GOOD.asks, NOW - HOUR, NOW)
+    seen = state(observe(Market(), late))
+
+    assert seen.is_fresh(NOW + SECOND, SECOND)
+    assert not seen.is_fresh(NOW + SECOND + 1, SECOND)
+
+
+def test_an_older_book_never_replaces_a_newer_one() -> None:
+    market = observe(Market(), book(SPOT, 100.0, NOW), book(SPOT, 50.0, NOW - 1))
+
+    assert state(market).mid == 100.0
+    assert state(market).late == 1
+
+
+def test_two_books_of_one_instant_leave_the_one_that_came_last() -> None:
+    assert state(observe(Market(), book(SPOT, 100.0), book(SPOT, 101.0))).mid == 101.0
+
+
+@pytest.mark.parametrize(
+    ("bids", "asks"),
+    [
+        ([], [(101.0, 1.0)]),
+        ([(99.0, 1.0)], []),
+        ([(101.0, 1.0)], [(100.0, 1.0)]),
+        ([(100.0, 1.0)], [(100.0, 1.0)]),
+        ([(nan, 1.0)], [(101.0, 1.0)]),
+        ([(99.0, 1.0)], [(nan, 1.0)]),
+        ([(99.0, 1.0)], [(inf, 1.0)]),
+        ([(-1.0, 1.0)], [(101.0, 1.0)]),
+        ([(0.0, 1.0)], [(101.0, 1.0)]),
+        ([(99.0, nan)], [(101.0, 1.0)]),
+        ([(99.0, 1.0)], [(101.0, 0.0)]),
+    ],
+)
+def test_an_impossible_book_makes_the_instrument_unusable(
+    bids: list[Level], asks: list[Level]
+) -> None:
+    market = observe(Market(), book(SPOT, at_ns=NOW - 1), raw_book(SPOT, bids, asks))
+    seen = state(market)
+
+    assert seen.rejected == 1
+    assert not seen.is_fresh(NOW, HOUR)
+    assert (seen.bids, seen.asks) == ((), ())
+    assert seen.mid == 100.0, "the last good price still values what is held"
+
+
+def test_an_older_good_book_does_not_cure_a_newer_bad_one() -> None:
+    market = observe(Market(), raw_book(SPOT, [], []), book(SPOT, at_ns=NOW - 1))
+
+    assert not state(market).is_fresh(NOW, HOUR)
+
+
+def test_the_next_good_book_cures_a_bad_one() -> None:
+    market = observe(Market(), raw_book(SPOT, [], []), book(SPOT, at_ns=NOW + 1))
+
+    assert state(market).is_fresh(NOW + 1, HOUR)
+
+
+def test_a_stamp_from_the_future_does_not_shut_out_what_follows() -> None:
+    poison = Book(SPOT.id, GOOD.bids, GOOD.asks, NOW + DAY, NOW)
+    market = observe(Market(), poison, book(SPOT, 101.0, NOW + SECOND))
+
+    assert state(market).mid == 101.0
+    assert state(market).rejected == 1
+
+
+@pytest.mark.parametrize("bad", [nan, inf, 0.0, -1.0])
+def test_an_impossible_mark_is_refused(bad: float) -> None:
+    wrong = PerpContext(PERP.id, bad, 100.0, FundingRate(1e-5, 1), NOW, NOW)
+    market = observe(Market(), context(PERP, at_ns=NOW - 1), wrong)
+
+    assert state(market, PERP.id).mark == 100.0
+    assert not state(market, PERP.id).has_fresh_context(NOW, HOUR)
+
+
+@pytest.mark.parametrize(
+    "rate", [FundingRate(nan, 1), FundingRate(1e-5, 0), FundingRate(1e-5, nan)]
+)
+def test_a_rate_that_is_none_is_refused(rate: FundingRate) -> None:
+    market = observe(Market(), FundingSettled(PERP.id, rate, NOW, NOW))
+
+    assert not state(market, PERP.id).settled
+    assert state(market, PERP.id).rejected == 1
+
+
+def test_settlements_are_kept_per_hour_whatever_the_interval() -> None:
+    market = observe(Market(), settled(PERP, 1e-5, NOW, interval_hours=8))
+
+    assert state(market, PERP.id).settled[0].per_hour == pytest.approx(1e-5)
+    assert state(market, PERP.id).hours_of_funding == 8
+
+
+def test_a_settlement_heard_twice_counts_once_even_when_its_stamp_wobbles() -> None:
+    again = settled(PERP, 1e-5, NOW + 118 * MILLISECOND)
+    market = observe(Market(), settled(PERP, 1e-5, NOW), again, settled(PERP, 1e-5, NOW))
+
+    assert len(state(market, PERP.id).settled) == 1
+    assert state(market, PERP.id).hours_of_funding == 1
+
+
+def test_a_missed_settlement_falls_into_its_place() -> None:
+    times = [NOW, NOW + 2 * HOUR, NOW + HOUR]
+    market = observe(Market(), *(settled(PERP, 1e-5, t) for t in times))
+    seen = state(market, PERP.id)
+
+    assert [s.time_ns for s in seen.settled] == sorted(times)
+    assert seen.backfills == 1
+
+
+def test_only_sixty_days_of_funding_are_kept() -> None:
+    market = observe(Market(), *(settled(PERP, 1e-5, NOW + k * HOUR) for k in range(2_000)))
+
+    assert len(state(market, PERP.id).settled) == 1_440
+    assert state(market, PERP.id).hours_of_funding == 1_440
+
+
+def test_a_walk_pays_the_average_of_the_levels_it_takes() -> None:
+    levels = ((100.0, 1.0), (102.0, 1.0), (104.0, 8.0))
+
+    assert walk(levels, 4.0) == (102.5, 104.0, 4.0)
+
+
+def test_a_walk_says_how_much_a_thin_book_fills() -> None:
+    assert walk(((100.0, 1.0),), 3.0) == (100.0, 100.0, 1.0)
+    assert walk((), 3.0).filled == 0.0
+
+
+@pytest.mark.parametrize(
+    "broken", [(nan, 5.0), (inf, 5.0), (101.0, nan), (101.0, -5.0), (0.0, 5.0)]
+)
+def test_a_walk_ends_at_a_damaged_level(broken: Level) -> None:
+    assert walk(((100.0, 1.0), broken, (102.0, 9.0)), 3.0).filled == 1.0
+
+
+def test_volatility_is_unknown_in_the_first_hour() -> None:
+    market = observe(Market(), book(SPOT), book(SPOT, at_ns=NOW + 59 * MINUTE))
+    assert state(market).volatility is None
+
+    observe(market, book(SPOT, at_ns=NOW + 65 * MINUTE))
+    assert state(market).volatility == 0.0
+
+
+@pytest.mark.parametrize("step_ns", [20 * SECOND, MINUTE, 5 * MINUTE, HOUR])
+def test_volatility_does_not_depend_on_how_often_prices_come(step_ns: int) -> None:
+    seen = state(observe(Market(), *random_walk(step_ns, 24 * 4, 0.01, seed=7)))
+
+    assert seen.volatility == pytest.approx(0.01, rel=0.35)
+
+
+def test_one_freak_price_is_not_a_volatile_market() -> None:
+    calm = random_walk(5 * MINUTE, 48, 0.005, seed=3)
+    end_ns = calm[-1].venue_time_ns
+    market = observe(Market(), *calm)
+    before = state(market).volatility
+    mid = state(market).mid
+    assert before
+    assert mid
+
+    observe(market, book(SPOT, mid / 2, end_ns + 5 * MINUTE), book(SPOT, mid, end_ns + 10 * MINUTE))
+
+    after = state(market).volatility
+    assert after
+    assert after < 1.4 * before
+
+
+def test_a_market_that_stays_wild_is_seen_within_an_hour() -> None:
+    calm = random_walk(5 * MINUTE, 48, 0.005, seed=3)
+    market = observe(Market(), *calm)
+    end_ns = calm[-1].venue_time_ns
+    before = state(market).volatility
+    assert before
+    for k in range(1, 13):
+        observe(market, book(SPOT, 100.0 if k % 2 else 90.0, end_ns + k * 5 * MINUTE))
+
+    after = state(market).volatility
+    assert after
+    assert after > 3 * before
+
+
+def test_basis_is_perp_over_spot() -> None:
+    market = observe(Market([HYPE]), book(SPOT, 100.0), book(PERP, 101.0))
+
+    assert basis(market, HYPE) == pytest.approx(0.01)
+    assert basis(Market(), HYPE) is None
+
+
+def test_the_usual_basis_follows_the_basis_slowly() -> None:
+    market = Market([HYPE])
+    for k in range(24 * 12):
+        perp_mid = 100.1 if k < 24 * 11 else 101.0
+        at_ns = NOW + k * 5 * MINUTE
+        observe(market, book(SPOT, 100.0, at_ns), book(PERP, perp_mid, at_ns))
+
+    usual = market.mean_basis(HYPE)
+    assert usual is not None
+    assert 0.001 < usual < 0.002
+
+
+def test_the_usual_basis_ignores_a_stale_leg() -> None:
+    market = observe(Market([HYPE]), book(SPOT, 50.0), book(PERP, 100.0, NOW + HOUR))
+
+    assert market.mean_basis(HYPE) is None
