@@ -209,8 +209,7 @@ class Engine:
         guard = False
         if perp is not None:
             guard = event.mark >= perp.trigger
-            if event.mark > perp.worst:
-                perp.worst = event.mark
+            perp.worst = max(perp.worst, event.mark)
         trade_id = self._working.get(event.instrument)
         if not guard and trade_id is None:
             return NOTHING
@@ -262,8 +261,7 @@ class Engine:
         live = self.state.orders.live()
         for order in live:
             waiting = order.state in (OrderState.PENDING, OrderState.CANCELING) or (
-                order.state is OrderState.OPEN
-                and order.request.time_in_force is TimeInForce.IOC
+                order.state is OrderState.OPEN and order.request.time_in_force is TimeInForce.IOC
             )
             if waiting and self.now_ns - order.changed_ns >= timeout_ns:
                 self._record(OrderDoubted(order.cloid, "no answer in time", self.now_ns))
@@ -326,9 +324,7 @@ class Engine:
             if event.venue_time_ns <= order.request.expires_ns + margin_ns:
                 return  # it may still land: not seen proves nothing before its expiry
             proof = "never seen, and its expiry has passed"
-        self._record(
-            OrderResolved(event.cloid, event.status, event.filled, proof, self.now_ns)
-        )
+        self._record(OrderResolved(event.cloid, event.status, event.filled, proof, self.now_ns))
         self._asked_ns.pop(event.cloid, None)
         self._work(order.trade_id)
 
@@ -476,9 +472,7 @@ class Engine:
             return
         if target.action is Action.EXIT:
             cause = target.exit_cause or ExitCause.THESIS_CHANGED
-            self._retarget(
-                trade, ZERO, urgent=target.urgent, cause=cause, reason=target.reason
-            )
+            self._retarget(trade, ZERO, urgent=target.urgent, cause=cause, reason=target.reason)
             self._work(trade.trade_id)
 
     def _enter(self, target: Target) -> None:
@@ -509,9 +503,7 @@ class Engine:
     def _retarget(
         self, trade: PairTrade, quantity: Decimal, *, urgent: bool, cause: ExitCause, reason: str
     ) -> None:
-        self._record(
-            Retargeted(trade.trade_id, quantity, urgent, cause, reason, self.now_ns)
-        )
+        self._record(Retargeted(trade.trade_id, quantity, urgent, cause, reason, self.now_ns))
         if self.state.trades[trade.trade_id].stage is Stage.HOLDING:
             self._record(StageChanged(trade.trade_id, Stage.WORKING, self.now_ns))
         self._watch(trade)
@@ -690,9 +682,7 @@ class Engine:
         if situation is None:
             return
         if gave_up(situation):
-            kept = situation.pair.floor_quantity(
-                max(min(situation.spot, -situation.perp), ZERO)
-            )
+            kept = situation.pair.floor_quantity(max(min(situation.spot, -situation.perp), ZERO))
             reason = f"maker_not_filled: no fill for {self._execution.maker_patience_seconds:g} s"
             self._retarget(trade, kept, urgent=False, cause=ExitCause.LIMIT, reason=reason)
             situation = self._situation(self.state.trades[trade_id])
@@ -748,9 +738,7 @@ class Engine:
             quantity = self.state.books.quantity(trade_id, leg.id)
             if quantity != ZERO:
                 price = self.marks()[leg.id]
-                self._record(
-                    ResidualMoved(leg.id, quantity, price, trade_id, None, self.now_ns)
-                )
+                self._record(ResidualMoved(leg.id, quantity, price, trade_id, None, self.now_ns))
         self._record(StageChanged(trade_id, Stage.CLOSED, self.now_ns))
         self._unwatch(trade)
         self._forget_perp(pair.perp.id)

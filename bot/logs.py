@@ -1,7 +1,8 @@
 """Logs: an event name and fields, on one line; coloured for a person, JSON for a program."""
 
 import logging
-from collections.abc import MutableMapping
+import re
+from collections.abc import Callable, MutableMapping
 from typing import Any, Literal, TextIO
 
 import msgspec
@@ -9,8 +10,21 @@ import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.types import FilteringBoundLogger, Processor
 
+from domain.orders import Fill, FillCause
 from domain.time import iso
-from execution.facts import Decided
+from execution.facts import (
+    Decided,
+    Fact,
+    LimitCleared,
+    LimitTripped,
+    MarginIntended,
+    OrderDoubted,
+    OrderResolved,
+    Reconciled,
+    Retargeted,
+    StageChanged,
+    known_at,
+)
 
 Level = Literal["debug", "info", "warning", "error", "critical"]
 
@@ -76,3 +90,51 @@ def log_decision(logger: FilteringBoundLogger, decided: Decided) -> None:
         expected_net=target.expected_net,
         at=iso(decided.time_ns),
     )
+
+
+def fact_logger(logger: FilteringBoundLogger) -> Callable[[Fact], None]:
+    """What a person or a log store wants to read of the journal: decisions and turning points.
+
+    Orders, fills and payments are in the journal; here they would bury the rest.
+    """
+
+    def log(fact: Fact) -> None:
+        if isinstance(fact, Decided):
+            log_decision(logger, fact)
+        elif (level := _level(fact)) is not None:
+            fields = {name: value for name, value in _fields(fact).items() if value is not None}
+            getattr(logger, level)(_event(fact), **fields, at=iso(known_at(fact)))
+
+    return log
+
+
+_LEVELS: dict[type, str] = {
+    StageChanged: "info",
+    Retargeted: "info",
+    MarginIntended: "info",
+    OrderResolved: "info",
+    LimitCleared: "info",
+    OrderDoubted: "warning",
+    LimitTripped: "warning",
+}
+
+
+def _level(fact: Fact) -> str | None:
+    if isinstance(fact, Reconciled):
+        return "error" if fact.mismatches else None
+    if isinstance(fact, Fill):
+        return "error" if fact.cause is not FillCause.ORDER else None
+    return _LEVELS.get(type(fact))
+
+
+def _event(fact: Fact) -> str:
+    """``LimitTripped`` is logged as ``limit_tripped``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(fact).__name__).lower()
+
+
+def _fields(fact: Fact) -> dict[str, Any]:
+    return {
+        name: getattr(fact, name)
+        for name in fact.__struct_fields__
+        if name not in ("time_ns", "venue_time_ns", "received_ns", "fee")
+    }

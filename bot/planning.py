@@ -95,9 +95,7 @@ def _checklist(
         notional=p.notional,
         leverage=leverage,
         thesis=target.reason,
-        invalidation=(
-            "forecast below the exit band, basis stop, margin guard or a tripped limit"
-        ),
+        invalidation=("forecast below the exit band, basis stop, margin guard or a tripped limit"),
         objective=f"funding over {target.horizon_hours:g} h; costs repaid in {break_even:.0f} h",
         amount_at_risk=p.amount_at_risk,
         liquidation_price=p.liquidation_price if p.liquidation_price is not None else ZERO,
@@ -119,7 +117,9 @@ def _not_now(desk: Desk, pair: Pair) -> str | None:
     if closed_ns is not None:
         elapsed = (desk.now_ns - closed_ns) / SECOND
         if elapsed < desk.execution.reopen_seconds:
-            return f"closed_recently: {elapsed:.0f} s ago, pause {desk.execution.reopen_seconds:g} s"
+            return (
+                f"closed_recently: {elapsed:.0f} s ago, pause {desk.execution.reopen_seconds:g} s"
+            )
     return None
 
 
@@ -154,7 +154,9 @@ def _gate_context(
     return GateContext(
         equity=desk.equity,
         free_collateral=desk.account.free(pair.perp.quote) - promised(desk),
-        exposure=Exposure(exposures.get(pair.name, ZERO), exposures.get(pair.name, ZERO), total, total),
+        exposure=Exposure(
+            exposures.get(pair.name, ZERO), exposures.get(pair.name, ZERO), total, total
+        ),
         data_age_seconds=tuple((now_ns - m.received_ns) / SECOND for m in legs),
         reconciled_clean=reconciled is not None and not reconciled.mismatches,
         reconciled_age_seconds=reconciled_age,
@@ -256,16 +258,12 @@ def worse(extremes: Extremes, state: State, position: PositionReport, mark: floa
     if pair is None or margin <= ZERO:
         return extremes
     leverage = effective_leverage(abs(position.quantity) * price, margin)
-    liquidation = liquidation_price(
-        position.quantity, position.raw_margin, pair.perp.margin_tiers
-    )
+    liquidation = liquidation_price(position.quantity, position.raw_margin, pair.perp.margin_tiers)
     distance = extremes.liquidation_distance
     if liquidation is not None:
         now = abs(float(liquidation) / mark - 1.0)
         distance = now if distance is None else min(distance, now)
-    return Extremes(
-        extremes.effective_leverage, max(extremes.leverage_held, leverage), distance
-    )
+    return Extremes(extremes.effective_leverage, max(extremes.leverage_held, leverage), distance)
 
 
 # --- limits ------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ import msgspec
 
 from domain.account import FundingPayment
 from domain.orders import Fill
-from execution.facts import Decided, Fact, OrderIntended, VenueFact
+from execution.facts import Decided, Fact, OrderIntended, known_at
 
 SCHEMA = 1
 
@@ -70,11 +70,6 @@ Row = tuple[int, int, bytes, int, bytes, bytes]
 
 class JournalError(Exception):
     """The journal cannot be opened, read or written. Of a refused append nothing is in it."""
-
-
-def known_at(fact: Fact) -> int:
-    """When we knew it: our own time, or the receipt of what the venue said (ns, UTC)."""
-    return fact.received_ns if isinstance(fact, VenueFact) else fact.time_ns
 
 
 def encode(fact: Fact) -> bytes:

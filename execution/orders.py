@@ -183,9 +183,7 @@ class OrderTable:
     def fill(self, cloid: str, quantity: Decimal, time_ns: int) -> Order:
         """Count one new fill (the caller has seen to it that it is new)."""
         order = self._orders[cloid]
-        order = msgspec.structs.replace(
-            order, filled=order.filled + quantity, changed_ns=time_ns
-        )
+        order = msgspec.structs.replace(order, filled=order.filled + quantity, changed_ns=time_ns)
         self._put(order)
         if order.filled >= order.request.quantity:
             order = self.advance(cloid, OrderEvent.FULLY_FILLED, time_ns)

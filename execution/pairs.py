@@ -303,9 +303,7 @@ def _lead_order(s: Situation, leg: Instrument, remaining: Decimal) -> Wanted | N
         return _take(s, leg, side, quantity, role, reduce_only=reduce_only)
     mid = _mid(market)
     assert mid is not None, "Invariant: _lead_leg returns only legs with a two-sided book"
-    return Wanted(
-        leg, side, quantity, price, TimeInForce.POST_ONLY, reduce_only, Role.MAKER, mid
-    )
+    return Wanted(leg, side, quantity, price, TimeInForce.POST_ONLY, reduce_only, Role.MAKER, mid)
 
 
 def _slice(s: Situation, leg: Instrument, remaining: Decimal, price: Decimal) -> Decimal:
@@ -367,9 +365,7 @@ def _take(
         return None
     forced = s.trade.urgent or _is_overdue(s)
     bps = s.policy.forced_slippage_bps_max if forced else s.policy.slippage_bps_max
-    bound = leg.round_price(
-        mid * (ONE + side.sign * bps * _BASIS_POINT), up=side is Side.SELL
-    )
+    bound = leg.round_price(mid * (ONE + side.sign * bps * _BASIS_POINT), up=side is Side.SELL)
     levels = market.asks if side is Side.BUY else market.bids
     within = [size for price, size in levels if (bound - decimal_of(price)) * side.sign >= 0]
     depth = sum((decimal_of(size) for size in within), ZERO)

@@ -40,6 +40,3 @@ class Random(Protocol):
     def gauss(self, mu: float, sigma: float) -> float: ...
 
     def shuffle(self, items: list[int]) -> None: ...
-
-
-

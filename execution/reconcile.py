@@ -56,4 +56,3 @@ def missing_orders(state: State, report: AccountReport) -> tuple[str, ...]:
         and o.changed_ns < report.venue_time_ns
         and o.cloid not in listed
     )
-

@@ -28,6 +28,7 @@ from strategies.carry.costs import RoundTrip, round_trip
 from strategies.carry.policy import CarryPolicy
 from strategies.carry.thresholds import (
     apr_on_capital,
+    basis_gain,
     entry_rate,
     exit_loss,
     holding_value,
@@ -35,7 +36,7 @@ from strategies.carry.thresholds import (
     liquidation_probability,
 )
 from strategies.funding.forecast import Forecast, Forecaster, ForecastPolicy, MeanReverting
-from strategies.market.state import InstrumentState, Market, basis
+from strategies.market.state import InstrumentState, Market
 from strategies.sizing import CENT, maintenance_rate, notional_for_loss
 from strategies.strategy import Holding
 
@@ -46,8 +47,8 @@ HALVINGS = 4
 
 
 class _Look(msgspec.Struct, frozen=True):
-    """One pair as it is now. ``hurdle`` per hour and ``gain``, expected from the basis
-    returning to ``usual_basis``, are fractions of notional."""
+    """One pair as it is now. ``hurdle`` per hour, ``gain``, expected from the basis
+    returning to ``usual_basis``, and ``basis_stop`` are fractions of notional."""
 
     pair: Pair
     spot: InstrumentState
@@ -56,7 +57,9 @@ class _Look(msgspec.Struct, frozen=True):
     capital_per_notional: Decimal
     hurdle: float
     usual_basis: float | None
+    recent_basis: float | None
     gain: float
+    basis_stop: float
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -119,7 +122,8 @@ class CashAndCarry:
         if spot is None or perp is None:
             return None
         capital = self._capital[pair.name]
-        now, usual = basis(market, pair), market.mean_basis(pair)
+        usual, recent = market.mean_basis(pair), market.recent_basis(pair)
+        deviation = market.basis_deviation(pair)
         return _Look(
             pair,
             spot,
@@ -128,7 +132,9 @@ class CashAndCarry:
             capital,
             hurdle_hourly(self._policy.hurdle_apr, float(capital)),
             usual,
-            now - usual if now is not None and usual is not None else 0.0,
+            recent,
+            basis_gain(recent, usual, deviation),
+            max(float(self._policy.basis_stop), self._policy.basis_sigmas * deviation),
         )
 
     def _capital_per_notional(self, pair: Pair) -> Decimal:
@@ -157,7 +163,7 @@ class CashAndCarry:
             return _target(look, Action.WAIT, ZERO, sized, cost=cost, net=net)
         notional, trip = sized
         cost, net, surplus = self._worth(look, trip)
-        return _Entry(look, notional, cost, net, surplus, self._loss_fraction(trip))
+        return _Entry(look, notional, cost, net, surplus, self._loss_fraction(look, trip))
 
     def _worth(self, look: _Look, trip: RoundTrip) -> tuple[float, float, float]:
         """Cost, expected net, and what of it exceeds the need; fractions of notional."""
@@ -212,7 +218,7 @@ class CashAndCarry:
             return f"below_minimum: equity is {equity}"
         notional = min(
             equity * policy.max_share_per_pair / look.capital_per_notional,
-            notional_for_loss(equity, policy.risk_per_trade, self._loss_fraction(touch)),
+            notional_for_loss(equity, policy.risk_per_trade, self._loss_fraction(look, touch)),
         ).quantize(CENT, ROUND_DOWN)
         for _ in range(HALVINGS):
             if too_small := _too_small(look.pair, notional, look.spot.mid):
@@ -220,7 +226,7 @@ class CashAndCarry:
             trip = self._cost(look, notional)
             if trip is not None and trip.total - touch.total <= surplus / 2:
                 fitting = notional_for_loss(
-                    equity, policy.risk_per_trade, self._loss_fraction(trip)
+                    equity, policy.risk_per_trade, self._loss_fraction(look, trip)
                 )
                 return min(notional, fitting), trip
             notional = (notional / 2).quantize(CENT, ROUND_DOWN)
@@ -230,11 +236,11 @@ class CashAndCarry:
         assert look.spot.mid is not None, "Invariant: only quoted pairs are priced"
         return round_trip(look.pair, look.spot, look.perp, float(notional) / look.spot.mid)
 
-    def _loss_fraction(self, trip: RoundTrip) -> Decimal:
+    def _loss_fraction(self, look: _Look, trip: RoundTrip) -> Decimal:
         """What can really be lost, of notional (SPEC R9)."""
         policy = self._policy
         exit_cost = policy.stress_multiple * decimal_of(trip.urgent_exit_cost)
-        return policy.basis_stop + exit_cost + policy.liquidation_allowance
+        return decimal_of(look.basis_stop) + exit_cost + policy.liquidation_allowance
 
     # --- allocation ------------------------------------------------------------------------
 
@@ -372,18 +378,19 @@ class CashAndCarry:
         return None
 
     def _basis_stop(self, look: _Look, holding: Holding) -> tuple[str, ExitCause] | None:
-        """By the most favourable reading of both books, and by the mark as well: a lone freak
-        quote closes nothing."""
+        """By the most favourable reading of both books, by the mark, and by the average of the
+        last hour: a lone freak quote closes nothing."""
         ask, bid, mark = look.spot.ask, look.perp.bid, look.perp.mark
         entry = holding.entry_basis if holding.entry_basis is not None else look.usual_basis
         if not ask or not bid or not mark or entry is None:
             return None
-        moved = min(bid, mark) / ask - 1.0 - entry
-        if moved < self._policy.basis_stop:
+        now = min(bid, mark) / ask - 1.0
+        moved = (now if look.recent_basis is None else min(now, look.recent_basis)) - entry
+        if moved < look.basis_stop:
             return None
         return (
             f"basis_stop: {_percent(moved)} against us since entry, "
-            f"limit {_percent(float(self._policy.basis_stop))}"
+            f"limit {_percent(look.basis_stop)}"
         ), ExitCause.BASIS_STOP
 
     def _danger(self, look: _Look, trip: RoundTrip) -> str | None:

@@ -7,7 +7,7 @@ from typing import Self
 
 import msgspec
 
-from bot.app import Run
+from bot.run import Run
 from bot.settings import Settings
 from domain.instruments import FeeSchedule, Instrument, Kind, MarginTier, Pair
 from domain.market import Book, FundingSettled, MarketInput, RecordedFunding, Reference, Trade

@@ -1,4 +1,4 @@
-"""What a run shows while it runs, on standard error: live view, progress bar or plain lines."""
+"""What a run draws on a terminal while it runs: the live view, or a bar at full speed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -10,7 +10,7 @@ from rich.progress import TimeRemainingColumn as Remaining
 from rich.text import Text
 
 from bot.view import amount, badges, view
-from domain.time import DAY, HOUR, SECOND, iso
+from domain.time import SECOND, iso
 from execution.snapshot import Snapshot
 
 OnSnapshot = Callable[[Snapshot], None]
@@ -19,9 +19,9 @@ OnSnapshot = Callable[[Snapshot], None]
 def display(
     console: Console, *, speed: float | None, total_ns: int | None
 ) -> AbstractContextManager[OnSnapshot]:
-    """The live view at a person's pace, a bar at full speed, lines where nobody watches."""
+    """The live view at a person's pace, a bar at full speed, nothing where nobody watches."""
     if not console.is_terminal:
-        return _lines(console, total_ns)
+        return _nothing()
     return _bar(console, total_ns) if speed is None else _live(console)
 
 
@@ -69,18 +69,9 @@ def _bar(console: Console, total_ns: int | None) -> Iterator[OnSnapshot]:
 
 
 @contextmanager
-def _lines(console: Console, total_ns: int | None) -> Iterator[OnSnapshot]:
-    """One line a simulated day, or every tenth of the way, whichever is rarer."""
-    every_ns = max(DAY, (total_ns or 0) // 10) if total_ns is None or total_ns > DAY else HOUR
-    due: list[int] = []
-
-    def update(shown: Snapshot) -> None:
-        if due and shown.time_ns < due[0]:
-            return
-        due[:] = [(shown.time_ns // every_ns + 1) * every_ns]
-        console.print(_line(shown), soft_wrap=True)
-
-    yield update
+def _nothing() -> Iterator[OnSnapshot]:
+    """Where nobody watches there is nothing to draw: the log tells what happens."""
+    yield lambda _: None
 
 
 def _line(shown: Snapshot) -> Text:

@@ -9,7 +9,7 @@ INTERRUPTED = 130
 
 
 _MEANT_FOR_PEOPLE = (
-    ("bot.app", "RunError"),
+    ("bot.run", "RunError"),
     ("bot.settings", "SettingsError"),
     ("bot.instruments", "UnknownPair"),
     ("bot.backtest.bars", "DataError"),

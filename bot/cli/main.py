@@ -83,7 +83,7 @@ def run(arguments: Sequence[str]) -> int:
         # The reader (head, less) has seen enough; without this the exit itself would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:
+    except Exception as error:  # the last resort: nobody is shown a traceback unasked
         if len(words) < len(arguments):
             raise
         if (told := explained(error)) is not None:

@@ -2,16 +2,18 @@
 
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from types import FrameType
 
+import structlog
 import typer
 from rich.console import Console
 
-from bot import app, settings
+from bot import app, logs, settings
 from bot.cli.display import OnSnapshot, display
 from bot.cli.errors import INTERRUPTED
 from bot.cli.output import STDOUT, console, write_json
@@ -65,8 +67,11 @@ def run(
     if start_ns is not None and end_ns is not None:
         total_ns = end_ns - start_ns
     with _stoppable() as stopped, display(told, speed=speed, total_ns=total_ns) as show:
+        # Where the screen shows decisions, only warnings are worth a line above it.
+        logs.configure(sys.stderr, level="warning" if told.is_terminal else "info")
+        log = logs.fact_logger(structlog.get_logger())
         watch = _after(lambda: _tell_started(told, request), show)
-        result = app.run(request, watch, lambda: bool(stopped))
+        result = app.run(request, watch, lambda: bool(stopped), log)
     write_json(result.report, json)
     if export is not None:
         _export(result, export)

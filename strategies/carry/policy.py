@@ -31,7 +31,9 @@ class CarryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     risk_per_trade: Decimal = Decimal("0.01")
     """Most that a pair may lose at its basis stop under stress; of equity."""
     basis_stop: Decimal = Decimal("0.02")
-    """Adverse move of perp against spot since entry that closes the pair; of spot."""
+    """Adverse move of perp against spot since entry that closes a quiet pair; of spot."""
+    basis_sigmas: float = 5.0
+    """The stop is at least this many standard deviations of the pair's basis away."""
     stress_multiple: Decimal = Decimal(2)
     """What leaving in a hurry costs under stress, as a multiple of today's cost."""
     liquidation_allowance: Decimal = Decimal("0.01")
@@ -54,7 +56,7 @@ class CarryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Largest distance of the spot mid from the perp's oracle at entry; of the oracle."""
     volatility_sigmas: float = 4.0
     """Standard deviations of price over ``guard_hours`` that must fit before liquidation."""
-    guard_hours: float = 24.0
+    guard_hours: float = 8.0
     """How long the margin must carry the position without being added to, hours."""
     settlement_wait_minutes: float = 10.0
     """An exit for lack of carry waits for a payment in our favour this near, minutes."""
@@ -77,6 +79,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "reserve_fraction": (0, 1),
     "risk_per_trade": (0.0001, 0.05),
     "basis_stop": (0.0005, 0.5),
+    "basis_sigmas": (0, 100),
     "stress_multiple": (1, 100),
     "liquidation_allowance": (0, 0.5),
     "max_share_per_pair": (0, 1),

@@ -17,7 +17,7 @@ how uncertain funding is. One negative print moves a mean-reverting forecast
 little, and does not close a pair.
 """
 
-from math import erfc, sqrt
+from math import copysign, erfc, sqrt
 
 from domain.time import HOURS_PER_YEAR
 from strategies.funding.forecast import Forecast
@@ -35,6 +35,21 @@ def hurdle_hourly(hurdle_apr: float, capital_per_notional: float) -> float:
 def apr_on_capital(net: float, horizon_hours: float, capital_per_notional: float) -> float:
     """``net``, a fraction of notional earned over the horizon, as simple annual rate on capital."""
     return net / capital_per_notional / horizon_hours * HOURS_PER_YEAR
+
+
+def basis_gain(now: float | None, usual: float | None, deviation: float) -> float:
+    """What long spot and short perp gain when the basis returns to ``usual``, of notional.
+
+    Only what lies beyond two of its usual deviations counts: within them a
+    basis is the noise of quotes, and a strategy that hears it trades noise.
+
+    >>> basis_gain(0.004, 0.001, 0.0005)
+    0.002
+    """
+    if now is None or usual is None:
+        return 0.0
+    gap = now - usual
+    return copysign(max(abs(gap) - 2.0 * deviation, 0.0), gap)
 
 
 def entry_rate(forecast: Forecast, cost: float, hurdle: float, error_multiple: float) -> float:

@@ -21,6 +21,9 @@ VOLATILITY_HALF_LIFE_HOURS = 24.0
 FREAK_SIGMAS = 10.0
 VARIANCE_FLOOR = 1e-6
 BASIS_HALF_LIFE_HOURS = 48.0
+RECENT_HALF_LIFE_HOURS = 0.5
+DEVIATION_HALF_LIFE_HOURS = 240.0
+"""Slow, so that the dislocation a stop is there for does not widen the stop."""
 
 
 class Settlement(NamedTuple):
@@ -163,8 +166,11 @@ class Market:
 
     def __init__(self, pairs: Iterable[Pair] = ()) -> None:
         self._states: dict[str, InstrumentState] = {}
-        self._spot_of = {pair.perp.id: pair.spot.id for pair in pairs}
-        self._basis: dict[str, tuple[float, int]] = {}
+        self._legs: dict[str, list[tuple[str, str]]] = {}  # instrument -> (spot, perp) it is in
+        for pair in pairs:
+            for leg in (pair.spot.id, pair.perp.id):
+                self._legs.setdefault(leg, []).append((pair.spot.id, pair.perp.id))
+        self._basis: dict[str, _UsualBasis] = {}
 
     def of(self, instrument_id: str) -> InstrumentState | None:
         """State of ``VENUE:SYMBOL``; None while nothing of it has been seen."""
@@ -173,7 +179,17 @@ class Market:
     def mean_basis(self, pair: Pair) -> float | None:
         """The slow average of ``basis``: what it is expected to return to."""
         known = self._basis.get(pair.perp.id)
-        return None if known is None else known[0]
+        return None if known is None else known.mean
+
+    def recent_basis(self, pair: Pair) -> float | None:
+        """The average of ``basis`` over about the last hour: no single quote moves it far."""
+        known = self._basis.get(pair.perp.id)
+        return None if known is None else known.recent
+
+    def basis_deviation(self, pair: Pair) -> float:
+        """Standard deviation of ``basis`` about its slow average; zero until it is known."""
+        known = self._basis.get(pair.perp.id)
+        return 0.0 if known is None else sqrt(known.variance)
 
     def observe(self, event: PublicEvent) -> None:
         """Fold one event in."""
@@ -220,8 +236,7 @@ class Market:
         if state.sampled_ns:
             hours = (now_ns - state.sampled_ns) / HOUR
             seen = state.sampled_hours + hours
-            # Until a half-life has passed, a plain average; then an exponential one.
-            weight = max(1.0 - 0.5 ** (hours / VOLATILITY_HALF_LIFE_HOURS), hours / seen)
+            weight = _weight(hours, seen, VOLATILITY_HALF_LIFE_HOURS)
             move = log(mid / state.sampled_mid)
             rate = move * move / hours
             if state.sampled_hours >= 1.0:
@@ -230,14 +245,46 @@ class Market:
             state.variance += weight * (rate - state.variance)
             state.sampled_hours = seen
         state.sampled_ns, state.sampled_mid = now_ns, mid
-        spot = self._states.get(self._spot_of.get(state.instrument, ""))
-        if spot is not None and spot.mid and spot.is_fresh(state.received_ns, SAMPLE_NS):
-            self._sample_basis(state.instrument, mid / spot.mid - 1.0, now_ns)
+        for spot_id, perp_id in self._legs.get(state.instrument, ()):
+            self._sample_basis(spot_id, perp_id, now_ns)
 
-    def _sample_basis(self, perp_id: str, basis_now: float, now_ns: int) -> None:
-        mean, then_ns = self._basis.get(perp_id, (basis_now, now_ns))
-        weight = 1.0 - 0.5 ** ((now_ns - then_ns) / HOUR / BASIS_HALF_LIFE_HOURS)
-        self._basis[perp_id] = (mean + weight * (basis_now - mean), now_ns)
+    def _sample_basis(self, spot_id: str, perp_id: str, now_ns: int) -> None:
+        spot, perp = self._states.get(spot_id), self._states.get(perp_id)
+        if spot is None or perp is None or not (spot.usable and perp.usable):
+            return
+        apart_ns = abs(spot.venue_time_ns - perp.venue_time_ns)
+        if not spot.mid or not perp.mid or apart_ns > SAMPLE_NS:
+            return
+        basis_now = perp.mid / spot.mid - 1.0
+        known = self._basis.get(perp_id)
+        if known is None:
+            self._basis[perp_id] = _UsualBasis(basis_now, basis_now, 0.0, now_ns, now_ns)
+            return
+        hours, seen = (now_ns - known.now_ns) / HOUR, (now_ns - known.first_ns) / HOUR
+        gap = basis_now - known.mean
+        self._basis[perp_id] = _UsualBasis(
+            known.mean + _weight(hours, seen, BASIS_HALF_LIFE_HOURS) * gap,
+            known.recent
+            + (1.0 - 0.5 ** (hours / RECENT_HALF_LIFE_HOURS)) * (basis_now - known.recent),
+            known.variance
+            + _weight(hours, seen, DEVIATION_HALF_LIFE_HOURS) * (gap * gap - known.variance),
+            known.first_ns,
+            now_ns,
+        )
+
+
+class _UsualBasis(NamedTuple):
+    mean: float
+    recent: float
+    variance: float
+    first_ns: int
+    now_ns: int
+
+
+def _weight(hours: float, seen: float, half_life: float) -> float:
+    """What ``hours`` more weigh: until a half-life has passed a plain average, then exponential."""
+    forgotten: float = 1.0 - 0.5 ** (hours / half_life)
+    return max(forgotten, hours / seen if seen > 0.0 else 1.0)
 
 
 def basis(market: Market, pair: Pair) -> float | None:

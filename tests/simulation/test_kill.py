@@ -20,7 +20,7 @@ from execution.journal import SqliteJournal
 from execution.reconcile import differences
 from tests.scripted import Scripted, Told, World
 
-HOURS = 6.0
+HOURS = 9.0
 PHASES = ("opening", "holding", "closing")
 KILLS = 20
 
@@ -30,7 +30,7 @@ def source() -> Scripted:
 
 
 def told() -> Told:
-    return Told("4000", enter=1, leave=4)
+    return Told("4000", enter=1, leave=7)
 
 
 class Doomed(SqliteJournal):

@@ -4,7 +4,8 @@ import math
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings as hypothesis_settings
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from domain.account import MarginMoved

@@ -22,6 +22,7 @@ class SqliteVenueStore:
     """Snapshot and history of one exchange. ``load`` gives back what ``save`` wrote last."""
 
     def __init__(self, path: Path) -> None:
+        path.touch(mode=0o600)
         self._database = sqlite3.connect(path, isolation_level=None)
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=FULL")

@@ -180,9 +180,7 @@ def test_past_the_time_bound_the_cheaper_way_out_of_a_naked_leg_is_taken() -> No
 
 def test_within_the_time_bound_the_trade_is_completed_even_where_unwinding_is_cheaper() -> None:
     naked = trade("100", naked_ns=NOW - SECOND)
-    (hedge,) = step(
-        situation(naked, "50", "0", perp_market=book(PERP, 19.98, 20.06))
-    ).place
+    (hedge,) = step(situation(naked, "50", "0", perp_market=book(PERP, 19.98, 20.06))).place
     assert (hedge.instrument, hedge.side) == (PERP, Side.SELL)
 
 

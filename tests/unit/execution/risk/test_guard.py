@@ -201,4 +201,3 @@ def test_where_maintenance_is_high_the_guard_acts_earlier(
     assert policy.reserve == 500
     assert (policy.spot_cost, policy.perp_cost) == (D("0.01"), D("0.02"))
     assert not policy.proceeds_reach_margin
-
