@@ -32,10 +32,11 @@ $(READY): requirements-dev.lock pyproject.toml
 paper: $(READY) ## paper trading; options by ARGS="--for 24h --speed max"
 	$(BIN)/fundarb paper $(ARGS)
 
-test: $(READY) ## all tests, quick: no coverage. One test: make test ARGS="-k name"
-	$(BIN)/python -m pytest -n $(JOBS) -q $(ARGS)
+test: $(READY) ## all tests, with coverage. One test: make test ARGS="-k name"
+	tools/install_prometheus.sh
+	$(BIN)/python -m pytest -n $(JOBS) -q --cov --cov-report= $(ARGS)
 
-check: lint types imports coverage ## everything that must pass before a change is proposed
+check: lint types imports test coverage ## everything that must pass before a change is proposed
 
 format: $(READY) ## rewrite the code in the one format
 	$(BIN)/ruff format .
@@ -55,8 +56,6 @@ imports: $(READY)
 GATED := 'execution/ledger/*' 'execution/risk/*' execution/pairs.py execution/orders.py
 
 coverage: $(READY)
-	tools/install_prometheus.sh
-	$(BIN)/python -m pytest -n $(JOBS) -q --cov --cov-report= $(ARGS)
 	@for files in $(GATED); do \
 	  echo "branch coverage of $$files"; \
 	  $(BIN)/coverage report --include="$$files" --show-missing --skip-covered --fail-under=95 || exit 1; \

@@ -52,7 +52,7 @@ class RunRequest(msgspec.Struct, frozen=True):
 
 
 class RunResult(msgspec.Struct, frozen=True):
-    """``report`` is the JSON document of the command; ``facts`` the state directory's whole life."""
+    """``report`` is the command's JSON document; ``facts`` the whole life of the state directory."""
 
     report: dict[str, Any]
     facts: tuple[Fact, ...]

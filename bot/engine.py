@@ -204,7 +204,7 @@ class Engine:
         return self._outcome()
 
     def _on_mark(self, event: PerpContext) -> Outcome:
-        """A perp's context follows its books: the moment to work its trade and look at its margin."""
+        """A perp's context follows its books: time to work its trade and look at its margin."""
         perp = self._perps.get(event.instrument)
         guard = False
         if perp is not None:

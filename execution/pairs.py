@@ -112,11 +112,11 @@ class PairTrade(msgspec.Struct, frozen=True):
         return Kind(self.plan.maker_leg)
 
     @property
-    def entry_basis(self) -> float:
+    def entry_basis(self) -> float | None:
         """Perp over spot, less one, at the average prices of the fills that opened it."""
         (spot, spot_cost), (perp, perp_cost) = self.bought, self.sold
         if not (spot and perp):
-            return 0.0
+            return None
         return float(perp_cost / perp) / float(spot_cost / spot) - 1.0
 
     @property
@@ -307,7 +307,7 @@ def _lead_order(s: Situation, leg: Instrument, remaining: Decimal) -> Wanted | N
 
 
 def _slice(s: Situation, leg: Instrument, remaining: Decimal, price: Decimal) -> Decimal:
-    """At most what the naked bound leaves, on the common lot, and no remainder too small to trade."""
+    """At most what the naked bound leaves, in whole lots, and no rest too small to trade."""
     room = s.policy.max_naked_notional / price - abs(s.spot + s.perp)
     bound = s.pair.floor_quantity(max(room, ZERO))
     if remaining <= bound or bound == ZERO:
@@ -358,7 +358,7 @@ def _take(
     *,
     reduce_only: bool,
 ) -> Wanted | None:
-    """An IOC order within the price bound, no larger than the depth inside it; None if too small."""
+    """An IOC order within the price bound and its depth; None where that is too small."""
     market = _market(s, leg)
     mid = _mid(market)
     if mid is None:
@@ -385,7 +385,7 @@ def _is_waiting(s: Situation) -> bool:
     if s.trade.setbacks == 0:
         return False
     pause = min(s.policy.retry_seconds * 2 ** min(s.trade.setbacks - 1, 6), 60.0)
-    return s.now_ns - s.trade.setback_ns < pause * SECOND
+    return bool(s.now_ns - s.trade.setback_ns < pause * SECOND)
 
 
 def _cancelable(orders: Iterable[Order]) -> tuple[Order, ...]:

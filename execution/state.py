@@ -222,7 +222,7 @@ def _resolved(state: State, fact: OrderResolved) -> None:
 def _fill(state: State, fact: Fill) -> None:
     instrument = state.instruments[fact.instrument]
     order = state.orders.get(fact.cloid)
-    trade_id = order.trade_id if order else _trade_at(state, fact.instrument, fact.venue_time_ns)
+    trade_id = order.trade_id if order else trade_at(state, fact.instrument, fact.venue_time_ns)
     # A fill nobody here ordered has no decision behind it: it slips against nothing.
     mid = order.decision_mid if order else fact.price
     if not state.books.fill(fact, instrument, trade_id, mid):
@@ -264,14 +264,14 @@ def _progress(state: State, trade_id: str, fact: Fill) -> None:
 
 
 def _funding(state: State, fact: FundingPayment) -> None:
-    trade_id = _trade_at(state, fact.instrument, fact.venue_time_ns)
+    trade_id = trade_at(state, fact.instrument, fact.venue_time_ns)
     if state.books.funding(fact, trade_id):
         state.private_ns = max(state.private_ns, fact.venue_time_ns)
         state.funding_ns = fact.venue_time_ns
 
 
 def _cashflow(state: State, fact: Cashflow) -> None:
-    trade_id = _trade_at(state, fact.instrument, fact.venue_time_ns)
+    trade_id = trade_at(state, fact.instrument, fact.venue_time_ns)
     if state.books.cashflow(fact, trade_id):
         state.private_ns = max(state.private_ns, fact.venue_time_ns)
 
@@ -329,7 +329,7 @@ def _command(state: State, fact: CommandGiven) -> None:
         state.paused = fact.command == "pause"
 
 
-def _trade_at(state: State, instrument: str | None, time_ns: int) -> str | None:
+def trade_at(state: State, instrument: str | None, time_ns: int) -> str | None:
     """The trade that held this instrument at ``time_ns``: news of a closed one may come late."""
     if instrument is None or instrument not in state.pair_of:
         return None

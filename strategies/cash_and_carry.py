@@ -29,6 +29,7 @@ from strategies.carry.policy import CarryPolicy
 from strategies.carry.thresholds import (
     apr_on_capital,
     basis_gain,
+    basis_stop,
     entry_rate,
     exit_loss,
     holding_value,
@@ -36,6 +37,7 @@ from strategies.carry.thresholds import (
     liquidation_probability,
 )
 from strategies.funding.forecast import Forecast, Forecaster, ForecastPolicy, MeanReverting
+from strategies.market.basis import UsualBasis
 from strategies.market.state import InstrumentState, Market
 from strategies.sizing import CENT, maintenance_rate, notional_for_loss
 from strategies.strategy import Holding
@@ -48,7 +50,7 @@ HALVINGS = 4
 
 class _Look(msgspec.Struct, frozen=True):
     """One pair as it is now. ``hurdle`` per hour, ``gain``, expected from the basis
-    returning to ``usual_basis``, and ``basis_stop`` are fractions of notional."""
+    returning to its mean, and ``basis_stop`` are fractions of notional."""
 
     pair: Pair
     spot: InstrumentState
@@ -56,8 +58,7 @@ class _Look(msgspec.Struct, frozen=True):
     forecast: Forecast
     capital_per_notional: Decimal
     hurdle: float
-    usual_basis: float | None
-    recent_basis: float | None
+    usual: UsualBasis | None
     gain: float
     basis_stop: float
 
@@ -122,8 +123,7 @@ class CashAndCarry:
         if spot is None or perp is None:
             return None
         capital = self._capital[pair.name]
-        usual, recent = market.mean_basis(pair), market.recent_basis(pair)
-        deviation = market.basis_deviation(pair)
+        usual = market.usual_basis(pair)
         return _Look(
             pair,
             spot,
@@ -132,9 +132,8 @@ class CashAndCarry:
             capital,
             hurdle_hourly(self._policy.hurdle_apr, float(capital)),
             usual,
-            recent,
-            basis_gain(recent, usual, deviation),
-            max(float(self._policy.basis_stop), self._policy.basis_sigmas * deviation),
+            basis_gain(usual),
+            basis_stop(float(self._policy.basis_stop), self._policy.basis_sigmas, usual),
         )
 
     def _capital_per_notional(self, pair: Pair) -> Decimal:
@@ -313,25 +312,24 @@ class CashAndCarry:
     ) -> dict[str, Target]:
         """Close one pair for a better one that lacks capital, if the gain pays both round trips.
 
-        All per unit of capital over the same horizon, hurdles cancelling: the new
-        pair's surplus over its own entry threshold against what staying is worth,
-        and the held pair's exit and later return.
+        Over the same horizon and in quote: the new pair's surplus over its own
+        entry threshold, against what staying is worth and the held pair's exit
+        and later return. Both are over the hurdle, so idle capital counts as zero.
         """
         best: tuple[float, Target] | None = None
         for entry in refused:
+            wanted = _candidate(entry)
             for look, trip, holding in held:
                 freed = holding.notional * look.capital_per_notional
                 wider = {n: left + freed * (n in buckets(look.pair)) for n, left in room.items()}
-                wanted = _candidate(entry)
-                if allocate([wanted], wider)[entry.look.pair.name] * 2 < wanted.capital:
+                if allocate([wanted], wider)[entry.look.pair.name] < wanted.capital:
                     continue
                 staying = holding_value(look.forecast, look.hurdle, look.gain) + trip.total
-                gain = entry.surplus / float(entry.look.capital_per_notional)
-                gain -= staying / float(look.capital_per_notional)
+                gain = float(entry.notional) * entry.surplus - float(holding.notional) * staying
                 if gain > (best[0] if best is not None else 0.0):
                     reason = (
-                        f"rotation: {entry.look.pair.name} earns {_percent(gain)} more on capital "
-                        f"over {_days(look.forecast)} after both round trips"
+                        f"rotation: {entry.look.pair.name} earns {gain:.2f} more over "
+                        f"{_days(look.forecast)} after both round trips"
                     )
                     best = gain, _exit(look, trip, reason, ExitCause.THESIS_CHANGED)
         return {} if best is None else {best[1].pair: best[1]}
@@ -381,11 +379,13 @@ class CashAndCarry:
         """By the most favourable reading of both books, by the mark, and by the average of the
         last hour: a lone freak quote closes nothing."""
         ask, bid, mark = look.spot.ask, look.perp.bid, look.perp.mark
-        entry = holding.entry_basis if holding.entry_basis is not None else look.usual_basis
+        usual, entry = look.usual, holding.entry_basis
+        if entry is None and usual is not None:
+            entry = usual.mean
         if not ask or not bid or not mark or entry is None:
             return None
         now = min(bid, mark) / ask - 1.0
-        moved = (now if look.recent_basis is None else min(now, look.recent_basis)) - entry
+        moved = (now if usual is None else min(now, usual.recent)) - entry
         if moved < look.basis_stop:
             return None
         return (

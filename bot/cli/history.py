@@ -11,7 +11,7 @@ from domain.orders import Fill
 from execution.facts import Decided, EquityMarked, Fact, RunStarted
 from execution.journal import open_for_reading
 from execution.ledger.pnl import PnL
-from execution.state import State, apply
+from execution.state import State, apply, trade_at
 
 JOURNAL = "journal.sqlite"
 
@@ -50,9 +50,7 @@ class History:
         if isinstance(fact, Fill) and (order := self.state.orders.get(fact.cloid)) is not None:
             return order.trade_id
         if isinstance(fact, Fill | FundingPayment | Cashflow):
-            if fact.instrument is None:
-                return None
-            return self.state.open_trades.get(self.state.pair_of[fact.instrument].name)
+            return trade_at(self.state, fact.instrument, fact.venue_time_ns)
         return getattr(fact, "trade_id", None)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from bot.cli import backtest, calc, config, doctor, ledger, paper, reading
+from bot.cli import backtest, calc, config, doctor, ledger, paper, reading, steering
 from bot.cli.errors import BAD_INPUT, FAILED, INTERRUPTED, explained
 
 EXAMPLES = """\b
@@ -36,6 +36,7 @@ app.command("backtest", epilog=backtest.EXAMPLES)(backtest.backtest)
 app.command("status", epilog=reading.STATUS_EXAMPLES)(reading.status)
 app.command("positions", epilog=reading.POSITIONS_EXAMPLES)(reading.positions)
 app.command("why", epilog=reading.WHY_EXAMPLES)(reading.why)
+app.command("reset", epilog=steering.RESET_EXAMPLES)(steering.reset)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(calc.app, name="calc")
 app.add_typer(config.app, name="config")

@@ -21,6 +21,7 @@ from math import copysign, erfc, sqrt
 
 from domain.time import HOURS_PER_YEAR
 from strategies.funding.forecast import Forecast
+from strategies.market.basis import UsualBasis
 
 
 def hurdle_hourly(hurdle_apr: float, capital_per_notional: float) -> float:
@@ -37,19 +38,25 @@ def apr_on_capital(net: float, horizon_hours: float, capital_per_notional: float
     return net / capital_per_notional / horizon_hours * HOURS_PER_YEAR
 
 
-def basis_gain(now: float | None, usual: float | None, deviation: float) -> float:
-    """What long spot and short perp gain when the basis returns to ``usual``, of notional.
+def basis_gain(usual: UsualBasis | None) -> float:
+    """What long spot and short perp gain when the basis returns to its mean, of notional.
 
-    Only what lies beyond two of its usual deviations counts: within them a
-    basis is the noise of quotes, and a strategy that hears it trades noise.
+    Only what lies beyond two of its usual deviations counts, and only once a
+    day of it is known: within them a basis is the noise of quotes, and a
+    strategy that hears it trades noise.
 
-    >>> basis_gain(0.004, 0.001, 0.0005)
+    >>> basis_gain(UsualBasis(mean=0.001, recent=0.004, variance=0.0005**2, hours=50, sampled_ns=0))
     0.002
     """
-    if now is None or usual is None:
+    if usual is None or usual.hours < 24.0:
         return 0.0
-    gap = now - usual
-    return copysign(max(abs(gap) - 2.0 * deviation, 0.0), gap)
+    gap = usual.recent - usual.mean
+    return copysign(max(abs(gap) - 2.0 * usual.deviation, 0.0), gap)
+
+
+def basis_stop(least: float, sigmas: float, usual: UsualBasis | None) -> float:
+    """How far the basis may move against the pair: beyond its noise, and at least ``least``."""
+    return max(least, sigmas * usual.trusted_deviation) if usual is not None else least
 
 
 def entry_rate(forecast: Forecast, cost: float, hurdle: float, error_multiple: float) -> float:

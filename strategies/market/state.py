@@ -10,6 +10,7 @@ from domain.instruments import Pair
 from domain.market import Book, FundingSettled, Level, PerpContext, PublicEvent
 from domain.rates import FundingRate
 from domain.time import DAY, HOUR, MINUTE
+from strategies.market.basis import UsualBasis, weight_of, with_sample
 
 SAMPLE_NS = 5 * MINUTE
 HISTORY_NS = 60 * DAY
@@ -20,10 +21,6 @@ make every later one look old."""
 VOLATILITY_HALF_LIFE_HOURS = 24.0
 FREAK_SIGMAS = 10.0
 VARIANCE_FLOOR = 1e-6
-BASIS_HALF_LIFE_HOURS = 48.0
-RECENT_HALF_LIFE_HOURS = 0.5
-DEVIATION_HALF_LIFE_HOURS = 240.0
-"""Slow, so that the dislocation a stop is there for does not widen the stop."""
 
 
 class Settlement(NamedTuple):
@@ -170,26 +167,15 @@ class Market:
         for pair in pairs:
             for leg in (pair.spot.id, pair.perp.id):
                 self._legs.setdefault(leg, []).append((pair.spot.id, pair.perp.id))
-        self._basis: dict[str, _UsualBasis] = {}
+        self._basis: dict[str, UsualBasis] = {}
 
     def of(self, instrument_id: str) -> InstrumentState | None:
         """State of ``VENUE:SYMBOL``; None while nothing of it has been seen."""
         return self._states.get(instrument_id)
 
-    def mean_basis(self, pair: Pair) -> float | None:
-        """The slow average of ``basis``: what it is expected to return to."""
-        known = self._basis.get(pair.perp.id)
-        return None if known is None else known.mean
-
-    def recent_basis(self, pair: Pair) -> float | None:
-        """The average of ``basis`` over about the last hour: no single quote moves it far."""
-        known = self._basis.get(pair.perp.id)
-        return None if known is None else known.recent
-
-    def basis_deviation(self, pair: Pair) -> float:
-        """Standard deviation of ``basis`` about its slow average; zero until it is known."""
-        known = self._basis.get(pair.perp.id)
-        return 0.0 if known is None else sqrt(known.variance)
+    def usual_basis(self, pair: Pair) -> UsualBasis | None:
+        """What ``basis`` has been; None until both legs were quoted at one time."""
+        return self._basis.get(pair.perp.id)
 
     def observe(self, event: PublicEvent) -> None:
         """Fold one event in."""
@@ -236,7 +222,7 @@ class Market:
         if state.sampled_ns:
             hours = (now_ns - state.sampled_ns) / HOUR
             seen = state.sampled_hours + hours
-            weight = _weight(hours, seen, VOLATILITY_HALF_LIFE_HOURS)
+            weight = weight_of(hours, seen, VOLATILITY_HALF_LIFE_HOURS)
             move = log(mid / state.sampled_mid)
             rate = move * move / hours
             if state.sampled_hours >= 1.0:
@@ -255,36 +241,9 @@ class Market:
         apart_ns = abs(spot.venue_time_ns - perp.venue_time_ns)
         if not spot.mid or not perp.mid or apart_ns > SAMPLE_NS:
             return
-        basis_now = perp.mid / spot.mid - 1.0
-        known = self._basis.get(perp_id)
-        if known is None:
-            self._basis[perp_id] = _UsualBasis(basis_now, basis_now, 0.0, now_ns, now_ns)
-            return
-        hours, seen = (now_ns - known.now_ns) / HOUR, (now_ns - known.first_ns) / HOUR
-        gap = basis_now - known.mean
-        self._basis[perp_id] = _UsualBasis(
-            known.mean + _weight(hours, seen, BASIS_HALF_LIFE_HOURS) * gap,
-            known.recent
-            + (1.0 - 0.5 ** (hours / RECENT_HALF_LIFE_HOURS)) * (basis_now - known.recent),
-            known.variance
-            + _weight(hours, seen, DEVIATION_HALF_LIFE_HOURS) * (gap * gap - known.variance),
-            known.first_ns,
-            now_ns,
+        self._basis[perp_id] = with_sample(
+            self._basis.get(perp_id), perp.mid / spot.mid - 1.0, now_ns
         )
-
-
-class _UsualBasis(NamedTuple):
-    mean: float
-    recent: float
-    variance: float
-    first_ns: int
-    now_ns: int
-
-
-def _weight(hours: float, seen: float, half_life: float) -> float:
-    """What ``hours`` more weigh: until a half-life has passed a plain average, then exponential."""
-    forgotten: float = 1.0 - 0.5 ** (hours / half_life)
-    return max(forgotten, hours / seen if seen > 0.0 else 1.0)
 
 
 def basis(market: Market, pair: Pair) -> float | None:

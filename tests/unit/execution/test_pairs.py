@@ -240,7 +240,7 @@ def test_without_a_book_nothing_is_sent() -> None:
     ("field", "value"), [("max_naked_seconds", 0.0), ("slippage_bps_max", Decimal(500))]
 )
 def test_a_policy_that_cannot_be_meant_is_refused(field: str, value: object) -> None:
-    with pytest.raises(ValueError, match="slippage_bps_max|max_naked_seconds"):
+    with pytest.raises(ValueError, match=r"slippage_bps_max|max_naked_seconds"):
         ExecutionPolicy(**{field: value})  # type: ignore[arg-type]
 
 

@@ -61,6 +61,22 @@ def held(*holdings: Holding) -> dict[str, Holding]:
     return {h.pair: h for h in holdings}
 
 
+LATER = NOW + 30 * HOUR
+
+
+def with_perp_at(mid: float, mark: float | None = None, hourly: float = RICH) -> Market:
+    """A quiet day, then three hours in which the perp stands at ``mid`` and the spot at 100."""
+    market = market_of(HYPE, hourly=hourly)
+    for k in range(1, 27 * 12):
+        at_ns = NOW + k * 5 * MINUTE
+        observe(market, book(HYPE.spot, at_ns=at_ns), book(HYPE.perp, at_ns=at_ns))
+    for k in range(27 * 12, 30 * 12 + 1):
+        at_ns = NOW + k * 5 * MINUTE
+        observe(market, book(HYPE.spot, at_ns=at_ns), book(HYPE.perp, mid, at_ns))
+        observe(market, context(HYPE.perp, hourly, mid if mark is None else mark, at_ns))
+    return market
+
+
 # --- entering ----------------------------------------------------------------------------------
 
 
@@ -321,16 +337,24 @@ def test_an_expected_loss_smaller_than_coming_back_is_borne() -> None:
 
 def test_a_premium_alone_is_no_reason_to_enter() -> None:
     """Funding is negative; the perp stands 2.5 % above where it usually does."""
-    market = observe(market_of(HYPE, hourly=-FLOOR), book(HYPE.perp, 102.5))
+    target = only(ask(with_perp_at(102.5, mark=100.0, hourly=-FLOOR), now_ns=LATER))
 
-    assert code(only(ask(market))) == "carry_below_hurdle"
+    assert target.cost < 0.001, "the basis pays the way"
+    assert code(target) == "carry_below_hurdle"
 
 
 def test_a_discount_of_the_perp_makes_entry_dearer() -> None:
     usual = only(ask(market_of(HYPE, hourly=RICH)))
-    low = only(ask(observe(market_of(HYPE, hourly=RICH), book(HYPE.perp, 99.9))))
+    low = only(ask(with_perp_at(99.0), now_ns=LATER))
 
-    assert low.cost == pytest.approx(usual.cost + 0.001, rel=0.05)
+    assert low.cost > usual.cost + 0.002
+
+
+def test_one_odd_quote_of_the_perp_changes_no_cost() -> None:
+    usual = only(ask(market_of(HYPE, hourly=RICH)))
+    odd = only(ask(observe(market_of(HYPE, hourly=RICH), book(HYPE.perp, 99.5))))
+
+    assert odd.cost == pytest.approx(usual.cost, rel=0.01)
 
 
 def test_nothing_is_decided_about_a_holding_on_old_data() -> None:
@@ -341,42 +365,67 @@ def test_nothing_is_decided_about_a_holding_on_old_data() -> None:
 
 
 def test_an_adverse_basis_closes_the_pair_at_its_stop() -> None:
-    market = observe(market_of(HYPE, hourly=RICH), book(HYPE.perp, 102.5))
-    observe(market, context(HYPE.perp, RICH, 102.5))
-    target = only(ask(market, held=held(holding())))
+    target = only(ask(with_perp_at(103.0), held=held(holding()), now_ns=LATER))
 
     assert (target.action, target.exit_cause) == (Action.EXIT, ExitCause.BASIS_STOP)
 
 
-def test_a_mark_that_no_quote_confirms_stops_nothing() -> None:
-    market = observe(market_of(HYPE, hourly=RICH), context(HYPE.perp, RICH, 104.0))
+def test_one_adverse_quote_stops_nothing() -> None:
+    market = observe(market_of(HYPE, hourly=RICH), book(HYPE.perp, 103.0))
+    observe(market, context(HYPE.perp, RICH, 103.0))
 
     assert only(ask(market, held=held(holding()))).action is Action.HOLD
+
+
+def test_an_adverse_basis_that_is_over_stops_nothing() -> None:
+    market = with_perp_at(103.0)
+    observe(market, book(HYPE.perp, 100.0, LATER + 1), context(HYPE.perp, RICH, 100.0, LATER + 1))
+
+    assert only(ask(market, held=held(holding()), now_ns=LATER + 1)).action is Action.HOLD
+
+
+def test_a_mark_that_no_quote_confirms_stops_nothing() -> None:
+    market = with_perp_at(100.0, mark=104.0)
+
+    assert only(ask(market, held=held(holding()), now_ns=LATER)).action is Action.HOLD
 
 
 @pytest.mark.parametrize("mark", [100.0, 101.0])
 def test_a_quote_that_the_mark_does_not_confirm_stops_nothing(mark: float) -> None:
-    market = observe(market_of(HYPE, hourly=RICH), book(HYPE.perp, 104.0))
-    observe(market, context(HYPE.perp, RICH, mark))
+    market = with_perp_at(104.0, mark=mark)
 
-    assert only(ask(market, held=held(holding()))).action is Action.HOLD
+    assert only(ask(market, held=held(holding()), now_ns=LATER)).action is Action.HOLD
 
 
 def test_the_basis_stop_counts_from_the_basis_at_entry() -> None:
-    market = observe(market_of(HYPE, hourly=RICH), book(HYPE.perp, 102.5))
-    observe(market, context(HYPE.perp, RICH, 102.5))
+    market = with_perp_at(103.0)
 
-    assert only(ask(market, held=held(holding(entry_basis=0.02)))).action is Action.HOLD
-    # Unknown at entry: the usual basis of the pair, zero here, stands in.
-    unknown = only(ask(market, held=held(holding(entry_basis=None))))
-    assert unknown.exit_cause is ExitCause.BASIS_STOP
+    def after(entry_basis: float | None) -> Target:
+        return only(ask(market, held=held(holding(entry_basis=entry_basis)), now_ns=LATER))
+
+    assert after(0.02).action is Action.HOLD
+    # Unknown at entry: the usual basis of the pair, near zero here, stands in.
+    assert after(None).exit_cause is ExitCause.BASIS_STOP
+
+
+def test_a_pair_with_a_restless_basis_has_a_wider_stop_and_a_smaller_size() -> None:
+    market = market_of(HYPE, hourly=RICH)
+    for k in range(1, 30 * 12 + 1):
+        at_ns, mid = NOW + k * 5 * MINUTE, 100.0 + 2 * (k % 3 - 1)
+        observe(market, book(HYPE.spot, at_ns=at_ns), book(HYPE.perp, mid, at_ns))
+        observe(market, context(HYPE.perp, RICH, mid, at_ns))
+    calm = only(ask(market_of(HYPE, hourly=RICH)))
+    restless = only(ask(market, now_ns=LATER))
+
+    assert restless.action is Action.ENTER
+    assert restless.notional < Decimal("0.8") * calm.notional
+    assert restless.amount_at_risk <= 100
 
 
 def test_a_gain_from_the_basis_is_no_stop() -> None:
-    market = observe(market_of(HYPE, hourly=RICH), book(HYPE.perp, 97.5))
-    observe(market, context(HYPE.perp, RICH, 97.5))
+    target = only(ask(with_perp_at(97.5), held=held(holding()), now_ns=LATER))
 
-    assert only(ask(market, held=held(holding()))).exit_cause is not ExitCause.BASIS_STOP
+    assert target.exit_cause is not ExitCause.BASIS_STOP
 
 
 def test_an_extreme_market_is_left_at_once() -> None:
@@ -426,6 +475,18 @@ def test_a_much_better_pair_replaces_a_poor_one() -> None:
 
     assert (old.action, code(old)) == (Action.EXIT, "rotation")
     assert (new.action, code(new)) == (Action.WAIT, "capital_used")
+
+
+def test_a_large_holding_is_not_closed_for_a_small_gain_elsewhere() -> None:
+    """Closing all of it to move a part costs a round trip on all of it."""
+    market = two_pairs(5e-5, 3e-4)
+    equal, large = (
+        ask(market, HYPE, PURR, held=held(holding(HYPE, size)), policy=SELDOM)[0]
+        for size in (5_000, 12_000)
+    )
+
+    assert code(equal) == "rotation"
+    assert large.action is Action.HOLD
 
 
 def test_a_slightly_better_pair_does_not_pay_both_round_trips() -> None:

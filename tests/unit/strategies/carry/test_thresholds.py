@@ -4,6 +4,8 @@ import pytest
 
 from strategies.carry.thresholds import (
     apr_on_capital,
+    basis_gain,
+    basis_stop,
     entry_rate,
     exit_loss,
     holding_value,
@@ -12,6 +14,7 @@ from strategies.carry.thresholds import (
     return_probability,
 )
 from strategies.funding.forecast import Forecast
+from strategies.market.basis import UsualBasis
 
 
 def told(hourly: float, error: float = 0.0, hours: float = 100.0) -> Forecast:
@@ -25,6 +28,28 @@ def test_the_hurdle_is_on_all_capital_tied_up() -> None:
 
 def test_apr_is_on_all_capital_tied_up() -> None:
     assert apr_on_capital(0.0165, 876.0, 1.65) == pytest.approx(0.10)
+
+
+def seen(recent: float, deviation: float, hours: float = 1_000.0) -> UsualBasis:
+    return UsualBasis(0.001, recent, deviation**2, hours, 0)
+
+
+def test_only_an_unusual_basis_is_a_gain_or_a_loss() -> None:
+    assert basis_gain(seen(0.0015, 0.0005)) == 0.0
+    assert basis_gain(seen(0.0030, 0.0005)) == pytest.approx(0.001)
+    assert basis_gain(seen(-0.0010, 0.0005)) == pytest.approx(-0.001)
+
+
+def test_a_basis_not_known_for_a_day_gives_nothing() -> None:
+    assert basis_gain(None) == 0.0
+    assert basis_gain(seen(0.01, 0.0, hours=23.0)) == 0.0
+
+
+def test_the_basis_stop_lies_outside_the_noise_of_the_pair() -> None:
+    assert basis_stop(0.02, 5.0, None) == 0.02
+    assert basis_stop(0.02, 5.0, seen(0.0, 0.001)) == 0.02
+    assert basis_stop(0.02, 5.0, seen(0.0, 0.01, hours=10_000.0)) == pytest.approx(0.05)
+    assert basis_stop(0.02, 5.0, seen(0.0, 0.01, hours=1.0)) == 0.02
 
 
 def test_entry_must_pay_the_round_trip_the_hurdle_and_a_share_of_the_error() -> None:

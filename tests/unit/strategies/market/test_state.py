@@ -8,6 +8,7 @@ import pytest
 from domain.market import Book, FundingSettled, Level, PerpContext
 from domain.rates import FundingRate
 from domain.time import DAY, HOUR, MILLISECOND, MINUTE, SECOND
+from strategies.market.basis import UsualBasis
 from strategies.market.state import InstrumentState, Market, basis, walk
 from tests.unit.strategies.world import NOW, book, context, observe, pair, raw_book, settled
 
@@ -229,19 +230,54 @@ def test_basis_is_perp_over_spot() -> None:
     assert basis(Market(), HYPE) is None
 
 
-def test_the_usual_basis_follows_the_basis_slowly() -> None:
+def usual(market: Market) -> UsualBasis:
+    found = market.usual_basis(HYPE)
+    assert found is not None
+    return found
+
+
+def quoted(perp_mids: list[float]) -> Market:
+    """Spot at 100, the perp at these mids, five minutes apart."""
     market = Market([HYPE])
-    for k in range(24 * 12):
-        perp_mid = 100.1 if k < 24 * 11 else 101.0
+    for k, mid in enumerate(perp_mids):
         at_ns = NOW + k * 5 * MINUTE
-        observe(market, book(SPOT, 100.0, at_ns), book(PERP, perp_mid, at_ns))
-
-    usual = market.mean_basis(HYPE)
-    assert usual is not None
-    assert 0.001 < usual < 0.002
+        observe(market, book(SPOT, 100.0, at_ns), book(PERP, mid, at_ns))
+    return market
 
 
-def test_the_usual_basis_ignores_a_stale_leg() -> None:
+def test_the_usual_basis_follows_the_basis_slowly() -> None:
+    market = quoted([100.1] * 264 + [101.0] * 24)
+
+    assert 0.001 < usual(market).mean < 0.002
+    assert usual(market).hours == pytest.approx(24.0, rel=0.01)
+
+
+def test_the_recent_basis_follows_within_an_hour_but_not_at_once() -> None:
+    assert usual(quoted([100.0] * 12)).recent == pytest.approx(0.0)
+    assert usual(quoted([100.0] * 12 + [102.0])).recent < 0.004
+    assert usual(quoted([100.0] * 12 + [102.0] * 24)).recent == pytest.approx(0.02, rel=0.1)
+
+
+def test_the_deviation_of_the_basis_is_that_of_its_samples() -> None:
+    assert usual(quoted([99.0, 101.0] * 144)).deviation == pytest.approx(0.01, rel=0.05)
+
+
+def test_a_deviation_is_believed_by_as_much_as_it_has_been_seen() -> None:
+    hour, day = (usual(quoted([99.0, 101.0] * n)) for n in (6, 144))
+
+    assert hour.trusted_deviation < 0.1 * hour.deviation
+    assert 0.2 * day.deviation < day.trusted_deviation < 0.3 * day.deviation
+
+
+def test_a_dislocated_perp_is_recent_but_not_usual() -> None:
+    found = usual(quoted([100.0] + [150.0] * 23))
+
+    assert found.mean == pytest.approx(0.0)
+    assert found.deviation == 0.0
+    assert found.recent == pytest.approx(0.5, rel=0.2)
+
+
+def test_legs_quoted_at_different_times_have_no_basis() -> None:
     market = observe(Market([HYPE]), book(SPOT, 50.0), book(PERP, 100.0, NOW + HOUR))
 
-    assert market.mean_basis(HYPE) is None
+    assert market.usual_basis(HYPE) is None
