@@ -273,7 +273,6 @@ def readings(desk: Desk) -> Readings:
     """What the loss and condition limits are compared with."""
     state, now_ns = desk.state, desk.now_ns
     trades = [state.trades[i] for i in state.open_trades.values()]
-    total = sum((exposure_of(desk, trade) for trade in trades), ZERO)
     ages = [_age(desk, trade) for trade in trades]
     naked = [(now_ns - t.naked_ns) / SECOND for t in trades if t.naked_ns is not None]
     day_start = state.day_start
@@ -286,8 +285,6 @@ def readings(desk: Desk) -> Readings:
         clock_skew_seconds=desk.clock_skew_seconds,
         orders_last_minute=desk.orders_last_minute,
         delta_seconds=max(naked, default=0.0),
-        venue_exposure=total,
-        total_exposure=total,
     )
 
 

@@ -341,11 +341,11 @@ class CashAndCarry:
     ) -> tuple[Target, RoundTrip | None]:
         if stale := self._stale(look, now_ns):
             return _hold(look, holding, stale, 0.0), None
+        trip = round_trip(look.pair, look.spot, look.perp, float(holding.quantity))
         if stop := self._basis_stop(look, holding):
-            return _exit(look, self._cost(look, holding.notional), *stop), None
-        trip = self._cost(look, holding.notional)
+            return _exit(look, trip, *stop), None
         if trip is None:
-            reason = f"thin_depth: the books cannot take {holding.notional:.2f} on both legs"
+            reason = f"thin_depth: the books cannot take {holding.quantity} on both legs"
             return _hold(look, holding, reason, 0.0), None
         if danger := self._danger(look, trip):
             return _exit(look, trip, danger, ExitCause.VOLATILITY, urgent=True), trip

@@ -14,7 +14,7 @@ class Holding(msgspec.Struct, frozen=True):
     """What is held of one pair.
 
     ``quantity`` is base units of the spot leg, long, matched by the perp;
-    ``notional`` its value, quote; ``entry_basis`` perp over spot, less one, at the
+    ``notional`` what it was opened for, quote; ``entry_basis`` perp over spot, less one, at the
     average fill prices. Where that is unknown the pair's usual basis stands in.
     """
 

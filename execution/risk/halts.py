@@ -21,8 +21,9 @@ from execution.risk.margin import WORKING
 
 LATCHED: Final = ("drawdown", "daily_loss", "loss_streak")
 """Losses: only a person clears them."""
-CONDITIONS: Final = ("stale_data", "clock_skew", "order_rate", "delta", "exposure")
-"""Circumstances: they clear by themselves after ``healthy_seconds_to_clear``."""
+CONDITIONS: Final = ("stale_data", "clock_skew", "order_rate", "delta")
+"""Circumstances: they clear by themselves after ``healthy_seconds_to_clear``. Exposure is no
+limit of this kind: the gate caps every entry, and a price that moves adds none."""
 
 
 class ActiveLimit(msgspec.Struct, frozen=True):
@@ -52,7 +53,6 @@ class Readings(msgspec.Struct, frozen=True):
     reset, the highest and the day's start are counted from that moment, or the limit
     trips again at once. ``data_age_seconds`` of the stalest instrument in use,
     ``delta_seconds`` how long the worst pair has been outside its tolerance.
-    ``venue_exposure`` of the venue with the most.
     """
 
     equity: Decimal
@@ -63,8 +63,6 @@ class Readings(msgspec.Struct, frozen=True):
     clock_skew_seconds: float
     orders_last_minute: int
     delta_seconds: float
-    venue_exposure: Decimal
-    total_exposure: Decimal
 
 
 def apply_limit(state: LimitState, fact: LimitTripped | LimitCleared) -> LimitState:
@@ -89,12 +87,6 @@ def breaches(readings: Readings, limits: RiskLimits) -> dict[str, str]:
             most = limits.drawdown_max if name == "drawdown" else limits.daily_loss_max
             if lost >= most:
                 found[name] = f"lost {lost:.4f} of {base:.2f}, limit {most}"
-        for name, exposure, most in (
-            ("venue", readings.venue_exposure, limits.venue_exposure_max),
-            ("total", readings.total_exposure, limits.total_exposure_max),
-        ):
-            if exposure > max(readings.equity, ZERO) * most:
-                found["exposure"] = f"{name} {exposure:.2f}, limit {most} of {readings.equity:.2f}"
     if readings.loss_streak >= limits.loss_streak_max:
         found["loss_streak"] = f"{readings.loss_streak} losses in a row"
     for name, value, bound in (

@@ -377,9 +377,10 @@ def test_one_adverse_quote_stops_nothing() -> None:
     assert only(ask(market, held=held(holding()))).action is Action.HOLD
 
 
-def test_an_adverse_basis_that_is_over_stops_nothing() -> None:
+@pytest.mark.parametrize(("quote", "mark"), [(100.0, 100.0), (100.0, 103.0), (103.0, 100.0)])
+def test_an_adverse_basis_that_is_over_stops_nothing(quote: float, mark: float) -> None:
     market = with_perp_at(103.0)
-    observe(market, book(HYPE.perp, 100.0, LATER + 1), context(HYPE.perp, RICH, 100.0, LATER + 1))
+    observe(market, book(HYPE.perp, quote, LATER + 1), context(HYPE.perp, RICH, mark, LATER + 1))
 
     assert only(ask(market, held=held(holding()), now_ns=LATER + 1)).action is Action.HOLD
 
@@ -410,16 +411,21 @@ def test_the_basis_stop_counts_from_the_basis_at_entry() -> None:
 
 def test_a_pair_with_a_restless_basis_has_a_wider_stop_and_a_smaller_size() -> None:
     market = market_of(HYPE, hourly=RICH)
-    for k in range(1, 30 * 12 + 1):
-        at_ns, mid = NOW + k * 5 * MINUTE, 100.0 + 2 * (k % 3 - 1)
+    for k in range(1, 20 * 24 * 12):
+        at_ns, mid = NOW + k * 5 * MINUTE, 100.0 + 0.9 * (k // 12 % 3 - 1)
         observe(market, book(HYPE.spot, at_ns=at_ns), book(HYPE.perp, mid, at_ns))
-        observe(market, context(HYPE.perp, RICH, mid, at_ns))
+    observe(market, context(HYPE.perp, RICH, mid, at_ns))
     calm = only(ask(market_of(HYPE, hourly=RICH)))
-    restless = only(ask(market, now_ns=LATER))
+    restless = only(ask(market, now_ns=at_ns))
 
     assert restless.action is Action.ENTER
     assert restless.notional < Decimal("0.8") * calm.notional
     assert restless.amount_at_risk <= 100
+
+    # 2.5 % against us would close a quiet pair; here it is noise.
+    before = mid / 100.0 - 1.0 - 0.025
+    target = only(ask(market, held=held(holding(entry_basis=before)), now_ns=at_ns))
+    assert target.action is Action.HOLD
 
 
 def test_a_gain_from_the_basis_is_no_stop() -> None:
@@ -482,11 +488,30 @@ def test_a_large_holding_is_not_closed_for_a_small_gain_elsewhere() -> None:
     market = two_pairs(5e-5, 3e-4)
     equal, large = (
         ask(market, HYPE, PURR, held=held(holding(HYPE, size)), policy=SELDOM)[0]
-        for size in (5_000, 12_000)
+        for size in (5_000, 20_000)
     )
 
     assert code(equal) == "rotation"
     assert large.action is Action.HOLD
+
+
+def test_rotation_pays_for_both_round_trips() -> None:
+    """The first of ever richer funding rates at which it happens leaves that much of a gap."""
+    for tenth in range(50, 400):
+        old, new = ask(
+            two_pairs(5e-5, tenth * 1e-6),
+            HYPE,
+            PURR,
+            held=held(holding(HYPE, 3_030)),
+            policy=msgspec.structs.replace(
+                SELDOM, max_total_share=Decimal("0.6"), error_multiple=0.0, hurdle_apr=0.0
+            ),
+        )
+        if code(old) == "rotation":
+            break
+    gap = (new.forecast_hourly - old.forecast_hourly) * 336
+
+    assert gap > 2 * 0.0019
 
 
 def test_a_slightly_better_pair_does_not_pay_both_round_trips() -> None:

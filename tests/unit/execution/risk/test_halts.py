@@ -36,8 +36,6 @@ def readings(**changes: Any) -> Readings:
         clock_skew_seconds=0.0,
         orders_last_minute=3,
         delta_seconds=0.0,
-        venue_exposure=D(3000),
-        total_exposure=D(3000),
     )
     return msgspec.structs.replace(healthy, **changes)
 
@@ -65,8 +63,6 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("clock_skew", {"clock_skew_seconds": -1.1}),
     ("order_rate", {"orders_last_minute": 61}),
     ("delta", {"delta_seconds": 60.1}),
-    ("exposure", {"venue_exposure": D(6001)}),
-    ("exposure", {"total_exposure": D(6001)}),
 ]
 
 
@@ -94,7 +90,6 @@ def test_a_broken_limit_trips_once_and_blocks_entries(name: str, changes: dict[s
         {"clock_skew_seconds": 1.0},
         {"orders_last_minute": 60},
         {"delta_seconds": 60.0},
-        {"venue_exposure": D(6000), "total_exposure": D(6000)},
         {"equity_peak": D(0), "equity_day_start": D(0)},
     ],
 )
