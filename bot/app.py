@@ -52,7 +52,7 @@ class RunRequest(msgspec.Struct, frozen=True):
 
 
 class RunResult(msgspec.Struct, frozen=True):
-    """``report`` is the command's JSON document; ``facts`` the whole life of the state directory."""
+    """``report`` is the JSON document; ``facts`` the whole life of the state directory."""
 
     report: dict[str, Any]
     facts: tuple[Fact, ...]
@@ -76,7 +76,12 @@ def run(
     strategy = paced(request.settings, source.cadence_ns).strategy
     started = Run(
         source,
-        CashAndCarry(strategy, source.pairs),
+        CashAndCarry(
+            strategy,
+            source.pairs,
+            leverage_target=request.settings.risk.leverage_target,
+            risk_per_trade=request.settings.risk.risk_per_trade,
+        ),
         request.settings,
         mode=request.mode,
         seed=request.seed,

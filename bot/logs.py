@@ -22,6 +22,7 @@ from execution.facts import (
     OrderResolved,
     Reconciled,
     Retargeted,
+    RunStarted,
     StageChanged,
     known_at,
 )
@@ -109,6 +110,7 @@ def fact_logger(logger: FilteringBoundLogger) -> Callable[[Fact], None]:
 
 
 _LEVELS: dict[type, str] = {
+    RunStarted: "info",
     StageChanged: "info",
     Retargeted: "info",
     MarginIntended: "info",

@@ -8,7 +8,7 @@ from domain.money import ZERO, decimal_of
 from domain.time import SECOND
 from execution.ledger.pnl import PnL
 from execution.pairs import PairTrade, naked_quantity
-from execution.risk.margin import effective_leverage, liquidation_price
+from execution.risk.margin import effective_leverage, liquidation_price, way_gone
 from execution.snapshot import PairView, Snapshot
 
 
@@ -74,7 +74,7 @@ def pair_view(engine: Engine, pair: Pair, marks: dict[str, Decimal]) -> PairView
     spot, perp = state.quantities(trade) if trade is not None else (ZERO, ZERO)
     price = decimal_of(mark) if mark is not None else ZERO
     naked = abs(naked_quantity(pair, spot, perp, price)) * price if price else ZERO
-    leverage, liquidation = _margin(engine, pair, trade, price)
+    leverage, liquidation, way = _margin(engine, pair, trade, price)
     return PairView(
         pair=pair.name,
         trade_id=trade.trade_id if trade is not None else None,
@@ -93,6 +93,7 @@ def pair_view(engine: Engine, pair: Pair, marks: dict[str, Decimal]) -> PairView
         leverage=leverage,
         liquidation_price=liquidation,
         liquidation_distance=float(liquidation / price - 1) if liquidation and price else None,
+        way_gone=way,
         pnl=state.books.pnl(trade.trade_id, marks) if trade is not None else PnL(),
         opened_ns=trade.opened_ns if trade is not None else None,
         action=decided.target.action.value if decided is not None else None,
@@ -118,15 +119,15 @@ def _naked_seconds(engine: Engine, trade: PairTrade | None) -> float:
 
 def _margin(
     engine: Engine, pair: Pair, trade: PairTrade | None, mark: Decimal
-) -> tuple[Decimal | None, Decimal | None]:
-    """Effective leverage and liquidation price by the bot's own formula."""
+) -> tuple[Decimal | None, Decimal | None, float | None]:
+    """Effective leverage, liquidation price and the way gone to it, by the bot's own formula."""
     if trade is None or engine.account is None or not mark:
-        return None, None
+        return None, None, None
     position = engine.account.position(pair.perp.id)
     if position is None or position.quantity == ZERO:
-        return None, None
+        return None, None, None
     margin = position.raw_margin + position.quantity * mark
-    return (
-        effective_leverage(abs(position.quantity) * mark, margin),
-        liquidation_price(position.quantity, position.raw_margin, pair.perp.margin_tiers),
-    )
+    liquidation = liquidation_price(position.quantity, position.raw_margin, pair.perp.margin_tiers)
+    way = way_gone(position.quantity, position.entry_price, mark, liquidation)
+    leverage = effective_leverage(abs(position.quantity) * mark, margin)
+    return leverage, liquidation, float(way)

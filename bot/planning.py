@@ -28,7 +28,7 @@ from execution.risk.guard import (
 )
 from execution.risk.halts import Readings, size_factor
 from execution.risk.limits import RiskLimits
-from execution.risk.margin import effective_leverage, liquidation_price, max_leverage
+from execution.risk.margin import effective_leverage, max_leverage, survived_gap
 from execution.state import State
 from strategies.market.state import InstrumentState, Market
 
@@ -90,7 +90,7 @@ def _checklist(
     return TradePlanned(
         trade_id=trade_id,
         pair=pair.name,
-        maker_leg=thinner_leg(desk.market, pair),
+        maker_leg=target.maker_leg,
         quantity=p.quantity,
         notional=p.notional,
         leverage=leverage,
@@ -121,21 +121,6 @@ def _not_now(desk: Desk, pair: Pair) -> str | None:
                 f"closed_recently: {elapsed:.0f} s ago, pause {desk.execution.reopen_seconds:g} s"
             )
     return None
-
-
-def thinner_leg(market: Market, pair: Pair) -> str:
-    """The leg with less resting within its visible levels, in quote: it makes, the other hedges."""
-    spot, perp = market.of(pair.spot.id), market.of(pair.perp.id)
-    if spot is None or perp is None:
-        return pair.spot.kind.value
-    return pair.spot.kind.value if _depth(spot) <= _depth(perp) else pair.perp.kind.value
-
-
-def _depth(market: InstrumentState) -> float:
-    """Quote resting on the weaker side."""
-    bids = math.fsum(price * size for price, size in market.bids)
-    asks = math.fsum(price * size for price, size in market.asks)
-    return min(bids, asks)
 
 
 def _gate_context(
@@ -258,11 +243,10 @@ def worse(extremes: Extremes, state: State, position: PositionReport, mark: floa
     if pair is None or margin <= ZERO:
         return extremes
     leverage = effective_leverage(abs(position.quantity) * price, margin)
-    liquidation = liquidation_price(position.quantity, position.raw_margin, pair.perp.margin_tiers)
+    gap = survived_gap(position.quantity, position.raw_margin, price, pair.perp.margin_tiers)
     distance = extremes.liquidation_distance
-    if liquidation is not None:
-        now = abs(float(liquidation) / mark - 1.0)
-        distance = now if distance is None else min(distance, now)
+    if gap.is_finite():
+        distance = min(float(gap), distance if distance is not None else float(gap))
     return Extremes(extremes.effective_leverage, max(extremes.leverage_held, leverage), distance)
 
 

@@ -103,7 +103,7 @@ def _risk(risk: Report) -> RenderableType:
     parts = [
         f"liquidations {risk['liquidations']}",
         f"leverage at most {_number(risk['max_leverage_held'])}×",
-        f"liquidation never nearer than {nearest}",
+        f"liquidation never nearer than {nearest}, the gap that was survived at any time",
         f"naked at most {naked} USDC for {risk['max_naked_seconds']:.1f} s",
     ]
     line = Text("Risk: " + ", ".join(parts), style="bold red" if risk["liquidations"] else "")

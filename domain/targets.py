@@ -5,6 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
+from domain.instruments import Kind
 from domain.money import ZERO
 
 
@@ -37,7 +38,8 @@ class Target(msgspec.Struct, frozen=True):
     ``expected_net`` the expected carry over the horizon less ``cost``, all
     fractions of notional; ``apr_on_capital`` is that net on all capital tied up,
     annualized. ``amount_at_risk`` is what ``notional`` loses at the basis stop under
-    stress (quote, SPEC R9). ``urgent`` asks for the fast way out: perp first, takers only.
+    stress (quote, SPEC R9); ``maker_leg`` is the leg that is dearer to take, which rests
+    while the other hedges. ``urgent`` asks for the fast way out: perp first, takers only.
     """
 
     pair: str
@@ -51,5 +53,6 @@ class Target(msgspec.Struct, frozen=True):
     expected_net: float
     apr_on_capital: float
     amount_at_risk: Decimal = ZERO
+    maker_leg: Kind = Kind.SPOT
     exit_cause: ExitCause | None = None
     urgent: bool = False

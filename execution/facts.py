@@ -193,7 +193,8 @@ class Extremes(msgspec.Struct, frozen=True):
 
     ``effective_leverage`` was read after a fill that added risk, ``leverage_held`` at
     any mark; ``liquidation_distance`` is the nearest the mark came to a liquidation
-    price, as a fraction of the mark; None where no perp was held.
+    price, as a fraction of the mark, and so the largest gap in one single step that
+    would have been survived at any time; None where no perp was held.
     """
 
     effective_leverage: Decimal = ZERO

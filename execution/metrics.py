@@ -208,6 +208,11 @@ FAMILIES = (
         "How far the mark must move to reach liquidation, of mark.",
         lambda view: view.liquidation_distance,
     ),
+    _per_pair(
+        "fundarb_way_to_liquidation_ratio",
+        "Share of the way from entry to liquidation that the mark has gone, 0 to 1.",
+        lambda view: view.way_gone,
+    ),
     Family(
         "fundarb_orders_sent_total",
         "counter",

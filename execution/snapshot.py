@@ -13,7 +13,9 @@ class PairView(msgspec.Struct, frozen=True):
 
     Rates are fractions per hour; ``basis`` is perp mark over spot mid, less one;
     ``net_delta`` base units; ``naked_notional`` quote, zero while hedged;
-    ``liquidation_distance`` the fraction the mark must move to reach liquidation.
+    ``liquidation_distance`` the fraction the mark must move to reach liquidation, which
+    is the gap in a single step that is survived; ``way_gone`` the share of the way from
+    entry to liquidation that the mark has gone.
     """
 
     pair: str
@@ -33,6 +35,7 @@ class PairView(msgspec.Struct, frozen=True):
     leverage: Decimal | None
     liquidation_price: Decimal | None
     liquidation_distance: float | None
+    way_gone: float | None
     pnl: PnL
     opened_ns: int | None
     action: str | None

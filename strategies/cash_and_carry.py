@@ -4,9 +4,8 @@
 why, and changes nothing. Each reason starts with a stable word and a colon, by
 which decisions are counted:
 
-- WAIT: ``not_warm``, ``stale_data``, ``wide_spread``, ``dislocated``,
-  ``volatile``, ``thin_depth``, ``below_minimum``, ``carry_below_hurdle``,
-  ``capital_used``
+- WAIT: ``not_warm``, ``stale_data``, ``volatile``, ``thin_depth``, ``below_minimum``,
+  ``carry_below_hurdle``, ``capital_used``
 - ENTER: ``carry_pays``
 - HOLD: ``carry_holds``, ``stale_data``, ``thin_depth``, ``settlement_near``
 - EXIT: ``basis_stop``, ``volatile``, ``funding_punishing``, ``carry_gone``,
@@ -19,7 +18,7 @@ from math import sqrt
 
 import msgspec
 
-from domain.instruments import Pair
+from domain.instruments import Kind, Pair
 from domain.money import ONE, ZERO, decimal_of
 from domain.targets import Action, ExitCause, Target
 from domain.time import HOUR, HOURS_PER_YEAR, MINUTE, SECOND
@@ -72,16 +71,30 @@ class _Entry(msgspec.Struct, frozen=True):
     net: float
     surplus: float
     loss_fraction: Decimal
+    maker_leg: Kind
 
 
 class CashAndCarry:
-    """The strategy. Its only memory is the forecaster's, a fold of published funding."""
+    """The strategy. Its only memory is the forecaster's, a fold of published funding.
+
+    ``leverage_target`` is the perp's notional over its isolated margin after opening,
+    ``risk_per_trade`` the share of equity that a pair may lose at its basis stop under
+    stress: both are the account's risk limits, and no choice of a strategy.
+    """
 
     def __init__(
-        self, policy: CarryPolicy, pairs: Sequence[Pair], forecaster: Forecaster | None = None
+        self,
+        policy: CarryPolicy,
+        pairs: Sequence[Pair],
+        *,
+        leverage_target: Decimal,
+        risk_per_trade: Decimal,
+        forecaster: Forecaster | None = None,
     ) -> None:
         self._policy = policy
         self._pairs = tuple(pairs)
+        self._leverage_target = leverage_target
+        self._risk_per_trade = risk_per_trade
         self._forecast = forecaster or MeanReverting(
             ForecastPolicy(
                 anchor_hourly=policy.interest_hourly,
@@ -138,9 +151,7 @@ class CashAndCarry:
 
     def _capital_per_notional(self, pair: Pair) -> Decimal:
         """Spot, isolated margin and reserve for one unit of notional."""
-        leverage = min(
-            self._policy.leverage_target, Decimal(pair.perp.margin_tiers[0].max_leverage)
-        )
+        leverage = min(self._leverage_target, Decimal(pair.perp.margin_tiers[0].max_leverage))
         return ONE + (ONE / leverage) + self._policy.reserve_fraction
 
     # --- entry -----------------------------------------------------------------------------
@@ -162,7 +173,8 @@ class CashAndCarry:
             return _target(look, Action.WAIT, ZERO, sized, cost=cost, net=net)
         notional, trip = sized
         cost, net, surplus = self._worth(look, trip)
-        return _Entry(look, notional, cost, net, surplus, self._loss_fraction(look, trip))
+        loss = self._loss_fraction(look, trip)
+        return _Entry(look, notional, cost, net, surplus, loss, trip.maker_leg)
 
     def _worth(self, look: _Look, trip: RoundTrip) -> tuple[float, float, float]:
         """Cost, expected net, and what of it exceeds the need; fractions of notional."""
@@ -186,15 +198,6 @@ class CashAndCarry:
         volatility = max(spot.volatility or 0.0, perp.volatility or 0.0)
         if perp.volatility is None or not spot.mid or not perp.mid or not perp.oracle:
             return "not_warm: less than an hour of prices known"
-        spread = max(_relative_spread(spot), _relative_spread(perp))
-        if spread > policy.spread_max:
-            return f"wide_spread: {_percent(spread)} over {_percent(policy.spread_max)}"
-        dislocation = spot.mid / perp.oracle - 1.0
-        if abs(dislocation) > policy.dislocation_max:
-            return (
-                f"dislocated: spot {_percent(dislocation)} off the oracle, "
-                f"limit {_percent(policy.dislocation_max)}"
-            )
         sigma, distance = volatility * sqrt(policy.guard_hours), self._distance(look.pair)
         if sigma * policy.volatility_sigmas > distance:
             return (
@@ -217,7 +220,7 @@ class CashAndCarry:
             return f"below_minimum: equity is {equity}"
         notional = min(
             equity * policy.max_share_per_pair / look.capital_per_notional,
-            notional_for_loss(equity, policy.risk_per_trade, self._loss_fraction(look, touch)),
+            notional_for_loss(equity, self._risk_per_trade, self._loss_fraction(look, touch)),
         ).quantize(CENT, ROUND_DOWN)
         for _ in range(HALVINGS):
             if too_small := _too_small(look.pair, notional, look.spot.mid):
@@ -225,7 +228,7 @@ class CashAndCarry:
             trip = self._cost(look, notional)
             if trip is not None and trip.total - touch.total <= surplus / 2:
                 fitting = notional_for_loss(
-                    equity, policy.risk_per_trade, self._loss_fraction(look, trip)
+                    equity, self._risk_per_trade, self._loss_fraction(look, trip)
                 )
                 return min(notional, fitting), trip
             notional = (notional / 2).quantize(CENT, ROUND_DOWN)
@@ -282,7 +285,7 @@ class CashAndCarry:
         reason = f"carry_pays: {_carry(look, cost, net, entry.net - entry.surplus)}"
         target = _target(look, Action.ENTER, notional, reason, cost=cost, net=net)
         at_risk = (notional * entry.loss_fraction).quantize(CENT, ROUND_DOWN)
-        return msgspec.structs.replace(target, amount_at_risk=at_risk)
+        return msgspec.structs.replace(target, amount_at_risk=at_risk, maker_leg=entry.maker_leg)
 
     def _room(self, holdings: Mapping[str, Holding], equity: Decimal) -> dict[str, Decimal]:
         """Capital that each cap still takes, quote."""
@@ -341,7 +344,8 @@ class CashAndCarry:
     ) -> tuple[Target, RoundTrip | None]:
         if stale := self._stale(look, now_ns):
             return _hold(look, holding, stale, 0.0), None
-        trip = round_trip(look.pair, look.spot, look.perp, float(holding.quantity))
+        quantity = max(holding.quantity, look.pair.lot)  # nothing may be filled yet
+        trip = round_trip(look.pair, look.spot, look.perp, float(quantity))
         if stop := self._basis_stop(look, holding):
             return _exit(look, trip, *stop), None
         if trip is None:
@@ -491,11 +495,6 @@ def _carry(look: _Look, cost: float, net: float, needed: float) -> str:
         f"net {_percent(net)} over {_days(look.forecast)}, needs {_percent(needed)}; "
         f"forecast {_yearly(look.forecast)}, cost {_percent(cost)}"
     )
-
-
-def _relative_spread(state: InstrumentState) -> float:
-    spread = state.spread
-    return spread / state.mid if spread is not None and state.mid else 1.0
 
 
 def _percent(fraction: float) -> str:

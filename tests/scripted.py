@@ -124,7 +124,7 @@ class Told:
             Target(
                 "HYPE", action, self._notional if wanted else ZERO, "told: by the test",
                 0.0001, 0.0, 100.0, 0.002, 0.008, 0.1, Decimal(10),
-                ExitCause.THESIS_CHANGED if action is Action.EXIT else None,
+                exit_cause=ExitCause.THESIS_CHANGED if action is Action.EXIT else None,
             ),
         )  # fmt: skip
 

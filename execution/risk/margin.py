@@ -41,7 +41,7 @@ _HIGH: Final = Context(prec=18, rounding=ROUND_CEILING, traps=_TRAPS)
 MARGIN_STEP: Final = Decimal("0.000001")
 """Margin moves in millionths of the settlement asset (Hyperliquid's ``ntli``)."""
 
-WAY_ALERTS: Final = (Decimal("0.5"), Decimal("0.75"))
+
 """Shares of the way from entry to liquidation at which a person is told (SPEC R14)."""
 
 INFINITE: Final = Decimal("Infinity")
@@ -148,22 +148,6 @@ def liquidation_price(
     return _LOW.plus(min(crossings)) if quantity < ZERO else _HIGH.plus(max(crossings))
 
 
-def estimate_liquidation(
-    side: Side, entry: Decimal, leverage: Decimal, maintenance: Decimal
-) -> Decimal:
-    """A rough liquidation price for any venue (SPEC R11); the guards use ``liquidation_price``.
-
-    Long ``entry x (1 - 1/L + mm)``, short ``entry x (1 + 1/L - mm)``; ``maintenance``
-    is a fraction of notional.
-
-    >>> estimate_liquidation(Side.SELL, Decimal(100), Decimal(2), Decimal("0.05"))
-    Decimal('145.00')
-    """
-    with localcontext(WORKING):
-        price = entry * (1 - side.sign * (ONE / leverage - maintenance))
-    return _LOW.plus(price) if side is Side.SELL else _HIGH.plus(price)
-
-
 def equity_at(quantity: Decimal, raw_margin: Decimal, mark: Decimal) -> Decimal:
     """Isolated margin including unrealized profit at ``mark`` (quote)."""
     with localcontext(WORKING):
@@ -250,7 +234,7 @@ def way_gone(
     """Share of the way from entry to liquidation that the mark has gone, 0 to 1, rounded up.
 
     Zero on the good side of the entry and where nothing can liquidate; 1 at or past
-    liquidation. Told to a person at ``WAY_ALERTS``; the guard has acted long before.
+    liquidation. A person is told at a half and at three quarters; the guard has acted long before.
     """
     if liquidation is None or quantity == ZERO:
         return ZERO

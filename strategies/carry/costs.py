@@ -40,6 +40,7 @@ def round_trip(
     The leg that is dearer to take is the one that rests. None where the books
     show less than ``quantity`` for every plan.
     """
+    assert quantity > 0.0, "Invariant: nothing has no price"
     spot_fees, perp_fees = pair.spot.fees, pair.perp.fees
     buy_spot = _taking(spot.asks, spot.mid, quantity, spot_fees.taker)
     sell_spot = _taking(spot.bids, spot.mid, quantity, spot_fees.taker)

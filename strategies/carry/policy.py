@@ -24,12 +24,8 @@ class CarryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     warm_hours: float = 72.0
     """Hours of settled funding needed before an entry is judged."""
 
-    leverage_target: Decimal = Decimal(2)
-    """Perp notional over its isolated margin after opening."""
     reserve_fraction: Decimal = Decimal("0.15")
     """Kept free to add to the margin; of notional."""
-    risk_per_trade: Decimal = Decimal("0.01")
-    """Most that a pair may lose at its basis stop under stress; of equity."""
     basis_stop: Decimal = Decimal("0.02")
     """Adverse move of perp against spot since entry that closes a quiet pair; of spot."""
     basis_sigmas: float = 5.0
@@ -50,10 +46,6 @@ class CarryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     book_age_seconds_max: float = 60.0
     """Oldest quotes and contexts that are acted on, seconds."""
-    spread_max: float = 0.005
-    """Widest spread of either leg at entry; of its mid."""
-    dislocation_max: float = 0.03
-    """Largest distance of the spot mid from the perp's oracle at entry; of the oracle."""
     volatility_sigmas: float = 4.0
     """Standard deviations of price over ``guard_hours`` that must fit before liquidation."""
     guard_hours: float = 8.0
@@ -75,9 +67,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "interest_hourly": (-0.001, 0.001),
     "funding_half_life_hours": (1, 168),
     "warm_hours": (0, 1416),
-    "leverage_target": (1, 3),
     "reserve_fraction": (0, 1),
-    "risk_per_trade": (0.0001, 0.05),
     "basis_stop": (0.0005, 0.5),
     "basis_sigmas": (0, 100),
     "stress_multiple": (1, 100),
@@ -87,8 +77,6 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "max_share_per_venue": (0, 1),
     "max_total_share": (0, 1),
     "book_age_seconds_max": (0.001, 86_400),
-    "spread_max": (0.000001, 0.5),
-    "dislocation_max": (0.000001, 0.5),
     "volatility_sigmas": (0.1, 100),
     "guard_hours": (0.1, 720),
     "settlement_wait_minutes": (0, 60),

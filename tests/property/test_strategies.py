@@ -57,6 +57,12 @@ def last_ns(events: list[PublicEvent]) -> int:
     return max(event.received_ns for event in events)
 
 
+def strategy() -> CashAndCarry:
+    return CashAndCarry(
+        CarryPolicy(), PAIRS, leverage_target=Decimal(2), risk_per_trade=Decimal("0.01")
+    )
+
+
 @settings(max_examples=15, deadline=None)
 @given(story=stories, later=stories, held=holdings)
 def test_a_decision_does_not_change_when_the_future_is_cut_off(
@@ -67,7 +73,7 @@ def test_a_decision_does_not_change_when_the_future_is_cut_off(
     """One run decides on its way through everything; the other never hears what came after."""
     past, everything = events_of(story), events_of(story + later)
     through, cut = Market(PAIRS), observe(Market(PAIRS), *past)
-    running, fresh = (CashAndCarry(CarryPolicy(), PAIRS) for _ in range(2))
+    running, fresh = (strategy() for _ in range(2))
     decided = []
     for count, event in enumerate(everything, 1):
         through.observe(event)
@@ -86,7 +92,7 @@ def test_every_pair_gets_one_target_within_its_limits(
 ) -> None:
     events = events_of(story)
     market = observe(Market(PAIRS), *events)
-    targets = CashAndCarry(CarryPolicy(), PAIRS).targets(market, held, equity, last_ns(events))
+    targets = strategy().targets(market, held, equity, last_ns(events))
 
     assert [target.pair for target in targets] == ["A", "B"]
     for target in targets:

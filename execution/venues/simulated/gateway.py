@@ -65,13 +65,13 @@ class Cursor(msgspec.Struct, frozen=True):
 class VenueStore(Protocol):
     """Where the venue keeps what it knows. Never read by the bot's engine."""
 
-    def save(self, exchange: Exchange, cursor: Cursor, now_ns: int) -> None: ...
+    def save(self, exchange: Exchange, cursor: Cursor, now_ns: int, /) -> None: ...
 
 
 class NoStore:
     """For backtests: the venue's memory ends with the process."""
 
-    def save(self, exchange: Exchange, cursor: Cursor, now_ns: int) -> None:
+    def save(self, exchange: Exchange, _cursor: Cursor, _now_ns: int, /) -> None:
         exchange.drain_records()
 
 

@@ -28,7 +28,7 @@ class SqliteVenueStore:
         self._database.execute("PRAGMA synchronous=FULL")
         self._database.executescript(_SCHEMA)
 
-    def save(self, exchange: Exchange, cursor: Cursor, now_ns: int) -> None:
+    def save(self, exchange: Exchange, cursor: Cursor, now_ns: int, /) -> None:
         """All that happened since the last save, in one transaction."""
         records = exchange.drain_records()
         execute = self._database.execute

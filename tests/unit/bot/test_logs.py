@@ -7,9 +7,16 @@ from decimal import Decimal
 import pytest
 import structlog
 
-from bot.logs import configure, log_decision
+from bot.logs import configure, fact_logger, log_decision
 from domain.targets import Action, Target
-from execution.facts import Decided
+from execution.facts import (
+    CancelIntended,
+    Decided,
+    LimitTripped,
+    Reconciled,
+    Stage,
+    StageChanged,
+)
 
 DECIDED = Decided(
     target=Target(
@@ -133,3 +140,30 @@ def test_what_json_cannot_say_is_shown_by_its_repr() -> None:
     (line,) = lines(stream)
     assert line["value"] == "1j"
     assert line["nothing"] is None
+
+
+def test_a_tripped_limit_and_a_lost_leg_are_louder_than_a_stage() -> None:
+    stream = io.StringIO()
+    configure(stream)
+    log = fact_logger(structlog.get_logger())
+
+    log(StageChanged("HYPE#1", Stage.HOLDING, 5))
+    log(LimitTripped("drawdown", latched=True, detail="lost 0.11", time_ns=5))
+    log(Reconciled(("USDC: books 1, venue 2",), 5))
+    log(Reconciled((), 6))
+
+    told = [(line["level"], line["event"]) for line in lines(stream)]
+    assert told == [
+        ("info", "stage_changed"),
+        ("warning", "limit_tripped"),
+        ("error", "reconciled"),
+    ]
+
+
+def test_orders_and_ordinary_fills_are_left_to_the_journal() -> None:
+    stream = io.StringIO()
+    configure(stream)
+
+    fact_logger(structlog.get_logger())(CancelIntended("0x1", 5))
+
+    assert stream.getvalue() == ""

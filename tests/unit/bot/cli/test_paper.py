@@ -31,7 +31,7 @@ def test_a_run_says_that_its_market_is_made_up_and_which_limits_are_in_force(
 ) -> None:
     answer = fundarb(*SHORT.split())
 
-    assert "SYNTHETIC MARKET" in answer.err
+    assert '"synthetic":true' in answer.err
     assert "SYNTHETIC MARKET" in answer.out
     assert "1.0% of equity at risk a trade, leverage at most 3" in answer.err
 

@@ -8,7 +8,6 @@ from execution.risk.margin import (
     INFINITE,
     effective_leverage,
     equity_at,
-    estimate_liquidation,
     leverage_at_distance,
     liquidation_price,
     maintenance_margin,
@@ -126,11 +125,6 @@ def test_a_short_without_collateral_is_beyond_liquidation_at_any_price() -> None
     assert liquidation_price(D(-1), D(0), ALT) == 0
     assert price_at_leverage(D(-1), D(-3), D(3)) == 0
     assert survived_gap(D(-1), D(0), D(100), ALT) == 0
-
-
-def test_the_rough_estimate_is_the_one_of_the_specification() -> None:
-    assert estimate_liquidation(Side.BUY, D(100), D(5), D("0.01")) == D(81)
-    assert estimate_liquidation(Side.SELL, D(100), D(5), D("0.01")) == D(119)
 
 
 def test_leverage_counts_margin_and_what_is_earmarked_for_the_position() -> None:
