@@ -10,8 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from rich._export_format import CONSOLE_SVG_FORMAT
-from rich.console import Console, RenderableType
+from rich.console import CONSOLE_SVG_FORMAT, Console, RenderableType
 
 from bot.app import GENERATED_START_NS
 from bot.instruments import load_pairs
@@ -61,7 +60,7 @@ def svg(shown: RenderableType) -> str:
         force_terminal=True,
         color_system="truecolor",
         highlight=False,
-        _environ={},
+        no_color=False,
     )
     console.print(shown)
     fonts = "ui-monospace, Menlo, Consolas, DejaVu Sans Mono, monospace"
