@@ -5,17 +5,18 @@ journal commits, then the effects leave. Whoever looks on (screen, metrics) is s
 frozen pictures in between.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from bot.backtest.coverage import Coverage
 from bot.clock import SystemClock
 from bot.instruments import load_pairs
 from bot.picture import snapshot
-from bot.run import Run, paced
+from bot.run import Run, RunError, paced
 from bot.settings import Settings
 from domain.time import HOUR, MILLISECOND, SECOND
 from execution.facts import Fact
@@ -26,12 +27,14 @@ from strategies.cash_and_carry import CashAndCarry
 GENERATED_START_NS = 1_735_689_600 * SECOND  # 2025-01-01: a generated market needs some date
 _SLICE_NS = 50 * MILLISECOND
 _SHOW_NS = 250 * MILLISECOND
+_GAPS_MAX = 0.001  # of a leg's bars
 
 
 class RunRequest(msgspec.Struct, frozen=True):
     """What to run. ``speed``: simulated seconds per wall second, None as fast as it goes.
 
-    ``duration_ns`` counts simulated time from the first start of the state directory.
+    ``duration_ns`` counts simulated time from the first start of the state directory;
+    ``allow_gaps`` runs over bars that the history lacks.
     """
 
     mode: str
@@ -49,6 +52,7 @@ class RunRequest(msgspec.Struct, frozen=True):
     settings: Settings
     state: Path | None
     metrics_port: int | None
+    allow_gaps: bool = False
 
 
 class RunResult(msgspec.Struct, frozen=True):
@@ -146,7 +150,7 @@ def _source(request: RunRequest) -> MarketSource:
     from bot.backtest.history import open_history
 
     assert request.data is not None, "Invariant: a replay names its directory"
-    return open_history(
+    source = open_history(
         request.data,
         request.venue or "hyperliquid",
         request.pairs or (),
@@ -154,6 +158,20 @@ def _source(request: RunRequest) -> MarketSource:
         end_ns=request.end_ns,
         bar=request.bar,
     )
+    if not request.allow_gaps:
+        _require_whole(source.coverage)
+    return source
+
+
+def _require_whole(coverage: Sequence[Coverage]) -> None:
+    """A few missing bars are a venue's own outages; more are a file that lost something."""
+    for leg in coverage:
+        missing = leg.missing_bars - leg.junk_bars
+        if missing > max(_GAPS_MAX * leg.bars, 0):
+            raise RunError(
+                f"gap in the bars: {leg}: choose another window or bar, "
+                "or run over it by --allow-gaps (nothing is quoted inside a gap)"
+            )
 
 
 def _metrics(request: RunRequest) -> Any:

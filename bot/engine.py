@@ -24,7 +24,7 @@ from domain.account import (
     PositionReport,
     SettingRefused,
 )
-from domain.instruments import Kind, Pair
+from domain.instruments import Instrument, Kind, Pair
 from domain.market import Book, FundingSettled, PerpContext
 from domain.money import ZERO, decimal_of, exact
 from domain.orders import (
@@ -67,6 +67,7 @@ from execution.facts import (
     Reconciled,
     ResidualMoved,
     Retargeted,
+    Role,
     RunStarted,
     Stage,
     StageChanged,
@@ -141,7 +142,7 @@ class Engine:
         self._extremes = state.extremes
         self._suspicion: tuple[str, ...] = ()  # differences that one read has found
         self._clean_ns = 0  # venue time up to which the books are known to be complete
-        self._asked_ns: dict[str, int] = {}  # cloid -> when its fate was last asked for
+        self._asked_ns: dict[str, int] = {}  # order or request -> when its fate was last asked for
         self._evaluate_at = self._reconcile_at = self._mark_at = self._orders_at = 0
         self._wake_at = 0
         self._clock_skew_seconds = 0.0
@@ -269,10 +270,16 @@ class Engine:
                 self._ask(order)
             if order.filled < order.reported and self.now_ns - order.changed_ns >= timeout_ns:
                 self._reconcile_at = self.now_ns
-        for trade in self._open_trades():
-            if trade.stage is Stage.PREPARING and self.now_ns - trade.worked_ns >= timeout_ns:
+        preparing = [t for t in self._open_trades() if t.stage is Stage.PREPARING]
+        for trade in preparing:
+            if self.now_ns - trade.worked_ns >= timeout_ns:
                 self._set_leverage(trade)
-        if live:
+        for request in self.state.margin_requests.values():
+            unasked = request.request_id not in self._asked_ns
+            if unasked and self.now_ns - request.time_ns >= timeout_ns:
+                # Whether it arrived shows in the account, whose report asks the guard again.
+                self._asked_ns[request.request_id] = self._reconcile_at = self.now_ns
+        if live or preparing:
             self._wake(self._orders_at)
 
     def _ask(self, order: Order) -> None:
@@ -374,11 +381,11 @@ class Engine:
         self._work(trade.trade_id)
 
     def _on_margin_moved(self, event: MarginMoved) -> None:
-        if event.request_id in self.state.margin_requests:
+        if self._is_awaited(event):
             self._record(event)
 
     def _on_setting_refused(self, event: SettingRefused) -> None:
-        if event.request_id in self.state.margin_requests:
+        if self._is_awaited(event):
             self._record(event)
             return
         trade = self.state.trade_on(self.state.pair_of[event.instrument].name)
@@ -386,11 +393,14 @@ class Engine:
             self._record(event)
             self._abandon(trade, f"leverage_refused: {event.reason}")
 
+    def _is_awaited(self, event: MarginMoved | SettingRefused) -> bool:
+        request = self.state.margin_requests.get(event.instrument)
+        return request is not None and request.request_id == event.request_id
+
     def _abandon(self, trade: PairTrade, reason: str) -> None:
         """Give a trade up before anything was sent for it."""
         self._retarget(trade, ZERO, urgent=False, cause=ExitCause.LIMIT, reason=reason)
-        self._record(StageChanged(trade.trade_id, Stage.CLOSED, self.now_ns))
-        self._unwatch(trade)
+        self._close(trade)
 
     # --- reconciliation --------------------------------------------------------------------
 
@@ -532,10 +542,8 @@ class Engine:
     def _moves_margin(self, pair: Pair) -> bool:
         """Whether a request is on the road; one that got no answer counts only for a while."""
         patience_ns = int(self._execution.order_timeout_seconds * SECOND)
-        return any(
-            request.instrument == pair.perp.id and self.now_ns - request.time_ns < patience_ns
-            for request in self.state.margin_requests.values()
-        )
+        request = self.state.margin_requests.get(pair.perp.id)
+        return request is not None and self.now_ns - request.time_ns < patience_ns
 
     def _move_margin(self, trade: PairTrade, pair: Pair, amount: Decimal, why: str) -> None:
         request_id = f"margin-{trade.trade_id}-{self.now_ns}"
@@ -543,6 +551,7 @@ class Engine:
             MarginIntended(request_id, trade.trade_id, pair.perp.id, amount, why, self.now_ns)
         )
         self._effects.append(MoveMargin(request_id, pair.perp.id, amount))
+        self._check_orders_later()
 
     def _watch_perp(self, position: PositionReport) -> None:
         """Take over the venue's newest word on a position: trigger, leverage, extremes."""
@@ -667,10 +676,12 @@ class Engine:
                 self._record(fact)
         for trade in self._open_trades():
             if name == "flatten" or (name == "close" and argument == trade.plan.pair):
+                urgent = name == "flatten" or trade.urgent
                 reason = f"operator: {name} by {command.actor}"
                 cause = ExitCause.OPERATOR
-                self._retarget(trade, ZERO, urgent=name == "flatten", cause=cause, reason=reason)
-                self._work(trade.trade_id)
+                self._retarget(trade, ZERO, urgent=urgent, cause=cause, reason=reason)
+        for trade_id in list(dict.fromkeys(self._working.values())):
+            self._work(trade_id)
 
     # --- working a trade -------------------------------------------------------------------
 
@@ -682,12 +693,14 @@ class Engine:
         if situation is None:
             return
         if gave_up(situation):
-            kept = situation.pair.floor_quantity(max(min(situation.spot, -situation.perp), ZERO))
-            reason = f"maker_not_filled: no fill for {self._execution.maker_patience_seconds:g} s"
-            self._retarget(trade, kept, urgent=False, cause=ExitCause.LIMIT, reason=reason)
+            patience = self._execution.maker_patience_seconds
+            self._keep(trade, f"maker_not_filled: no fill for {patience:g} s")
             situation = self._situation(self.state.trades[trade_id])
             assert situation is not None
         work = step(situation)
+        if any(wanted.role is Role.UNWIND for wanted in work.place) and not trade.is_closing:
+            bound = self._execution.max_naked_seconds
+            self._keep(trade, f"hedge_not_filled: the legs differed for over {bound:g} s")
         for order in work.cancel:
             self._record(CancelIntended(order.cloid, self.now_ns))
             self._effects.append(CancelOrder(order.cloid, order.request.instrument))
@@ -701,6 +714,13 @@ class Engine:
             self._settle(trade_id)
         elif situation.trade.setbacks:
             self._wake(self.now_ns + int(self._execution.retry_seconds * SECOND))
+
+    def _keep(self, trade: PairTrade, reason: str) -> None:
+        """Grow no further: what is hedged by now is all there will be."""
+        spot, perp = self.state.quantities(trade)
+        pair = self.state.pairs[trade.plan.pair]
+        kept = min(pair.floor_quantity(max(min(spot, -perp), ZERO)), trade.quantity)
+        self._retarget(trade, kept, urgent=False, cause=ExitCause.LIMIT, reason=reason)
 
     def _check_orders_later(self) -> None:
         later = self.now_ns + int(self._execution.order_timeout_seconds * SECOND)
@@ -733,26 +753,36 @@ class Engine:
             return
         if trade.stage is Stage.HOLDING:
             self._record(StageChanged(trade_id, Stage.WORKING, self.now_ns))
+        self._close(trade)
+
+    def _close(self, trade: PairTrade) -> None:
+        """The end of a trade: what it still holds is dust, and nobody's until the next one."""
         pair = self.state.pairs[trade.plan.pair]
         for leg in (pair.spot, pair.perp):
-            quantity = self.state.books.quantity(trade_id, leg.id)
+            quantity = self.state.books.quantity(trade.trade_id, leg.id)
             if quantity != ZERO:
-                price = self.marks()[leg.id]
-                self._record(ResidualMoved(leg.id, quantity, price, trade_id, None, self.now_ns))
-        self._record(StageChanged(trade_id, Stage.CLOSED, self.now_ns))
+                self._move_residual(leg, quantity, trade.trade_id, None)
+        self._record(StageChanged(trade.trade_id, Stage.CLOSED, self.now_ns))
         self._unwatch(trade)
         self._forget_perp(pair.perp.id)
 
     def _adopt_residual(self, trade: PairTrade) -> None:
-        """Dust that earlier trades of this pair left behind belongs to the new one."""
+        """Dust that earlier trades of this pair left behind belongs to the new one.
+
+        More than dust is somebody else's: what a person bought is not ours to sell.
+        """
         pair = self.state.pairs[trade.plan.pair]
         for leg in (pair.spot, pair.perp):
             quantity = self.state.books.quantity(None, leg.id)
-            if quantity != ZERO:
-                price = self.marks()[leg.id]
-                self._record(
-                    ResidualMoved(leg.id, quantity, price, None, trade.trade_id, self.now_ns)
-                )
+            worth = abs(quantity) * self.marks()[leg.id]
+            if ZERO < worth < _DUST_ORDERS * leg.minimum_notional:
+                self._move_residual(leg, quantity, None, trade.trade_id)
+
+    def _move_residual(
+        self, leg: Instrument, quantity: Decimal, giver: str | None, taker: str | None
+    ) -> None:
+        price = self.marks()[leg.id]
+        self._record(ResidualMoved(leg.id, quantity, price, giver, taker, self.now_ns))
 
     def _situation(self, trade: PairTrade) -> Situation | None:
         pair = self.state.pairs[trade.plan.pair]
@@ -813,6 +843,8 @@ class Engine:
         return [self.state.trades[i] for i in self.state.open_trades.values()]
 
 
+_DUST_ORDERS = 4
+"""Dust is less than one smallest order when it is left; its price may have grown since."""
 _UNDECIDED = (OrderState.PENDING, OrderState.CANCELING, OrderState.UNKNOWN)
 
 

@@ -156,7 +156,7 @@ def _memory(state: Path | None) -> tuple[Journal, VenueStore]:
 
 
 def _require_same(before: RunStarted, now: RunStarted) -> None:
-    for name in ("mode", "venue", "feed", "seed", "capital", "pairs"):
+    for name in ("mode", "venue", "seed", "feed", "capital", "pairs"):
         was, wanted = getattr(before, name), getattr(now, name)
         if was != wanted:
             raise RunError(

@@ -10,7 +10,8 @@ Three rules, in this order:
 1. **Hedge what is naked.** A difference between the legs large enough to trade is
    closed at once by an IOC order: by completing the leg that is behind while the
    trade grows, by reducing the leg that is ahead while it shrinks. Past the time
-   bound, whichever of the two is cheaper, with a wider price bound.
+   bound, whichever of the two is cheaper, with a wider price bound, and when that
+   finds no counterpart the other one.
 2. **Lead one slice.** Only when hedged and certain (no order UNKNOWN), the leg
    that is harder to trade rests the next slice, never larger than the naked bound.
    An urgent trade, or a close whose patience ran out, takes instead; urgent leads
@@ -61,7 +62,8 @@ class ExecutionPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clock_margin_seconds: float = 1.0
     """Added to an expiry before "never seen" proves that an order cannot land any more."""
     retry_seconds: float = 2.0
-    """Pause after a refused or empty order on a trade; doubles with each in a row, to a minute."""
+    """Pause after a refused or empty order on a trade; doubles with each in a row, to a minute,
+    while the legs differ to ``max_naked_seconds``."""
     reopen_seconds: float = 3600.0
     """A pair is not opened again within this time of its last close or failed open."""
     reconcile_seconds: float = 60.0
@@ -183,15 +185,15 @@ def step(s: Situation) -> Work:
         in_the_way = tuple(o for o in resting if o.request.instrument == hedge.instrument.id)
         if in_the_way:
             return Work(cancel=_cancelable(in_the_way))
-        if _is_busy(s, hedge.instrument) or _is_waiting(s):
+        if _is_busy(s, hedge.instrument) or _is_waiting(s, s.policy.max_naked_seconds):
             return Work()
         return Work(place=(hedge,))
     if resting:
         return Work(cancel=_cancelable(o for o in resting if _is_misplaced(s, o, lead)))
-    if s.live or _is_waiting(s):
+    if s.live or _is_waiting(s, 60.0):
         return Work()
-    if lead is None:
-        return Work(settled=True)
+    if lead is None:  # what has no price is not known to be dust
+        return Work(settled=None not in (_mid(s.spot_market), _mid(s.perp_market)))
     order = _lead_order(s, *lead)
     return Work(place=(order,)) if order is not None else Work()
 
@@ -231,9 +233,14 @@ def _hedge(s: Situation) -> Wanted | None:
     overdue = _is_overdue(s)
     growing = max(s.spot, -s.perp) <= s.trade.quantity + s.pair.lot
     preferred, other = (completing, unwinding) if growing else (unwinding, completing)
-    if overdue and preferred is not None and other is not None:
-        return min(preferred, other, key=lambda wanted: _cost(s, wanted))
-    return preferred if preferred is not None else (other if overdue else None)
+    if not overdue:
+        return preferred
+    if other is not None:
+        other = msgspec.structs.replace(other, role=Role.UNWIND)
+    ways = sorted(
+        (way for way in (preferred, other) if way is not None), key=lambda way: _cost(s, way)
+    )
+    return ways[s.trade.setbacks % len(ways)] if ways else None
 
 
 def _complete(s: Situation) -> Wanted | None:
@@ -247,7 +254,6 @@ def _complete(s: Situation) -> Wanted | None:
 def _unwind(s: Situation) -> Wanted | None:
     """Reduce the leg that is ahead, leaving no dust on it when the trade is closing."""
     delta = s.spot + s.perp
-    role = Role.HEDGE if s.trade.quantity < max(s.spot, -s.perp) else Role.UNWIND
     leg, side, held = (
         (s.pair.spot, Side.SELL, s.spot) if delta > ZERO else (s.pair.perp, Side.BUY, -s.perp)
     )
@@ -257,7 +263,7 @@ def _unwind(s: Situation) -> Wanted | None:
     mid = _mid(_market(s, leg))
     if mid is not None and s.trade.is_closing and not _tradable(leg, held - quantity, mid):
         quantity = held
-    return _take(s, leg, side, quantity, role, reduce_only=leg.kind is Kind.PERP)
+    return _take(s, leg, side, quantity, Role.HEDGE, reduce_only=leg.kind is Kind.PERP)
 
 
 def _is_overdue(s: Situation) -> bool:
@@ -380,11 +386,11 @@ def _is_busy(s: Situation, leg: Instrument) -> bool:
     return any(o.request.instrument == leg.id for o in s.live)
 
 
-def _is_waiting(s: Situation) -> bool:
-    """After a refused or empty order the next one waits, longer each time."""
+def _is_waiting(s: Situation, longest: float) -> bool:
+    """After a refused or empty order the next one waits, longer each time (seconds)."""
     if s.trade.setbacks == 0:
         return False
-    pause = min(s.policy.retry_seconds * 2 ** min(s.trade.setbacks - 1, 6), 60.0)
+    pause = min(s.policy.retry_seconds * 2 ** min(s.trade.setbacks - 1, 6), longest)
     return bool(s.now_ns - s.trade.setback_ns < pause * SECOND)
 
 

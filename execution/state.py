@@ -39,6 +39,7 @@ from execution.facts import (
     Reconciled,
     ResidualMoved,
     Retargeted,
+    Role,
     RunStarted,
     Stage,
     StageChanged,
@@ -70,14 +71,16 @@ class State:
             leg.id: pair for pair in self.pairs.values() for leg in (pair.spot, pair.perp)
         }
         self.run: RunStarted | None = None
-        self.books = Books()
+        # One account has one quote asset; the first pair's is the account's.
+        quotes = [pair.perp.quote for pair in self.pairs.values()]
+        self.books = Books(quotes[0]) if quotes else Books()
         self.orders = OrderTable()
         self.trades: dict[str, PairTrade] = {}
         self.open_trades: dict[str, str] = {}  # pair -> trade id
         self.last_trade: dict[str, str] = {}  # pair -> its latest trade, open or closed
         self.limits = LimitState()
         self.decided: dict[str, Decided] = {}
-        self.margin_requests: dict[str, MarginIntended] = {}
+        self.margin_requests: dict[str, MarginIntended] = {}  # perp -> the newest, if unanswered
         self.exposed = Exposed()
         self.equity: EquityMarked | None = None
         self.extremes = Extremes()
@@ -160,8 +163,9 @@ def _stage_changed(state: State, fact: StageChanged) -> None:
     if fact.stage is Stage.CLOSED:
         _change(state, fact.trade_id, stage=fact.stage, closed_ns=fact.time_ns, urgent=False)
         del state.open_trades[trade.plan.pair]
-        result = state.books.pnl(fact.trade_id, {}).total
-        state.loss_streak = state.loss_streak + 1 if result < ZERO else 0
+        if trade.opened_ns is not None:  # what never began has neither lost nor won
+            result = state.books.pnl(fact.trade_id, {}).total
+            state.loss_streak = state.loss_streak + 1 if result < ZERO else 0
     elif fact.stage is Stage.HOLDING:
         _change(state, fact.trade_id, stage=fact.stage, held=True, urgent=False)
     else:
@@ -202,7 +206,7 @@ def _rejected(state: State, fact: OrderRejected) -> None:
 def _canceled(state: State, fact: OrderCanceled) -> None:
     order = state.orders.end(fact.cloid, fact.filled, fact.received_ns)
     _count(state.counts, "canceled")
-    if fact.filled == ZERO and order.role is not order.role.MAKER:
+    if fact.filled == ZERO and order.role is not Role.MAKER:
         _setback(state, order.trade_id, fact.received_ns)
 
 
@@ -234,6 +238,8 @@ def _fill(state: State, fact: Fill) -> None:
             _count(state.counts, "filled")
     if trade_id is not None:
         _progress(state, trade_id, fact)
+        if order is not None and order.role is Role.UNWIND:
+            _setback(state, trade_id, fact.received_ns)
 
 
 def _progress(state: State, trade_id: str, fact: Fill) -> None:
@@ -283,15 +289,13 @@ def _leverage_confirmed(state: State, fact: LeverageConfirmed) -> None:
 
 
 def _margin_intended(state: State, fact: MarginIntended) -> None:
-    state.margin_requests[fact.request_id] = fact
+    state.margin_requests[fact.instrument] = fact
 
 
-def _margin_moved(state: State, fact: MarginMoved) -> None:
-    state.margin_requests.pop(fact.request_id, None)
-
-
-def _setting_refused(state: State, fact: SettingRefused) -> None:
-    state.margin_requests.pop(fact.request_id, None)
+def _margin_answered(state: State, fact: MarginMoved | SettingRefused) -> None:
+    request = state.margin_requests.get(fact.instrument)
+    if request is not None and request.request_id == fact.request_id:
+        del state.margin_requests[fact.instrument]
 
 
 def _limit_tripped(state: State, fact: LimitTripped) -> None:
@@ -373,8 +377,8 @@ _HANDLERS: dict[type, Callable[[State, Any], None]] = {
     Cashflow: _cashflow,
     LeverageConfirmed: _leverage_confirmed,
     MarginIntended: _margin_intended,
-    MarginMoved: _margin_moved,
-    SettingRefused: _setting_refused,
+    MarginMoved: _margin_answered,
+    SettingRefused: _margin_answered,
     LimitTripped: _limit_tripped,
     LimitCleared: _limit_cleared,
     Reconciled: _reconciled,

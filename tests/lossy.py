@@ -105,6 +105,7 @@ def assert_sound(world: World, naked: Decimal | None = Decimal(1010)) -> None:
     The books are the venue's, to the last digit; each of its fills was booked once; no
     order was sent twice; profit is whole; and never was more than ``naked`` unhedged.
     """
+    world.advance(world.venue.now_ns + SECOND)  # what is on the road arrives
     state, venue = world.engine.state, world.venue.exchange
     assert differences(state, venue.account_report(None, world.venue.now_ns)) == ()
     assert state.books.balanced()

@@ -1,8 +1,7 @@
 """Draws docs/img/paper.svg: the terminal view of a real paper run, the same every time.
 
-    .venv/bin/python tools/terminal_picture.py [FILE]
-
 The run is in this process: the generated market of seed 1, default settings, six simulated days.
+Run it by ``.venv/bin/python tools/terminal_picture.py [FILE]`` when the view has changed.
 """
 
 import io
@@ -10,7 +9,8 @@ import re
 import sys
 from pathlib import Path
 
-from rich.console import CONSOLE_SVG_FORMAT, Console, RenderableType
+from rich._export_format import CONSOLE_SVG_FORMAT
+from rich.console import Console, RenderableType
 
 from bot.app import GENERATED_START_NS
 from bot.instruments import load_pairs
@@ -64,7 +64,8 @@ def svg(shown: RenderableType) -> str:
     )
     console.print(shown)
     fonts = "ui-monospace, Menlo, Consolas, DejaVu Sans Mono, monospace"
-    form = re.sub(r"@font-face \{\{.*?\}\}\n", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    fetched = r"@font-face \{\{.*?\}\}\n|<!--.*?-->"
+    form = re.sub(fetched, "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     form = form.replace("Fira Code, monospace", fonts)
     drawn = console.export_svg(title="fundarb paper", code_format=form, unique_id="paper")
     return "\n".join(line.rstrip() for line in drawn.splitlines()) + "\n"

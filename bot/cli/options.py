@@ -42,3 +42,7 @@ Bar = Annotated[
     ),
 ]
 Seed = Annotated[str, typer.Option("--seed", metavar="N", help="Same seed, same market, same run.")]
+AllowGaps = Annotated[
+    bool,
+    typer.Option("--allow-gaps", help="Run over bars that the history lacks; nothing is filled."),
+]

@@ -33,6 +33,7 @@ def paper(
         typer.Option("--from", metavar="DATE", help="Where a replay starts, UTC."),
     ] = None,
     bar: options.Bar = None,
+    allow_gaps: options.AllowGaps = False,
     capital: options.Capital = None,
     speed: Annotated[
         str,
@@ -90,6 +91,7 @@ def paper(
         start_ns=start_ns,
         duration_ns=duration_ns,
         bar=step,
+        allow_gaps=allow_gaps,
         capital=amount,
         speed=pace,
         seed=number,

@@ -1,6 +1,6 @@
 """Between the bot and its venue anything may be lost, late, repeated or out of order."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from decimal import Decimal
 
 import msgspec
@@ -8,13 +8,11 @@ import pytest
 
 from domain.account import (
     AccountReport,
-    CashCause,
     LeverageConfirmed,
     MarginMode,
     MarginMoved,
     SettingRefused,
 )
-from domain.market import Book
 from domain.money import ZERO
 from domain.orders import (
     CancelRejected,
@@ -25,27 +23,21 @@ from domain.orders import (
     OrderReport,
     OrderStatus,
     Side,
-    TimeInForce,
 )
 from domain.time import HOUR, MINUTE, SECOND
 from execution.effects import (
     CancelOrder,
     MoveMargin,
     PlaceOrder,
-    QueryOrder,
     SetLeverage,
     VenueEffect,
 )
 from execution.facts import (
-    MarginIntended,
     OrderDoubted,
     OrderIntended,
     OrderResolved,
-    Reconciled,
-    Retargeted,
     Role,
     Stage,
-    StageChanged,
 )
 from execution.orders import OrderState
 from execution.venues.simulated.state import VenueEvent
@@ -75,16 +67,17 @@ class NthOrder:
     """Picks out the n-th order that is placed, counted from one."""
 
     def __init__(self, nth: int) -> None:
-        self.nth, self.seen, self.cloid = nth, 0, ""
+        self._nth, self._seen = nth, dict[str, None]()
 
     def __call__(self, effect: VenueEffect) -> bool:
-        if not isinstance(effect, PlaceOrder):
-            return False
-        if effect.request.cloid != self.cloid:
-            self.seen += 1
-            if self.seen == self.nth:
-                self.cloid = effect.request.cloid
-        return effect.request.cloid == self.cloid
+        if isinstance(effect, PlaceOrder):
+            self._seen[effect.request.cloid] = None
+            return effect.request.cloid == self.cloid
+        return False
+
+    @property
+    def cloid(self) -> str:
+        return list(self._seen)[self._nth - 1] if len(self._seen) >= self._nth else ""
 
 
 def doubts(storm: Storm, cloid: str) -> tuple[OrderDoubted, OrderResolved]:
@@ -363,8 +356,9 @@ def test_a_leverage_answer_that_is_lost_is_asked_for_again_every_timeout() -> No
     assert storm.engine.state.trades["HYPE#1"].stage is Stage.HOLDING
 
 
-def test_a_leverage_request_that_is_lost_is_repeated_and_nothing_is_sent_before_it_is_read_back(
-) -> None:
+def test_a_leverage_request_that_is_lost_is_repeated_and_nothing_is_sent_before_it_is_read_back() -> (
+    None
+):
     storm = world()
     lost = 2
 
@@ -394,9 +388,7 @@ def _read_back(leverage: int, mode: MarginMode) -> Callable[[Message], Delivery]
     return answer
 
 
-@pytest.mark.parametrize(
-    ("leverage", "mode"), [(5, MarginMode.ISOLATED), (2, MarginMode.CROSS)]
-)
+@pytest.mark.parametrize(("leverage", "mode"), [(5, MarginMode.ISOLATED), (2, MarginMode.CROSS)])
 def test_a_leverage_or_mode_read_back_different_gives_the_trade_up_before_any_order(
     leverage: int, mode: MarginMode
 ) -> None:

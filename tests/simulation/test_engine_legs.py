@@ -1,0 +1,294 @@
+"""One leg cannot be had, or is taken away: the other follows, in size and in time."""
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+
+import pytest
+
+from domain.account import CashCause
+from domain.instruments import Instrument
+from domain.market import Book, MarketInput
+from domain.money import ZERO
+from domain.orders import Fill, FillCause, OrderRequest, Side, TimeInForce
+from domain.targets import ExitCause
+from domain.time import MINUTE, SECOND
+from execution.effects import PlaceOrder, VenueEffect
+from execution.facts import Retargeted, Role, Stage
+from tests.lossy import Storm, assert_sound, intended, is_hedged
+from tests.scripted import PERP, SPOT, START, Price, Scripted, Told, settings
+
+POLICY = settings().execution
+
+
+def flat(_: int) -> float:
+    return 20.0
+
+
+class Thin(Scripted):
+    """``size`` says how many base units a leg shows on each side at a minute after the start."""
+
+    def __init__(
+        self, price: Price, hours: float, size: Callable[[Instrument, int], float]
+    ) -> None:
+        super().__init__(price, hours)
+        self._size = size
+
+    def _step(self, number: int, time_ns: int) -> Iterator[MarketInput]:
+        for event in super()._step(number, time_ns):
+            if isinstance(event, Book):
+                leg = SPOT if event.instrument == SPOT.id else PERP
+                size = self._size(leg, number)
+                (bid, _), (ask, _) = event.bids[0], event.asks[0]
+                yield Book(event.instrument, ((bid, size),), ((ask, size),), time_ns, time_ns)
+            else:
+                yield event
+
+
+def trade(storm: Storm):  # type: ignore[no-untyped-def]
+    return storm.engine.state.trades["HYPE#1"]
+
+
+# --- a hedge that cannot be had ------------------------------------------------------------------
+
+
+class Vanishing:
+    """Hedges on the perp find an empty book: somebody was faster. The bot sees a full one."""
+
+    def __init__(self, storm: Storm, times: int, spot_too: bool = False) -> None:
+        self.storm, self.left, self.met = storm, times, 0
+        self.legs = (PERP.id, SPOT.id) if spot_too else (PERP.id,)
+
+    def __call__(self, effect: VenueEffect) -> bool:
+        if (
+            isinstance(effect, PlaceOrder)
+            and effect.request.instrument in self.legs
+            and effect.request.time_in_force is TimeInForce.IOC
+            and self.left
+        ):
+            self.left -= 1
+            self.met += 1
+            now_ns = self.storm.venue.now_ns
+            empty = Book(effect.request.instrument, ((1.0, 1.0),), ((1e6, 1.0),), now_ns, now_ns)
+            self.storm.venue.exchange.on_market(empty)
+        return True
+
+
+def test_a_hedge_that_finds_nothing_twice_is_sent_again_and_completes() -> None:
+    storm = Storm(Scripted(flat, 6), Told("900", enter=1)).worse()
+    storm.worse(request=Vanishing(storm, 2)).run(3)
+    assert trade(storm).stage is Stage.HOLDING
+    assert is_hedged(storm)
+    assert_sound(storm)
+
+
+def test_a_hedge_that_can_never_be_had_is_unwound_and_the_trade_given_up() -> None:
+    storm = Storm(Scripted(flat, 6), Told("900", enter=1)).worse()
+    vanishing = Vanishing(storm, 1_000)
+    storm.worse(request=vanishing).run(1.8)
+    assert trade(storm).stage is Stage.CLOSED
+    assert (trade(storm).cause, trade(storm).held) == (ExitCause.LIMIT, False)
+    unwound = [f for f in intended(storm) if f.role is Role.UNWIND]
+    assert {(f.request.instrument, f.request.side) for f in unwound} == {(SPOT.id, Side.SELL)}
+    assert storm.engine.state.exposed.seconds <= 60
+    # Bought once, sold once: not again and again.
+    assert len([f for f in intended(storm) if f.role is Role.MAKER]) == 1
+    assert_sound(storm)
+
+
+def test_while_neither_leg_can_be_traded_the_tries_go_on_and_entries_stop() -> None:
+    storm = Storm(Scripted(flat, 6), Told("900", enter=1)).worse()
+    vanishing = Vanishing(storm, 1_000, spot_too=True)
+    storm.worse(request=vanishing).run(1.3)
+    tries = [f.time_ns for f in intended(storm) if f.role is not Role.MAKER]
+    assert max(b - a for a, b in zip(tries, tries[1:], strict=False)) <= 16 * SECOND
+    assert "delta" in storm.engine.state.limits.names
+    storm.calm().run(3)
+    assert is_hedged(storm)
+    assert_sound(storm)
+
+
+def test_a_hedge_book_without_depth_is_waited_for_only_as_long_as_the_bound_allows() -> None:
+    gone = 63  # minutes: the maker fills at 1:01
+
+    def size(leg: Instrument, number: int) -> float:
+        return 0.1 if leg is PERP and number >= 61 else 1e6
+
+    storm = Storm(Thin(flat, 6, size), Told("900", enter=1)).worse().run(1.5)
+    assert gone
+    assert is_hedged(storm)
+    assert storm.engine.state.exposed.seconds <= 75
+    assert_sound(storm)
+
+
+def test_a_thin_book_is_taken_bit_by_bit_and_never_more_than_the_bound_is_naked() -> None:
+    def size(leg: Instrument, number: int) -> float:
+        return 7.0 if leg is PERP else 1e6
+
+    storm = Storm(Thin(flat, 9, size), Told("4000", enter=1, leave=4)).worse().run(8)
+    assert_sound(storm)
+    assert is_hedged(storm)
+
+
+def test_a_withdrawal_that_leaves_no_margin_for_the_hedge_unwinds_the_leg_that_filled() -> None:
+    storm = Storm(Scripted(flat, 6), Told("900", enter=1)).worse()
+    storm.run(1)
+    storm.until(lambda: bool(storm.engine.state.orders.live()))
+    exchange = storm.venue.exchange
+    free = storm.venue.exchange._clearing.free()["USDC"]
+    storm.happens([exchange._clearing.cashflow("USDC", -(free - 1), CashCause.WITHDRAWAL, None)])
+    storm.run(2)
+    assert trade(storm).stage is Stage.CLOSED
+    assert len([f for f in intended(storm) if f.role is Role.MAKER]) == 1
+    assert storm.engine.state.exposed.seconds <= 60
+    assert storm.engine.state.limits.names == ()  # what the owner takes out is no loss
+    assert_sound(storm)
+
+
+# --- a leg that is taken away --------------------------------------------------------------------
+
+
+def held(notional: str = "4000", capital: str = "10000", price: Price = flat) -> Storm:
+    storm = Storm(Scripted(price, 12), Told(notional, enter=1), capital=capital).worse()
+    storm.run(2.5)
+    assert trade(storm).stage is Stage.HOLDING
+    return storm
+
+
+@pytest.mark.parametrize("fraction", ["0.3", "1"])
+def test_a_short_that_is_auto_deleveraged_is_adopted_at_once_and_the_spot_follows(
+    fraction: str,
+) -> None:
+    storm = held()
+    exchange, at = storm.venue.exchange, storm.venue.now_ns
+    before = storm.engine.state.quantities(trade(storm))
+    storm.happens(exchange.auto_deleverage(PERP.id, Decimal(fraction), Decimal("19.9"), at))
+    storm.minutes(0.2)
+    spot, perp = storm.engine.state.quantities(trade(storm))
+    assert perp == before[1] * (1 - Decimal(fraction))
+    assert is_hedged(storm)
+    assert spot < before[0]
+    (change,) = [f for f in storm.told(Retargeted) if isinstance(f, Retargeted)]
+    assert (change.cause, change.urgent) == (ExitCause.LEG_LOST, True)
+    assert change.time_ns - at < SECOND
+    assert trade(storm).stage is (Stage.CLOSED if fraction == "1" else Stage.HOLDING)
+    assert_sound(storm, None)
+
+
+def test_a_short_that_is_deleveraged_while_it_is_opened_is_not_built_up_again() -> None:
+    storm = Storm(Scripted(flat, 12), Told("4000", enter=1)).worse().run(1)
+    storm.until(lambda: storm.engine.state.books.position(PERP.id) < -60)
+    exchange = storm.venue.exchange
+    events = exchange.auto_deleverage(PERP.id, Decimal(1), Decimal(20), storm.venue.now_ns)
+    storm.happens(events)
+    storm.run(1.9)
+    assert trade(storm).stage is Stage.CLOSED
+    assert is_hedged(storm)
+    assert_sound(storm, None)
+
+
+def test_a_gap_in_one_step_that_liquidates_the_short_sheds_the_spot_within_seconds() -> None:
+    def gap(number: int) -> float:
+        return 20.0 if number < 200 else 32.0
+
+    storm = held(price=gap)
+    storm.advance(START + 200 * MINUTE + 5 * SECOND)
+    fills = [f for f in storm.told(Fill) if isinstance(f, Fill)]
+    assert FillCause.LIQUIDATION in {f.cause for f in fills}
+    assert trade(storm).stage is Stage.CLOSED
+    assert (trade(storm).cause, storm.engine.state.books.position(PERP.id)) == (
+        ExitCause.LEG_LOST,
+        ZERO,
+    )
+    pnl = storm.engine.state.books.pnl("HYPE#1", storm.engine.marks())
+    # The spot gained what the short lost; margin that the venue kept is booked as its penalty.
+    assert pnl.liquidation <= ZERO
+    storm.run(5)
+    assert_sound(storm, None)
+
+
+def test_after_a_leg_was_lost_nothing_is_entered_for_a_while() -> None:
+    storm = held()
+    exchange, at = storm.venue.exchange, storm.venue.now_ns
+    storm.happens(exchange.auto_deleverage(PERP.id, Decimal(1), Decimal(20), at))
+    storm.minutes(55)
+    assert list(storm.engine.state.trades) == ["HYPE#1"]
+    storm.minutes(15)
+    assert list(storm.engine.state.trades) == ["HYPE#1", "HYPE#2"]
+    assert_sound(storm, None)
+
+
+@pytest.mark.parametrize(
+    ("leg", "side"),
+    [(SPOT, Side.BUY), (SPOT, Side.SELL), (PERP, Side.BUY), (PERP, Side.SELL)],
+)
+def test_a_fill_that_a_person_made_by_hand_is_adopted_and_hedged(
+    leg: Instrument, side: Side
+) -> None:
+    storm = held()
+    storm.happens(by_hand(storm, leg, side, "30"))
+    storm.minutes(0.5)
+    assert is_hedged(storm)
+    storm.minutes(5)
+    spot, perp = storm.engine.state.quantities(trade(storm))
+    assert spot <= 200
+    assert_sound(storm, None)
+
+
+def by_hand(storm: Storm, leg: Instrument, side: Side, quantity: str):  # type: ignore[no-untyped-def]
+    """An order from elsewhere, as its account would hear of it: without our client id."""
+    price = leg.round_price(Decimal(20) * (1 + side.sign * Decimal("0.01")), up=True)
+    now_ns = storm.venue.now_ns
+    request = OrderRequest(
+        f"0xhand{now_ns}", leg.id, side, Decimal(quantity), price, TimeInForce.IOC,
+        reduce_only=False, expires_ns=now_ns,
+    )  # fmt: skip
+    return [e for e in storm.venue.exchange.place(request, now_ns) if isinstance(e, Fill)]
+
+
+def test_what_a_person_buys_while_no_trade_is_open_is_left_alone() -> None:
+    storm = Storm(Scripted(flat, 12), Told("2000", enter=3, leave=4)).worse().run(1)
+    storm.happens(by_hand(storm, SPOT, Side.BUY, "100"))
+    storm.run(6)
+    books = storm.engine.state.books
+    assert trade(storm).stage is Stage.CLOSED
+    assert books.quantity(None, SPOT.id) > 99
+    assert_sound(storm)
+
+
+# --- dust ----------------------------------------------------------------------------------------
+
+
+class Cycles(Told):
+    """Holds in the first half of every two hours."""
+
+    def targets(self, market, holdings, equity, now_ns):  # type: ignore[no-untyped-def]
+        hour = (now_ns - START) // (60 * MINUTE)
+        self._from, self._to = (now_ns, now_ns + 1) if hour % 2 else (0, 0)
+        return super().targets(market, holdings, equity, now_ns)
+
+
+def test_dust_is_taken_over_by_the_next_trade_and_does_not_grow_over_ten_cycles() -> None:
+    chosen = settings(
+        execution=settings_with(reopen_seconds=600.0),
+    )
+    prices = Scripted(lambda n: 20.0 + (n * 37 % 400) / 400, 24)
+    storm = Storm(prices, Cycles("1234"), chosen=chosen).worse()
+    dusts = []
+    for cycle in range(1, 11):
+        storm.run(2 * cycle + 0.9)
+        assert storm.engine.state.trade_on("HYPE") is None
+        assert storm.engine.state.trades[f"HYPE#{cycle}"].held
+        books = storm.engine.state.books
+        dusts.append(books.position(SPOT.id))
+        assert books.position(PERP.id) == ZERO
+        assert books.quantity(None, SPOT.id) == dusts[-1]
+        assert_sound(storm)
+    # Less than the smallest order, and no heap of ten of them.
+    assert all(ZERO <= dust * 21 < 2 * SPOT.minimum_notional for dust in dusts)
+    assert len(storm.engine.state.trades) == 10
+
+
+def settings_with(**changes: float):  # type: ignore[no-untyped-def]
+    import msgspec
+
+    return msgspec.structs.replace(POLICY, **changes)
