@@ -336,12 +336,10 @@ class Engine:
         self._work(order.trade_id)
 
     def _on_fill(self, event: Fill) -> None:
-        if self.state.books.has_seen(event):
-            return
-        self._record(event)
         pair = self.state.pair_of.get(event.instrument)
-        if pair is None:
-            return
+        if pair is None or self.state.books.has_seen(event):
+            return  # what is none of our instruments shows as a difference to the venue
+        self._record(event)
         trade = self.state.trade_on(pair.name)
         if trade is None:
             return
@@ -361,8 +359,18 @@ class Engine:
     # --- money and margin ------------------------------------------------------------------
 
     def _on_new_money(self, event: FundingPayment | Cashflow) -> None:
-        if not self.state.books.has_seen(event):
+        if not self.state.books.has_seen(event) and self._has_price(event):
             self._record(event)
+
+    def _has_price(self, event: FundingPayment | Cashflow) -> bool:
+        """Tokens are booked at a price; without one they show as a difference to the venue."""
+        money = event.money if isinstance(event, Cashflow) else event.payment
+        if money.asset == self.state.books.quote:
+            return True
+        token = self.state.spot_of(money.asset)
+        self._mark_equity()  # the price of this moment is what they are booked at
+        marked = self.state.equity
+        return token is not None and marked is not None and token.id in marked.marks
 
     def _on_leverage(self, event: LeverageConfirmed) -> None:
         trade = self.state.trade_on(self.state.pair_of[event.instrument].name)
@@ -428,9 +436,10 @@ class Engine:
             self._record(OrderDoubted(cloid, "not in the venue's open orders", self.now_ns))
             self._ask(self.state.orders[cloid])
         if report.request_id is not None:
-            # The venue answered somewhere between question and answer: their middle is the guess.
-            middle_ns = (int(report.request_id) + report.received_ns) / 2
-            self._clock_skew_seconds = (report.venue_time_ns - middle_ns) / SECOND
+            # The venue answered between question and answer: only what lies outside is certain.
+            earliest, latest = int(report.request_id), report.received_ns
+            nearest = min(max(report.venue_time_ns, earliest), latest)
+            self._clock_skew_seconds = (report.venue_time_ns - nearest) / SECOND
             self._compare(report)
 
     def _compare(self, report: AccountReport) -> None:
@@ -532,12 +541,12 @@ class Engine:
         elif isinstance(action, Release) and trade.stage is Stage.HOLDING:
             self._move_margin(trade, pair, -action.amount, action.why)
         elif isinstance(action, Shrink | Close) and not trade.urgent:
+            # A trade that is on its way there, but slowly, now goes fast.
             quantity = action.quantity if isinstance(action, Shrink) else ZERO
-            if quantity < trade.quantity:
-                reason = f"margin_guard: {action.why}"
-                cause = ExitCause.MARGIN_GUARD
-                self._retarget(trade, quantity, urgent=True, cause=cause, reason=reason)
-                self._work(trade.trade_id)
+            reason, cause = f"margin_guard: {action.why}", ExitCause.MARGIN_GUARD
+            quantity = min(quantity, trade.quantity)
+            self._retarget(trade, quantity, urgent=True, cause=cause, reason=reason)
+            self._work(trade.trade_id)
 
     def _moves_margin(self, pair: Pair) -> bool:
         """Whether a request is on the road; one that got no answer counts only for a while."""
@@ -639,8 +648,9 @@ class Engine:
             margin = unrealized = ZERO
             for position in self.account.positions:
                 cost = position.quantity * position.entry_price
+                mark = marks.get(position.instrument, position.mark)
                 margin += position.raw_margin + cost
-                unrealized += position.quantity * marks[position.instrument] - cost
+                unrealized += position.quantity * mark - cost
             cash = equity - spot_value - margin - unrealized
         self._record(
             EquityMarked(
@@ -792,7 +802,7 @@ class Engine:
         spot, perp = self.state.quantities(trade)
         age_ns = int(self._limits.data_age_seconds_max * SECOND)
         fresh = all(m.is_fresh(self.now_ns, age_ns) for m in (spot_market, perp_market))
-        certain = not self.state.orders.unknown()
+        certain = self._books_agree() and not self.state.orders.unknown()
         return Situation(
             trade,
             pair,
@@ -805,6 +815,14 @@ class Engine:
             self.now_ns,
             self._execution,
         )
+
+    def _books_agree(self) -> bool:
+        """Whether books and venue were compared lately, by this process, and agreed."""
+        last = self.state.reconciled
+        if self.reconciled_ns is None or last is None or last.mismatches:
+            return False
+        age_ns = int(self._limits.reconcile_age_seconds_max * SECOND)
+        return self.now_ns - self.reconciled_ns <= age_ns
 
     def _watch(self, trade: PairTrade) -> None:
         """Look at this trade again whenever its perp's context comes."""

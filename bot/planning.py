@@ -263,7 +263,7 @@ def readings(desk: Desk) -> Readings:
     return Readings(
         equity=desk.equity,
         equity_peak=max(state.equity_peak, ZERO),
-        equity_day_start=day_start.equity if day_start is not None else ZERO,
+        equity_day_start=day_start.equity if day_start is not None else state.equity_peak,
         loss_streak=state.loss_streak,
         data_age_seconds=max(ages, default=0.0),
         clock_skew_seconds=desk.clock_skew_seconds,

@@ -102,6 +102,13 @@ class State:
         trade_id = self.open_trades.get(pair)
         return self.trades[trade_id] if trade_id is not None else None
 
+    def spot_of(self, asset: str) -> Instrument | None:
+        """The spot instrument whose base ``asset`` is; None for the quote and for the unknown."""
+        for pair in self.pairs.values():
+            if pair.spot.base == asset:
+                return pair.spot
+        return None
+
     def quantities(self, trade: PairTrade) -> tuple[Decimal, Decimal]:
         """Spot and perp quantity that the trade holds, signed."""
         pair = self.pairs[trade.plan.pair]
@@ -249,9 +256,7 @@ def _progress(state: State, trade_id: str, fact: Fill) -> None:
     spot, perp = state.quantities(trade)
     naked = naked_quantity(pair, spot, perp, fact.price)
     now_ns = fact.received_ns
-    if trade.naked_ns is not None:
-        seconds = (now_ns - trade.naked_ns) / SECOND
-        state.exposed.seconds = max(state.exposed.seconds, seconds)
+    _exposed_for(state, trade, now_ns)
     state.exposed.notional = max(state.exposed.notional, abs(spot + perp) * fact.price)
     started = trade.naked_ns if trade.naked_ns is not None else now_ns
     is_spot = fact.instrument == pair.spot.id
@@ -269,6 +274,12 @@ def _progress(state: State, trade_id: str, fact: Fill) -> None:
     )
 
 
+def _exposed_for(state: State, trade: PairTrade, now_ns: int) -> None:
+    if trade.naked_ns is not None:
+        seconds = (now_ns - trade.naked_ns) / SECOND
+        state.exposed.seconds = max(state.exposed.seconds, seconds)
+
+
 def _funding(state: State, fact: FundingPayment) -> None:
     trade_id = trade_at(state, fact.instrument, fact.venue_time_ns)
     if state.books.funding(fact, trade_id):
@@ -278,8 +289,22 @@ def _funding(state: State, fact: FundingPayment) -> None:
 
 def _cashflow(state: State, fact: Cashflow) -> None:
     trade_id = trade_at(state, fact.instrument, fact.venue_time_ns)
-    if state.books.cashflow(fact, trade_id):
+    capital = state.books.capital
+    token = state.spot_of(fact.money.asset)
+    price = None
+    if token is not None and state.equity is not None:
+        price = state.equity.marks.get(token.id)
+    if state.books.cashflow(fact, trade_id, instrument=token, price=price):
         state.private_ns = max(state.private_ns, fact.venue_time_ns)
+        _capital_moved(state, state.books.capital - capital)
+
+
+def _capital_moved(state: State, amount: Decimal) -> None:
+    """What the owner brings is no profit and what he takes out no loss: losses start from there."""
+    state.equity_peak += amount
+    if state.day_start is not None:
+        equity = state.day_start.equity + amount
+        state.day_start = msgspec.structs.replace(state.day_start, equity=equity)
 
 
 def _leverage_confirmed(state: State, fact: LeverageConfirmed) -> None:
@@ -322,6 +347,8 @@ def _equity_marked(state: State, fact: EquityMarked) -> None:
         state.day_start = fact
     state.equity = fact
     state.extremes = fact.extremes
+    for trade_id in state.open_trades.values():
+        _exposed_for(state, state.trades[trade_id], fact.time_ns)
     state.equity_peak = max(state.equity_peak, fact.equity)
     state.equity_low = (
         fact.equity if state.equity_low is None else min(state.equity_low, fact.equity)

@@ -122,7 +122,7 @@ def assert_sound(world: World, naked: Decimal | None = Decimal(1010)) -> None:
     accepted = [
         msgspec.json.decode(r.payload)["cloid"]
         for r in venue.requests
-        if (r.action, r.outcome) == ("place", "accepted")
+        if (r.action, r.outcome) == ("place", "accepted") and "by hand" not in r.payload
     ]
     assert len(set(accepted)) == len(accepted)
     assert set(accepted) <= set(cloids)

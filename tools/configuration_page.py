@@ -44,7 +44,7 @@ none.
 - The end of a name is its unit: `_seconds`, `_minutes`, `_hours`, `_ms` (milliseconds), `_bps` (a
   hundredth of a percent).
 - Any other share or rate is a plain fraction: `0.01` is 1 %. A percent sign is not a number.
-- Money is in the quote asset, USDC.
+- Money is in the venue's quote asset: USDC on Hyperliquid.
 - *Exposure* is quantity times price of one leg. *Capital* is what a pair ties up: spot, margin and
   reserve.
 - Ages are judged beyond the feed's own step: a bar an hour is not stale for an hour.

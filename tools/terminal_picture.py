@@ -56,6 +56,7 @@ def svg(shown: RenderableType) -> str:
     console = Console(
         record=True,
         width=COLUMNS,
+        height=60,  # with both given, the terminal that this runs in is not asked
         file=io.StringIO(),
         force_terminal=True,
         color_system="truecolor",

@@ -1,8 +1,10 @@
 """One leg cannot be had, or is taken away: the other follows, in size and in time."""
 
-from collections.abc import Callable, Iterator
-from decimal import Decimal
+from collections.abc import Callable, Iterator, Mapping
+from decimal import ROUND_DOWN, Decimal
+from itertools import pairwise
 
+import msgspec
 import pytest
 
 from domain.account import CashCause
@@ -10,14 +12,18 @@ from domain.instruments import Instrument
 from domain.market import Book, MarketInput
 from domain.money import ZERO
 from domain.orders import Fill, FillCause, OrderRequest, Side, TimeInForce
-from domain.targets import ExitCause
+from domain.targets import ExitCause, Target
 from domain.time import MINUTE, SECOND
 from execution.effects import PlaceOrder, VenueEffect
 from execution.facts import Retargeted, Role, Stage
+from execution.pairs import PairTrade
+from strategies.market.state import Market
+from strategies.strategy import Holding
 from tests.lossy import Storm, assert_sound, intended, is_hedged
-from tests.scripted import PERP, SPOT, START, Price, Scripted, Told, settings
+from tests.scripted import PERP, SPOT, START, Price, Scripted, Told, quotes, settings
 
 POLICY = settings().execution
+SOLD = (SPOT.id, Side.SELL)
 
 
 def flat(_: int) -> float:
@@ -44,7 +50,7 @@ class Thin(Scripted):
                 yield event
 
 
-def trade(storm: Storm):  # type: ignore[no-untyped-def]
+def trade(storm: Storm) -> PairTrade:
     return storm.engine.state.trades["HYPE#1"]
 
 
@@ -52,24 +58,22 @@ def trade(storm: Storm):  # type: ignore[no-untyped-def]
 
 
 class Vanishing:
-    """Hedges on the perp find an empty book: somebody was faster. The bot sees a full one."""
+    """Hedges find an empty book: somebody was faster. The bot is shown a full one."""
 
-    def __init__(self, storm: Storm, times: int, spot_too: bool = False) -> None:
-        self.storm, self.left, self.met = storm, times, 0
-        self.legs = (PERP.id, SPOT.id) if spot_too else (PERP.id,)
+    def __init__(self, storm: Storm, times: int, legs: tuple[Instrument, ...] = (PERP,)) -> None:
+        self._storm, self._left, self._legs = storm, times, [leg.id for leg in legs]
 
     def __call__(self, effect: VenueEffect) -> bool:
-        if (
-            isinstance(effect, PlaceOrder)
-            and effect.request.instrument in self.legs
-            and effect.request.time_in_force is TimeInForce.IOC
-            and self.left
-        ):
-            self.left -= 1
-            self.met += 1
-            now_ns = self.storm.venue.now_ns
-            empty = Book(effect.request.instrument, ((1.0, 1.0),), ((1e6, 1.0),), now_ns, now_ns)
-            self.storm.venue.exchange.on_market(empty)
+        if not isinstance(effect, PlaceOrder) or effect.request.instrument not in self._legs:
+            return True
+        if effect.request.time_in_force is TimeInForce.IOC:
+            gone = self._left > 0
+            self._left -= gone
+            now_ns = self._storm.venue.now_ns
+            leg = self._storm.engine.state.instruments[effect.request.instrument]
+            bid, ask = (1.0, 1e3) if gone else quotes(leg, 20.0)
+            book = Book(leg.id, ((bid, 1e6),), ((ask, 1e6),), now_ns, now_ns)
+            self._storm.venue.exchange.on_market(book)
         return True
 
 
@@ -87,8 +91,8 @@ def test_a_hedge_that_can_never_be_had_is_unwound_and_the_trade_given_up() -> No
     storm.worse(request=vanishing).run(1.8)
     assert trade(storm).stage is Stage.CLOSED
     assert (trade(storm).cause, trade(storm).held) == (ExitCause.LIMIT, False)
-    unwound = [f for f in intended(storm) if f.role is Role.UNWIND]
-    assert {(f.request.instrument, f.request.side) for f in unwound} == {(SPOT.id, Side.SELL)}
+    sold = [f for f in intended(storm) if (f.request.instrument, f.request.side) == SOLD]
+    assert sold
     assert storm.engine.state.exposed.seconds <= 60
     # Bought once, sold once: not again and again.
     assert len([f for f in intended(storm) if f.role is Role.MAKER]) == 1
@@ -97,10 +101,10 @@ def test_a_hedge_that_can_never_be_had_is_unwound_and_the_trade_given_up() -> No
 
 def test_while_neither_leg_can_be_traded_the_tries_go_on_and_entries_stop() -> None:
     storm = Storm(Scripted(flat, 6), Told("900", enter=1)).worse()
-    vanishing = Vanishing(storm, 1_000, spot_too=True)
+    vanishing = Vanishing(storm, 1_000, (PERP, SPOT))
     storm.worse(request=vanishing).run(1.3)
     tries = [f.time_ns for f in intended(storm) if f.role is not Role.MAKER]
-    assert max(b - a for a, b in zip(tries, tries[1:], strict=False)) <= 16 * SECOND
+    assert max(b - a for a, b in pairwise(tries)) <= 17 * SECOND
     assert "delta" in storm.engine.state.limits.names
     storm.calm().run(3)
     assert is_hedged(storm)
@@ -108,13 +112,10 @@ def test_while_neither_leg_can_be_traded_the_tries_go_on_and_entries_stop() -> N
 
 
 def test_a_hedge_book_without_depth_is_waited_for_only_as_long_as_the_bound_allows() -> None:
-    gone = 63  # minutes: the maker fills at 1:01
-
     def size(leg: Instrument, number: int) -> float:
         return 0.1 if leg is PERP and number >= 61 else 1e6
 
     storm = Storm(Thin(flat, 6, size), Told("900", enter=1)).worse().run(1.5)
-    assert gone
     assert is_hedged(storm)
     assert storm.engine.state.exposed.seconds <= 75
     assert_sound(storm)
@@ -164,7 +165,8 @@ def test_a_short_that_is_auto_deleveraged_is_adopted_at_once_and_the_spot_follow
     storm.happens(exchange.auto_deleverage(PERP.id, Decimal(fraction), Decimal("19.9"), at))
     storm.minutes(0.2)
     spot, perp = storm.engine.state.quantities(trade(storm))
-    assert perp == before[1] * (1 - Decimal(fraction))
+    lost = (-before[1] * Decimal(fraction)).quantize(PERP.lot, ROUND_DOWN)
+    assert perp == before[1] + lost
     assert is_hedged(storm)
     assert spot < before[0]
     (change,) = [f for f in storm.told(Retargeted) if isinstance(f, Retargeted)]
@@ -186,11 +188,18 @@ def test_a_short_that_is_deleveraged_while_it_is_opened_is_not_built_up_again() 
     assert_sound(storm, None)
 
 
-def test_a_gap_in_one_step_that_liquidates_the_short_sheds_the_spot_within_seconds() -> None:
-    def gap(number: int) -> float:
-        return 20.0 if number < 200 else 32.0
-
-    storm = held(price=gap)
+@pytest.mark.parametrize(
+    ("to", "keeps"),
+    [
+        (29.0, 0),  # into the book: what margin is left is ours
+        (29.5, -1),  # the venue takes over and keeps the rest of the margin
+        (32.0, 1),  # beyond bankruptcy: the venue's fund bears what the margin lacks
+    ],
+)
+def test_a_gap_in_one_step_that_liquidates_the_short_sheds_the_spot_within_seconds(
+    to: float, keeps: int
+) -> None:
+    storm = held(price=lambda number: 20.0 if number < 200 else to)
     storm.advance(START + 200 * MINUTE + 5 * SECOND)
     fills = [f for f in storm.told(Fill) if isinstance(f, Fill)]
     assert FillCause.LIQUIDATION in {f.cause for f in fills}
@@ -200,9 +209,11 @@ def test_a_gap_in_one_step_that_liquidates_the_short_sheds_the_spot_within_secon
         ZERO,
     )
     pnl = storm.engine.state.books.pnl("HYPE#1", storm.engine.marks())
-    # The spot gained what the short lost; margin that the venue kept is booked as its penalty.
-    assert pnl.liquidation <= ZERO
-    storm.run(5)
+    assert (pnl.liquidation > 0) - (pnl.liquidation < 0) == keeps
+    # The spot gained what the short lost, but for fees, the jump of the book and the venue's share.
+    assert abs(pnl.total - pnl.liquidation) < 40
+    storm.run(4)
+    assert list(storm.engine.state.trades) == ["HYPE#1"]
     assert_sound(storm, None)
 
 
@@ -229,17 +240,17 @@ def test_a_fill_that_a_person_made_by_hand_is_adopted_and_hedged(
     storm.minutes(0.5)
     assert is_hedged(storm)
     storm.minutes(5)
-    spot, perp = storm.engine.state.quantities(trade(storm))
+    spot, _ = storm.engine.state.quantities(trade(storm))
     assert spot <= 200
     assert_sound(storm, None)
 
 
-def by_hand(storm: Storm, leg: Instrument, side: Side, quantity: str):  # type: ignore[no-untyped-def]
+def by_hand(storm: Storm, leg: Instrument, side: Side, quantity: str) -> list[Fill]:
     """An order from elsewhere, as its account would hear of it: without our client id."""
     price = leg.round_price(Decimal(20) * (1 + side.sign * Decimal("0.01")), up=True)
     now_ns = storm.venue.now_ns
     request = OrderRequest(
-        f"0xhand{now_ns}", leg.id, side, Decimal(quantity), price, TimeInForce.IOC,
+        f"by hand {now_ns}", leg.id, side, Decimal(quantity), price, TimeInForce.IOC,
         reduce_only=False, expires_ns=now_ns,
     )  # fmt: skip
     return [e for e in storm.venue.exchange.place(request, now_ns) if isinstance(e, Fill)]
@@ -255,22 +266,73 @@ def test_what_a_person_buys_while_no_trade_is_open_is_left_alone() -> None:
     assert_sound(storm)
 
 
+# --- what is not ours to know --------------------------------------------------------------------
+
+OTHER = msgspec.structs.replace(PERP, symbol="DOGE-PERP", base="DOGE")
+
+
+class Wider(Scripted):
+    """The venue lists one instrument that is none of the bot's."""
+
+    @property
+    def instruments(self) -> tuple[Instrument, ...]:
+        return (SPOT, PERP, OTHER)
+
+
+def test_a_trade_in_an_instrument_that_is_none_of_ours_is_reported_and_nothing_breaks() -> None:
+    storm = Storm(Wider(flat, 12), Told("1000", enter=3)).worse().run(0.5)
+    now_ns = storm.venue.now_ns
+    storm.venue.exchange.on_market(Book(OTHER.id, ((20.0, 1e6),), ((20.01, 1e6),), now_ns, now_ns))
+    storm.happens(by_hand(storm, OTHER, Side.BUY, "30"))
+    storm.run(4)
+    reconciled = storm.engine.state.reconciled
+    assert reconciled is not None
+    assert any("DOGE-PERP" in line for line in reconciled.mismatches)
+    assert storm.engine.state.trades == {}
+
+
+@pytest.mark.parametrize("hours", [0.5, 1.5])
+def test_tokens_that_are_deposited_are_capital_at_their_price_and_left_alone(hours: float) -> None:
+    storm = Storm(Scripted(flat, 12), Told("1000", enter=3, leave=4)).worse().run(hours)
+    clearing = storm.venue.exchange._clearing
+    storm.happens([clearing.cashflow("HYPE", Decimal(50), CashCause.DEPOSIT, None)])
+    storm.run(6)
+    books = storm.engine.state.books
+    assert books.capital == 11_000
+    assert books.quantity(None, SPOT.id) >= 50
+    assert trade(storm).stage is Stage.CLOSED
+    assert storm.engine.state.limits.names == ()
+    assert_sound(storm)
+
+
+def test_tokens_of_which_the_bot_knows_no_price_stop_entries_and_nothing_breaks() -> None:
+    storm = Storm(Scripted(flat, 12), Told("1000", enter=3)).worse().run(0.5)
+    clearing = storm.venue.exchange._clearing
+    storm.happens([clearing.cashflow("DOGE", Decimal(50), CashCause.DEPOSIT, None)])
+    storm.run(4)
+    assert is_hedged(storm)
+
+
 # --- dust ----------------------------------------------------------------------------------------
 
 
 class Cycles(Told):
     """Holds in the first half of every two hours."""
 
-    def targets(self, market, holdings, equity, now_ns):  # type: ignore[no-untyped-def]
+    def targets(
+        self, market: Market, holdings: Mapping[str, Holding], equity: Decimal, now_ns: int
+    ) -> tuple[Target, ...]:
         hour = (now_ns - START) // (60 * MINUTE)
         self._from, self._to = (now_ns, now_ns + 1) if hour % 2 else (0, 0)
         return super().targets(market, holdings, equity, now_ns)
 
 
 def test_dust_is_taken_over_by_the_next_trade_and_does_not_grow_over_ten_cycles() -> None:
-    chosen = settings(
-        execution=settings_with(reopen_seconds=600.0),
-    )
+    replace = msgspec.structs.replace
+    chosen = settings(execution=replace(POLICY, reopen_seconds=600.0))
+    # Ten trades that lose their fees are wanted here.
+    patient = replace(chosen.risk, loss_streak_max=50, loss_size_factor=Decimal(1))
+    chosen = replace(chosen, risk=patient)
     prices = Scripted(lambda n: 20.0 + (n * 37 % 400) / 400, 24)
     storm = Storm(prices, Cycles("1234"), chosen=chosen).worse()
     dusts = []
@@ -286,9 +348,3 @@ def test_dust_is_taken_over_by_the_next_trade_and_does_not_grow_over_ten_cycles(
     # Less than the smallest order, and no heap of ten of them.
     assert all(ZERO <= dust * 21 < 2 * SPOT.minimum_notional for dust in dusts)
     assert len(storm.engine.state.trades) == 10
-
-
-def settings_with(**changes: float):  # type: ignore[no-untyped-def]
-    import msgspec
-
-    return msgspec.structs.replace(POLICY, **changes)

@@ -1,7 +1,8 @@
 """Between the bot and its venue anything may be lost, late, repeated or out of order."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from domain.account import (
     MarginMoved,
     SettingRefused,
 )
+from domain.market import Book, MarketInput, Reference
 from domain.money import ZERO
 from domain.orders import (
     CancelRejected,
@@ -24,6 +26,7 @@ from domain.orders import (
     OrderStatus,
     Side,
 )
+from domain.targets import Target
 from domain.time import HOUR, MINUTE, SECOND
 from execution.effects import (
     CancelOrder,
@@ -41,8 +44,10 @@ from execution.facts import (
 )
 from execution.orders import OrderState
 from execution.venues.simulated.state import VenueEvent
+from strategies.market.state import Market
+from strategies.strategy import Holding
 from tests.lossy import Delivery, Message, Storm, assert_sound, intended, is_hedged, shaken
-from tests.scripted import PERP, SPOT, START, Scripted, Told, settings
+from tests.scripted import PERP, SPOT, START, Scripted, Told, quotes, settings
 
 POLICY = settings().execution
 EXPIRY_NS = int((POLICY.request_expiry_seconds + POLICY.clock_margin_seconds) * SECOND)
@@ -50,6 +55,10 @@ EXPIRY_NS = int((POLICY.request_expiry_seconds + POLICY.clock_margin_seconds) * 
 
 def wiggle(number: int) -> float:
     return 20.0 + ((number * 7) % 11 - 5) / 200
+
+
+def flat(_: int) -> float:
+    return 20.0
 
 
 def world(hours: float = 8, notional: str = "4000", leave: float = 1e9) -> Storm:
@@ -332,6 +341,39 @@ def test_a_cancel_of_what_is_already_gone_leaves_nothing_open_or_unknown() -> No
     assert_sound(storm)
 
 
+class Falling(Scripted):
+    """From 1:05 to 1:06 a tenth of a second brings a new price, a little lower each time."""
+
+    def events(self, after_ns: int) -> Iterator[MarketInput]:
+        for event in super().events(after_ns):
+            yield event
+            since_ns = event.venue_time_ns - START - 65 * MINUTE
+            if since_ns == 0 and isinstance(event, Reference):
+                for tenth in range(1, 600):
+                    yield from self._fall(event.venue_time_ns + tenth * SECOND // 10, tenth)
+
+    def _fall(self, time_ns: int, tenth: int) -> Iterator[MarketInput]:
+        mid = 20.0 * 0.999 ** min(tenth, 300)
+        for leg in (SPOT, PERP):
+            bid, ask = quotes(leg, mid)
+            yield Book(leg.id, ((bid, 1e6),), ((ask, 1e6),), time_ns, time_ns)
+        yield Reference(PERP.id, mid, mid, time_ns, time_ns)
+
+
+def test_post_only_orders_that_a_falling_market_refuses_are_sent_less_and_less_often() -> None:
+    storm = Storm(Falling(flat, 4), Told("900", enter=1)).worse().run(65.95 / 60)
+    sent = [f.time_ns for f in intended(storm)]
+    refused = [f for f in storm.told(OrderRejected) if isinstance(f, OrderRejected)]
+    assert len(refused) >= 4
+    assert all("immediately matched" in f.reason for f in refused)
+    pauses = [later - earlier for earlier, later in pairwise(sent)]
+    assert pauses == sorted(pauses)
+    assert pauses[0] >= POLICY.retry_seconds * SECOND
+    storm.run(3)
+    assert storm.engine.state.trades["HYPE#1"].stage is Stage.HOLDING
+    assert_sound(storm)
+
+
 # --- leverage and margin -------------------------------------------------------------------------
 
 
@@ -356,9 +398,7 @@ def test_a_leverage_answer_that_is_lost_is_asked_for_again_every_timeout() -> No
     assert storm.engine.state.trades["HYPE#1"].stage is Stage.HOLDING
 
 
-def test_a_leverage_request_that_is_lost_is_repeated_and_nothing_is_sent_before_it_is_read_back() -> (
-    None
-):
+def test_a_leverage_request_that_is_lost_is_repeated_and_no_order_goes_before_the_answer() -> None:
     storm = world()
     lost = 2
 
@@ -420,7 +460,7 @@ def test_a_refused_leverage_gives_the_trade_up_and_is_no_loss_of_the_streak() ->
 
 
 def test_a_second_trade_given_up_before_it_began_returns_the_dust_it_took_over() -> None:
-    chosen = settings(execution=msgspec.structs.replace(POLICY, reopen_seconds=60.0))
+    chosen = settings(execution=msgspec.structs.replace(POLICY, reopen_seconds=1200.0))
     storm = Storm(Scripted(wiggle, 9), Again((1, 2), (3, 1e9)), chosen=chosen).worse().run(2.9)
     books = storm.engine.state.books
     dust = books.quantity(None, SPOT.id)
@@ -442,7 +482,9 @@ class Again(Told):
         super().__init__("4000")
         self._spans = [(START + int(a * HOUR), START + int(b * HOUR)) for a, b in spans]
 
-    def targets(self, market, holdings, equity, now_ns):  # type: ignore[no-untyped-def]
+    def targets(
+        self, market: Market, holdings: Mapping[str, Holding], equity: Decimal, now_ns: int
+    ) -> tuple[Target, ...]:
         for begin, end in self._spans:
             if now_ns < end:
                 self._from, self._to = begin, end

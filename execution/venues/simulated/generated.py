@@ -9,7 +9,9 @@ generated: it follows from the premium by the exchange's own formula, and
 The premium reverts to the mean of a regime: quiet, where funding is the interest
 alone; crowded, where longs pay well; negative, which often follows a crowd.
 Regimes last days, and one of the pairs is always crowded, so that a sound
-strategy has something to do.
+strategy has something to do. Crowds here end sooner and turn negative more often
+than most of the measured ones (0.12 of hours are negative), so that a run of some
+days shows trades that close.
 
 Constants are set to figures measured on Hyperliquid, hourly, 2024-01 to 2025-05:
 
@@ -74,7 +76,7 @@ _SHAPES = {
 
 _RULES = VenueRules()
 # Hours from drawing a regime until the next, uniform between the two.
-_QUIET_HOURS, _CROWDED_HOURS, _NEGATIVE_HOURS = (120, 360), (60, 150), (18, 54)
+_QUIET_HOURS, _CROWDED_HOURS, _NEGATIVE_HOURS = (144, 320), (48, 96), (48, 108)
 # A new crowd gathers while the old one still has this long, so that one is always there.
 _OVERLAP_HOURS = 24
 # The premium reverts to its regime's mean with a half-life of four hours. Its deviation is
@@ -131,12 +133,10 @@ class _Regimes:
     def _after(self, regime: _Regime, shape: _Shape) -> _Regime:
         chance = self._random.random()
         if regime.crowded:
-            return self._negative(shape) if chance < 0.5 else self._quiet()
+            return self._negative(shape) if chance < 0.55 else self._quiet()
         if regime.mean < -_PREMIUM_DEVIATION:
             return self._quiet()
-        if chance < 0.3:
-            return self._crowded(shape)
-        return self._negative(shape) if chance < 0.4 else self._quiet()
+        return self._crowded(shape) if chance < 0.3 else self._quiet()
 
     def _hours(self, bounds: tuple[int, int]) -> int:
         return bounds[0] + int(self._random.random() * (bounds[1] - bounds[0]))
@@ -151,7 +151,7 @@ class _Regimes:
         return _Regime(mean, self._hours(_CROWDED_HOURS), crowded=True)
 
     def _negative(self, shape: _Shape) -> _Regime:
-        carry = 0.4 * shape.carry * self._level()
+        carry = 1.0 * shape.carry * self._level()
         mean = -8 * carry - _RULES.clamp
         return _Regime(mean, self._hours(_NEGATIVE_HOURS), crowded=False)
 

