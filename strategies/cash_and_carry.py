@@ -5,7 +5,7 @@ why, and changes nothing. Each reason starts with a stable word and a colon, by
 which decisions are counted:
 
 - WAIT: ``not_warm``, ``stale_data``, ``volatile``, ``thin_depth``, ``below_minimum``,
-  ``carry_below_hurdle``, ``capital_used``
+  ``carry_below_hurdle``, ``funding_low_now``, ``capital_used``
 - ENTER: ``carry_pays``
 - HOLD: ``carry_holds``, ``stale_data``, ``thin_depth``, ``settlement_near``
 - EXIT: ``basis_stop``, ``volatile``, ``funding_punishing``, ``carry_gone``,
@@ -167,6 +167,13 @@ class CashAndCarry:
         cost, net, surplus = self._worth(look, touch)
         if surplus < 0.0:
             reason = f"carry_below_hurdle: {_carry(look, cost, net, net - surplus)}"
+            return _target(look, Action.WAIT, ZERO, reason, cost=cost, net=net)
+        if (now := look.perp.predicted) is not None and now.per_hour < look.hurdle:
+            # Whoever waits for it to recover loses nothing: the round trip costs the same then.
+            reason = (
+                f"funding_low_now: {_percent(now.apr)} a year, hurdle "
+                f"{_percent(look.hurdle * HOURS_PER_YEAR)}; forecast {_yearly(look.forecast)}"
+            )
             return _target(look, Action.WAIT, ZERO, reason, cost=cost, net=net)
         sized = self._size(look, equity, touch, surplus)
         if isinstance(sized, str):

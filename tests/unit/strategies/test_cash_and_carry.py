@@ -106,6 +106,16 @@ def test_one_spike_is_no_reason_to_enter() -> None:
     assert code(only(ask(market))) == "carry_below_hurdle"
 
 
+def test_a_rich_pair_is_not_entered_in_the_hour_in_which_shorts_pay() -> None:
+    market = observe(market_of(HYPE, hourly=RICH), context(HYPE.perp, -2e-5, at_ns=NOW + 1))
+
+    waits = only(ask(market))
+    assert (waits.action, code(waits)) == (Action.WAIT, "funding_low_now")
+    assert waits.forecast_hourly > 2e-5  # the forecast alone would have entered
+    recovered = observe(market, context(HYPE.perp, RICH, at_ns=NOW + 2))
+    assert only(ask(recovered)).action is Action.ENTER
+
+
 def test_a_higher_hurdle_refuses_what_a_lower_one_takes() -> None:
     market = market_of(HYPE, hourly=2 * FLOOR)
 
