@@ -61,8 +61,8 @@ coverage: $(READY)
 	  $(BIN)/coverage report --include="$$files" --show-missing --skip-covered --fail-under=95 || exit 1; \
 	done
 
-sim-check: $(READY) ## the deterministic simulation
-	@echo "sim-check: there is no simulation with faults and kills yet; nothing was checked."
+sim-check: $(READY) ## the seeded simulation campaign
+	@echo "sim-check: there is no seeded campaign yet, so nothing more was checked; single faults and kills are in make test."
 
 bench: $(READY) ## measure; figures depend on the machine, ratios less so
 	$(BIN)/python -m pytest -q -s tests/benchmarks $(ARGS)

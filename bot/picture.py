@@ -29,6 +29,7 @@ def snapshot(engine: Engine) -> Snapshot:
         synthetic=run.synthetic,
         state=_state(engine),
         seed=run.seed,
+        quote=state.books.quote,
         started_ns=run.time_ns,
         time_ns=engine.now_ns,
         capital=run.capital,

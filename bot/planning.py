@@ -12,7 +12,7 @@ from domain.account import AccountReport, PositionReport
 from domain.instruments import Pair
 from domain.money import ZERO, decimal_of
 from domain.orders import Side
-from domain.targets import Target
+from domain.targets import ExitCause, Target
 from domain.time import SECOND
 from execution.facts import Extremes, Stage, TradePlanned
 from execution.pairs import ExecutionPolicy, PairTrade
@@ -114,12 +114,15 @@ def _not_now(desk: Desk, pair: Pair) -> str | None:
         return "paused: by the operator"
     last_id = desk.state.last_trade.get(pair.name)
     closed_ns = desk.state.trades[last_id].closed_ns if last_id is not None else None
+    pause = desk.execution.reopen_seconds
     if closed_ns is not None:
         elapsed = (desk.now_ns - closed_ns) / SECOND
-        if elapsed < desk.execution.reopen_seconds:
-            return (
-                f"closed_recently: {elapsed:.0f} s ago, pause {desk.execution.reopen_seconds:g} s"
-            )
+        if elapsed < pause:
+            return f"closed_recently: {elapsed:.0f} s ago, pause {pause:g} s"
+    for trade in map(desk.state.trades.__getitem__, desk.state.last_trade.values()):
+        elapsed = (desk.now_ns - trade.worked_ns) / SECOND
+        if trade.cause is ExitCause.LEG_LOST and elapsed < pause:  # what hit one may hit all
+            return f"leg_lost: on {trade.plan.pair} {elapsed:.0f} s ago, pause {pause:g} s"
     return None
 
 

@@ -115,6 +115,7 @@ def build(facts: Iterable[Fact], books: Books, pairs: Sequence[Pair], closing: C
         "venue": run.venue,
         "synthetic": run.synthetic,
         "seed": run.seed,
+        "quote": books.quote,
         "started": iso(run.time_ns),
         "ended": iso(closing.ended_ns),
         "simulated_seconds": (closing.ended_ns - run.time_ns) / SECOND,

@@ -66,9 +66,6 @@ class Run:
         self, strategy: Strategy, settings: Settings, mode: str, seed: int, capital: Decimal
     ) -> None:
         source = self.source
-        kept = State(source.pairs)
-        for fact in self.journal.read():
-            apply(kept, fact)
         run = RunStarted(
             mode=mode,
             venue=source.venue,
@@ -80,8 +77,11 @@ class Run:
             config_digest=settings_module.digest(settings),
             time_ns=source.start_ns,
         )
-        if kept.run is not None:
-            _require_same(kept.run, run)
+        kept = State(source.pairs)
+        for fact in self.journal.read():
+            if isinstance(fact, RunStarted):
+                _require_same(fact, run)
+            apply(kept, fact)
         exchange, cursor, venue_ns = _exchange(source, capital, self._store)
         resumed_ns = max(venue_ns, kept.time_ns)
         market = Market(source.pairs)

@@ -115,7 +115,7 @@ def load(path: Path | None = None) -> Loaded:
 
 
 def digest(settings: Settings) -> str:
-    """SHA-256 of all that decides what is traded: it must match when a run is resumed.
+    """SHA-256 of all that decides what is traded: it tells two runs of one seed apart.
 
     Capital is recorded and compared by itself, and the metrics page decides nothing.
     """

@@ -42,7 +42,9 @@ def _result(report: Report) -> RenderableType:
         f"({elapsed(int(seconds * SECOND))}), {report['venue']}, seed {report['seed']}",
     )
     total = Decimal(report["pnl"]["total"])
-    result = Text.assemble(gain(total), f" USDC ({percent(total / start, signed=True)})")
+    result = Text.assemble(
+        gain(total), f" {report['quote']} ({percent(total / start, signed=True)})"
+    )
     lines.add_row(Text("Result", style="bold"), result)
     drawdown = percent(report["equity"]["max_drawdown"])
     lines.add_row("Equity", f"{amount(start)} to {amount(end)}, largest drawdown {drawdown}")
@@ -70,11 +72,11 @@ def _trade(trade: Report) -> RenderableType:
     pnl = trade["pnl"]
     lines = Text()
     lines.append(f"{trade['trade']}", style="bold")
-    lines.append(f"  {amount(Decimal(trade['notional']))} USDC each leg, ")
+    lines.append(f"  {amount(Decimal(trade['notional']))} each leg, ")
     lines.append(
         f"{_when(trade['opened'])} to {_when(trade['closed']) if trade['closed'] else 'now'}, "
     )
-    lines.append_text(gain(Decimal(pnl["total"]))).append(" USDC")
+    lines.append_text(gain(Decimal(pnl["total"])))
     parts = [(name, Decimal(value)) for name, value in pnl.items() if name != "total"]
     spelled = ", ".join(f"{name} {amount(value, signed=True)}" for name, value in parts if value)
     if spelled:
@@ -104,7 +106,7 @@ def _risk(risk: Report) -> RenderableType:
         f"liquidations {risk['liquidations']}",
         f"leverage at most {_number(risk['max_leverage_held'])}×",
         f"liquidation never nearer than {nearest}, the gap that was survived at any time",
-        f"naked at most {naked} USDC for {risk['max_naked_seconds']:.1f} s",
+        f"naked at most {naked} for {risk['max_naked_seconds']:.1f} s",
     ]
     line = Text("Risk: " + ", ".join(parts), style="bold red" if risk["liquidations"] else "")
     if risk["limits_tripped"]:

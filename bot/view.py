@@ -111,7 +111,7 @@ def _header(shown: Snapshot) -> RenderableType:
         Text.assemble(badges(shown.mode, synthetic=shown.synthetic), "  ", state, f"  {feed}"),
         f"{iso(shown.time_ns)[:16].replace('T', ' ')} UTC, {ran}",
     )
-    equity = (f"{amount(shown.equity)} USDC", "bold")
+    equity = (f"{amount(shown.equity)} {shown.quote}", "bold")
     top.add_row(
         Text.assemble("Equity ", equity, "  ", gain(result), f" ({percent(share, signed=True)})"),
         f"peak {amount(peak)}, drawdown {percent(drawdown)}",
@@ -131,7 +131,7 @@ def _sources(pnl: PnL) -> RenderableType:
         grid.add_column(justify="right", no_wrap=True, style="bold" if name == "total" else "")
     grid.add_row(*parts)
     grid.add_row(*(gain(value) for value in parts.values()))
-    return Panel(grid, title="P&L by source, USDC", title_align="left", padding=(0, 1))
+    return Panel(grid, title="P&L by source", title_align="left", padding=(0, 1))
 
 
 def pairs_table(pairs: Iterable[PairView]) -> Table:

@@ -49,7 +49,8 @@ class Stage(StrEnum):
 
 
 class RunStarted(msgspec.Struct, frozen=True, tag=True):
-    """First fact of a state directory: what must match on resume."""
+    """First fact of a state directory. All but settings and time must match on resume;
+    ``config_digest`` tells afterwards under which settings it began."""
 
     mode: str
     venue: str

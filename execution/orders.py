@@ -176,9 +176,8 @@ class OrderTable:
 
     def resolve(self, cloid: str, status: OrderStatus, reported: Decimal, time_ns: int) -> Order:
         """An UNKNOWN order's fate is proven."""
-        if status is OrderStatus.OPEN:
-            return self.advance(cloid, OrderEvent.FOUND_OPEN, time_ns)
-        return self._report(self.advance(cloid, OrderEvent.FOUND_DEAD, time_ns), reported)
+        found = OrderEvent.FOUND_OPEN if status is OrderStatus.OPEN else OrderEvent.FOUND_DEAD
+        return self._report(self.advance(cloid, found, time_ns), reported)
 
     def fill(self, cloid: str, quantity: Decimal, time_ns: int) -> Order:
         """Count one new fill (the caller has seen to it that it is new)."""

@@ -54,6 +54,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     synthetic: bool
     state: str  # starting, running, paused, reducing, halted
     seed: int
+    quote: str  # the asset that all money here is in
     started_ns: int
     time_ns: int
     capital: Decimal

@@ -68,6 +68,7 @@ SNAPSHOT = Snapshot(
     synthetic=True,
     state="running",
     seed=7,
+    quote="USDC",
     started_ns=0,
     time_ns=3_601_000_000_000,
     capital=Decimal(1000),

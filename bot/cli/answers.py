@@ -40,6 +40,7 @@ def status_of(history: History) -> Answer:
         "started": iso(run.time_ns),
         "virtual_time": iso(state.time_ns),
         "journal_events": state.facts,
+        "quote": history.state.books.quote,
         "capital": run.capital,
         "equity": history.equity(),
         "equity_peak": state.equity_peak,

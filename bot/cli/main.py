@@ -20,7 +20,8 @@ First steps:
   fundarb why HYPE                           what was decided, and why
   fundarb doctor                             is this machine fit for it?
 
-Exit codes: 0 done, 2 bad input or settings, 3 refused, 130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 a defect of the program, 2 bad input or settings,
+3 not fit to run (doctor), 130 stopped by Ctrl-C.
 """
 
 app = typer.Typer(

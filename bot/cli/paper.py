@@ -64,7 +64,7 @@ def paper(
     """Trade on paper: real decisions, simulated fills.
 
     No keys, no network. Ctrl-C stops cleanly, and the same command goes on from
-    there: seed, feed and capital must then be as they were.
+    there: pairs, seed, feed and capital must then be as they were.
     """
     kind, directory = read("--feed", values.feed, feed)
     pace = read("--speed", values.speed, speed)

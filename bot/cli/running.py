@@ -131,7 +131,7 @@ def _tell_started(told: Console, request: app.RunRequest) -> None:
     """What begins, and the limits in force: a wrong unit is seen before it costs."""
     risk = request.settings.risk
     place = "" if request.state is None else f", kept in {request.state}; Ctrl-C stops it"
-    told.print(f"{request.mode}: {amount(request.capital)} USDC, seed {request.seed}{place}")
+    told.print(f"{request.mode}: capital {amount(request.capital)}, seed {request.seed}{place}")
     told.print(
         f"limits: {percent(risk.risk_per_trade, 1)} of equity at risk a trade, leverage at most "
         f"{risk.leverage_cap}, stop at {percent(risk.daily_loss_max, 1)} loss a day or "

@@ -21,7 +21,7 @@ def status_view(told: Answer) -> RenderableType:
     head.append(f"  {_when(told['virtual_time'])} UTC, {told['journal_events']:,} facts on record")
     equity = Text.assemble(
         "Equity ",
-        (f"{amount(told['equity'])} USDC", "bold"),
+        (f"{amount(told['equity'])} {told['quote']}", "bold"),
         "  ",
         gain(told["pnl"]["total"]),
         f" of {amount(told['capital'])}: {_sources(told['pnl'])}",
@@ -37,7 +37,7 @@ def _status_pair(pair: Answer) -> Text:
     rest = Text(" no trade")
     if pair["trade"] is not None:
         legs = f"spot {quantity(pair['spot_quantity'])}, perp {quantity(pair['perp_quantity'])}"
-        rest = Text(f" {pair['stage']}, {amount(pair['notional'])} USDC each leg ({legs}), ")
+        rest = Text(f" {pair['stage']}, {amount(pair['notional'])} each leg ({legs}), ")
         rest.append_text(gain(pair["pnl"]["total"]))
     decision = pair["decision"]
     said = f"\n  {_decision(decision)}" if decision else "\n  nothing decided yet"
@@ -51,7 +51,7 @@ def positions_view(told: Answer) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("trade")
     table.add_column("instrument")
-    for heading in ("quantity", "mark", "value, USDC"):
+    for heading in ("quantity", "mark", "value"):
         table.add_column(heading, justify="right")
     for leg in told["positions"]:
         cells = (quantity(leg["quantity"]), quantity(leg["mark"]), amount(leg["value"]))
@@ -91,7 +91,7 @@ def trade_view(told: Answer) -> RenderableType:
         Text("\nWhat happened", style="bold"),
         _events(told),
         _funding(told["funding"]),
-        Text("\nResult ", style="bold").append_text(gain(told["total"])).append(" USDC"),
+        Text("\nResult ", style="bold").append_text(gain(told["total"])),
         Text(f"  {_sources(told['pnl'])}\n  in:  {told['entry_reason']}\n  out: {leaving}"),
     )
 
@@ -106,8 +106,8 @@ def _checklist(plan: Answer) -> Table:
         ("thesis", plan["thesis"]),
         ("wrong if", plan["invalidation"]),
         ("objective", plan["objective"]),
-        ("size", f"{quantity(plan['quantity'])} a leg, {amount(plan['notional'])} USDC"),
-        ("at risk", f"{amount(plan['amount_at_risk'])} USDC"),
+        ("size", f"{quantity(plan['quantity'])} a leg, {amount(plan['notional'])}"),
+        ("at risk", amount(plan["amount_at_risk"])),
         (
             "leverage",
             f"{plan['leverage']}×, liquidation at {liquidation}, guard acts by {guard}",

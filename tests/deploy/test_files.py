@@ -112,7 +112,10 @@ def test_the_image_copies_what_exists_and_does_not_run_as_root(deploy: Path) -> 
 def test_the_service_starts_the_paper_bot_and_stops_it_as_a_person_would(
     unit: configparser.SectionProxy,
 ) -> None:
-    assert unit["ExecStart"] == "/opt/fundarb/bin/fundarb paper --state %S/fundarb/paper"
+    assert (
+        unit["ExecStart"]
+        == "/opt/fundarb/bin/fundarb paper --speed 60 --state %S/fundarb/paper"
+    )
     assert unit["KillSignal"] == "SIGINT"
     assert unit["SuccessExitStatus"] == "130"
     assert unit["RestartPreventExitStatus"] == "2"

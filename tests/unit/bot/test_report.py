@@ -45,7 +45,7 @@ def test_the_document_has_the_fields_of_the_contract_in_their_order() -> None:
     }
 
     fields = (
-        "schema mode venue synthetic seed started ended simulated_seconds digest equity pnl"
+        "schema mode venue synthetic seed quote started ended simulated_seconds digest equity pnl"
         " pairs unassigned opening open orders risk integrity decisions"
     )
     assert " ".join(document) == fields

@@ -39,6 +39,7 @@ REPORT: dict[str, Any] = {
     "mode": "paper",
     "venue": "simulated",
     "synthetic": True,
+    "quote": "USDC",
     "seed": 1,
     "started": "2025-01-01T00:00:00Z",
     "ended": "2025-01-03T00:00:00Z",
@@ -83,7 +84,7 @@ def test_the_result_its_share_and_its_sources_are_told() -> None:
 def test_a_closed_trade_is_told_from_why_in_to_why_out() -> None:
     text = told()
 
-    assert "HYPE#1  4,012.33 USDC each leg, 2025-01-01 03:00 to 2025-01-02 09:00, +9.20" in text
+    assert "HYPE#1  4,012.33 each leg, 2025-01-01 03:00 to 2025-01-02 09:00, +9.20" in text
     assert "in:  carry_pays: net 2.48 % over 14 d" in text
     assert "out: thesis_changed: forecast under the exit band [0.1 %]" in text
 
