@@ -9,7 +9,7 @@ from decimal import ROUND_CEILING, Decimal
 import msgspec
 
 from domain.account import AccountReport, PositionReport
-from domain.instruments import Pair
+from domain.instruments import Instrument, Pair
 from domain.money import ZERO, decimal_of
 from domain.orders import Side
 from domain.targets import ExitCause, Target
@@ -33,6 +33,8 @@ from execution.state import State
 from strategies.market.state import InstrumentState, Market
 
 _BASIS_POINT = Decimal("0.0001")
+_DUST_ORDERS = 4
+"""Dust is less than one smallest order when it is left; its price may have grown since."""
 
 
 class Desk(msgspec.Struct, frozen=True):
@@ -114,6 +116,10 @@ def _not_now(desk: Desk, pair: Pair) -> str | None:
         return "paused: by the operator"
     last_id = desk.state.last_trade.get(pair.name)
     closed_ns = desk.state.trades[last_id].closed_ns if last_id is not None else None
+    foreign = desk.state.books.quantity(None, pair.perp.id)
+    if foreign and not is_dust(pair.perp, foreign, desk.marks[pair.perp.id]):
+        # One account has one position on a perp: ours could not be closed on its own.
+        return f"foreign_position: {foreign} {pair.perp.symbol} are nobody's trade"
     pause = desk.execution.reopen_seconds
     if closed_ns is not None:
         elapsed = (desk.now_ns - closed_ns) / SECOND
@@ -124,6 +130,11 @@ def _not_now(desk: Desk, pair: Pair) -> str | None:
         if trade.cause is ExitCause.LEG_LOST and elapsed < pause:  # what hit one may hit all
             return f"leg_lost: on {trade.plan.pair} {elapsed:.0f} s ago, pause {pause:g} s"
     return None
+
+
+def is_dust(leg: Instrument, quantity: Decimal, price: Decimal) -> bool:
+    """Whether a signed quantity is what a trade leaves behind, and not somebody's position."""
+    return abs(quantity) * price < _DUST_ORDERS * leg.minimum_notional
 
 
 def _gate_context(
@@ -145,7 +156,7 @@ def _gate_context(
         exposure=Exposure(
             exposures.get(pair.name, ZERO), exposures.get(pair.name, ZERO), total, total
         ),
-        data_age_seconds=tuple((now_ns - m.received_ns) / SECOND for m in legs),
+        data_age_seconds=tuple((now_ns - heard) / SECOND for heard in _heard(spot, perp)),
         reconciled_clean=reconciled is not None and not reconciled.mismatches,
         reconciled_age_seconds=reconciled_age,
         unknown_orders=len(state.orders.unknown()),
@@ -157,6 +168,11 @@ def _gate_context(
         active_limits=state.limits.names,
         size_factor=size_factor(state.loss_streak, desk.limits),
     )
+
+
+def _heard(spot: InstrumentState, perp: InstrumentState) -> tuple[int, int]:
+    """When each leg was last heard of; a perp's mark is as needed as its book."""
+    return spot.received_ns, min(perp.received_ns, perp.context_received_ns)
 
 
 def exposure_of(desk: Desk, trade: PairTrade) -> Decimal:

@@ -19,7 +19,7 @@ from execution.journal import MemoryJournal, SqliteJournal
 from execution.ports import Journal
 from execution.state import State, apply
 from execution.venues.simulated.exchange import Exchange
-from execution.venues.simulated.gateway import Cursor, NoStore, SimulatedVenue, VenueStore
+from execution.venues.simulated.gateway import NoStore, SimulatedVenue, VenueStore
 from execution.venues.simulated.rules import VenueRules
 from execution.venues.simulated.source import MarketSource
 from execution.venues.simulated.store import SqliteVenueStore
@@ -82,13 +82,13 @@ class Run:
             if isinstance(fact, RunStarted):
                 _require_same(fact, run)
             apply(kept, fact)
-        exchange, cursor, venue_ns = _exchange(source, capital, self._store)
+        exchange, market_ns, venue_ns = _exchange(source, capital, self._store)
         resumed_ns = max(venue_ns, kept.time_ns)
         market = Market(source.pairs)
         _warm_up(market, source, exchange, venue_ns)
         draw = Random(f"{seed} {resumed_ns}").random
         self.venue = SimulatedVenue(
-            exchange, source, settings.paper, draw, self._store, cursor, venue_ns
+            exchange, source, settings.paper, draw, self._store, market_ns, venue_ns
         )
         for event in self.venue.fast_forward(resumed_ns):
             market.observe(event)
@@ -187,19 +187,18 @@ def paced(settings: Settings, cadence_ns: int) -> Settings:
 
 def _exchange(
     source: MarketSource, capital: Decimal, store: VenueStore
-) -> tuple[Exchange, Cursor, int]:
+) -> tuple[Exchange, int, int]:
     """The venue as it was left, or a new one; how far its market was played; and its time."""
     kept = store.load() if isinstance(store, SqliteVenueStore) else None
     if kept is not None:
-        now_ns, cursor, body, records = kept
+        now_ns, market_ns, body, records = kept
         exchange = Exchange.restore(body, source.instruments, VenueRules(), records)
-        return exchange, cursor, now_ns
+        return exchange, market_ns, now_ns
     quote = source.pairs[0].perp.quote
     deposits = {quote: capital}
     exchange = Exchange(source.instruments, VenueRules(), deposits, source.start_ns)
-    cursor = Cursor(source.start_ns)
-    store.save(exchange, cursor, source.start_ns)
-    return exchange, cursor, source.start_ns
+    store.save(exchange, source.start_ns, source.start_ns)
+    return exchange, source.start_ns, source.start_ns
 
 
 def _warm_up(market: Market, source: MarketSource, exchange: Exchange, now_ns: int) -> None:

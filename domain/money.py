@@ -1,7 +1,6 @@
 """Exact amounts, and the one Decimal context in which they are computed."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from decimal import (
     ROUND_HALF_EVEN,
     Clamped,
@@ -12,10 +11,16 @@ from decimal import (
     Inexact,
     InvalidOperation,
     Overflow,
-    localcontext,
+    getcontext,
+    setcontext,
 )
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import msgspec
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 ZERO = Decimal(0)
 ONE = Decimal(1)
@@ -29,16 +34,33 @@ EXACT = Context(
 )
 
 
-@contextmanager
-def exact() -> Iterator[None]:
+class exact:  # noqa: N801 - it reads as the statement that it is
     """Compute in the context that traps any rounding (``decimal.Inexact``).
+
+    For a block, or with ``@exact()`` for a whole function. A class, since a generator and
+    a copy of the context would cost more than most of what is computed inside.
 
     >>> with exact():
     ...     Decimal("0.1") * Decimal("0.2")
     Decimal('0.02')
     """
-    with localcontext(EXACT):
-        yield
+
+    __slots__ = ("_before",)
+
+    def __enter__(self) -> None:
+        self._before = getcontext()
+        setcontext(EXACT)
+
+    def __exit__(self, *_: object) -> None:
+        setcontext(self._before)
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def inside(*args: P.args, **kwargs: P.kwargs) -> R:
+            with exact():  # a new one: the function may call itself
+                return function(*args, **kwargs)
+
+        return inside
 
 
 def decimal_of(value: float) -> Decimal:

@@ -13,7 +13,8 @@ Three rules, in this order:
    bound, whichever of the two is cheaper, with a wider price bound, and when that
    finds no counterpart the other one.
 2. **Lead one slice.** Only when hedged and certain (no order UNKNOWN), the leg
-   that is harder to trade rests the next slice, never larger than the naked bound.
+   that is harder to trade rests the next slice, never larger than the naked bound
+   nor than the other leg's book can hedge at once.
    An urgent trade, or a close whose patience ran out, takes instead; urgent leads
    with the perp.
 3. **Stop when the rest is dust**: too small for either leg's lot or minimum.
@@ -302,7 +303,9 @@ def _lead_order(s: Situation, leg: Instrument, remaining: Decimal) -> Wanted | N
     side = Side.BUY if grows == (leg.kind is Kind.SPOT) else Side.SELL
     market = _market(s, leg)
     price = _touch(market, side.opposite)
-    quantity = _slice(s, leg, abs(remaining), price)
+    quantity = _slice(s, leg, side, abs(remaining), price)
+    if quantity == ZERO:
+        return None
     reduce_only = leg.kind is Kind.PERP and not grows
     if s.trade.urgent or (not grows and _out_of_patience(s)):
         role = Role.FORCED if s.trade.urgent else Role.TAKE
@@ -312,15 +315,25 @@ def _lead_order(s: Situation, leg: Instrument, remaining: Decimal) -> Wanted | N
     return Wanted(leg, side, quantity, price, TimeInForce.POST_ONLY, reduce_only, Role.MAKER, mid)
 
 
-def _slice(s: Situation, leg: Instrument, remaining: Decimal, price: Decimal) -> Decimal:
-    """At most what the naked bound leaves, in whole lots, and no rest too small to trade."""
+def _slice(
+    s: Situation, leg: Instrument, side: Side, remaining: Decimal, price: Decimal
+) -> Decimal:
+    """At most what the naked bound leaves and the other leg's book can hedge at once.
+
+    In whole lots, and no rest too small to trade; zero where not even the smallest
+    order could be hedged.
+    """
+    other = s.pair.perp if leg is s.pair.spot else s.pair.spot
+    reach = _reach(s, other, side.opposite)
     room = s.policy.max_naked_notional / price - abs(s.spot + s.perp)
-    bound = s.pair.floor_quantity(max(room, ZERO))
-    if remaining <= bound or bound == ZERO:
-        return remaining if bound > ZERO else s.pair.lot
-    if _tradable(leg, remaining - bound, price):
-        return bound
-    return max(s.pair.floor_quantity(remaining / 2), s.pair.lot)
+    bound = s.pair.floor_quantity(max(min(room, reach[1] if reach is not None else ZERO), ZERO))
+    if not all(_tradable(each, bound, price) for each in (leg, other)):
+        return ZERO
+    if remaining <= bound:
+        return remaining
+    half = s.pair.floor_quantity(remaining / 2)
+    too_small = not _tradable(leg, remaining - bound, price)
+    return half if too_small and _tradable(leg, half, price) else bound
 
 
 def _out_of_patience(s: Situation) -> bool:
@@ -365,6 +378,18 @@ def _take(
     reduce_only: bool,
 ) -> Wanted | None:
     """An IOC order within the price bound and its depth; None where that is too small."""
+    mid, reach = _mid(_market(s, leg)), _reach(s, leg, side)
+    if mid is None or reach is None:
+        return None
+    bound, depth = reach
+    quantity = leg.floor_quantity(min(quantity, depth))
+    if not _tradable(leg, quantity, bound):
+        return None
+    return Wanted(leg, side, quantity, bound, TimeInForce.IOC, reduce_only, role, mid)
+
+
+def _reach(s: Situation, leg: Instrument, side: Side) -> tuple[Decimal, Decimal] | None:
+    """How far a taker of ``side`` may go: its price bound, and the depth (base) up to there."""
     market = _market(s, leg)
     mid = _mid(market)
     if mid is None:
@@ -374,11 +399,7 @@ def _take(
     bound = leg.round_price(mid * (ONE + side.sign * bps * _BASIS_POINT), up=side is Side.SELL)
     levels = market.asks if side is Side.BUY else market.bids
     within = [size for price, size in levels if (bound - decimal_of(price)) * side.sign >= 0]
-    depth = sum((decimal_of(size) for size in within), ZERO)
-    quantity = leg.floor_quantity(min(quantity, depth))
-    if not _tradable(leg, quantity, bound):
-        return None
-    return Wanted(leg, side, quantity, bound, TimeInForce.IOC, reduce_only, role, mid)
+    return bound, sum((decimal_of(size) for size in within), ZERO)
 
 
 def _is_busy(s: Situation, leg: Instrument) -> bool:

@@ -233,7 +233,10 @@ def _resolved(state: State, fact: OrderResolved) -> None:
 def _fill(state: State, fact: Fill) -> None:
     instrument = state.instruments[fact.instrument]
     order = state.orders.get(fact.cloid)
-    trade_id = order.trade_id if order else trade_at(state, fact.instrument, fact.venue_time_ns)
+    trade_id = order.trade_id if order else None
+    if trade_id is None or state.trades[trade_id].stage is Stage.CLOSED:
+        # Nobody would hedge it in a closed trade, whose result stands still.
+        trade_id = state.open_trades.get(state.pair_of[fact.instrument].name)
     # A fill nobody here ordered has no decision behind it: it slips against nothing.
     mid = order.decision_mid if order else fact.price
     if not state.books.fill(fact, instrument, trade_id, mid):

@@ -439,7 +439,7 @@ class _Quoter:
         leg, make_book, make_trade = self._leg, self._ladder.book, self._ladder.trade
         floor, share = leg.quotes.half_spread_bps * 1e-4, leg.quotes.spread_of_range
         usual, depth = leg.ranges[i], leg.depths[i] * floor
-        quantity = leg.bars.volume[i] / len(path)
+        quantity, quiet = leg.bars.volume[i] / len(path), floor + share * usual
         before = highest = lowest = leg.previous[i]
         rising = False
         for price, instant, chunk in zip(path, instants, chunks, strict=True):
@@ -450,7 +450,8 @@ class _Quoter:
             # Unmoved, the sides take turns.
             rising = price > before if price != before else not rising
             before = price
-            half = floor + share * max(usual, (highest - lowest) / price)
+            moved = (highest - lowest) / price
+            half = floor + share * moved if moved > usual else quiet
             if trade := make_trade(price, quantity, _BUY if rising else _SELL, instant):
                 chunk.append(trade)
             chunk.append(make_book(price, half, depth / half, instant))

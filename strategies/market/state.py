@@ -21,6 +21,7 @@ make every later one look old."""
 VOLATILITY_HALF_LIFE_HOURS = 24.0
 FREAK_SIGMAS = 10.0
 VARIANCE_FLOOR = 1e-6
+_FREAK = FREAK_SIGMAS**2
 
 
 class Settlement(NamedTuple):
@@ -185,7 +186,7 @@ class Market:
         venue_time_ns = event.venue_time_ns
         if venue_time_ns > event.received_ns + CLOCK_ERROR_NS:
             state.rejected += 1
-        elif isinstance(event, Book):
+        elif type(event) is Book:  # a fraction of isinstance, and asked millions of times
             if venue_time_ns < state.venue_time_ns:
                 state.late += 1
                 return
@@ -208,9 +209,9 @@ class Market:
             state.rejected += 1
             state.usable = False
             state.bids = state.asks = ()
-        elif isinstance(event, PerpContext):
+        elif type(event) is PerpContext:
             _fold_context(state, event)
-        else:
+        elif type(event) is FundingSettled:
             _fold_settlement(state, event)
 
     def _sample(self, state: InstrumentState) -> None:
@@ -225,9 +226,9 @@ class Market:
             weight = weight_of(hours, seen, VOLATILITY_HALF_LIFE_HOURS)
             move = log(mid / state.sampled_mid)
             rate = move * move / hours
-            if state.sampled_hours >= 1.0:
+            if state.sampled_hours >= 1.0 and rate > _FREAK * VARIANCE_FLOOR:
                 # One freak price is not a volatile market; several in a row soon are.
-                rate = min(rate, FREAK_SIGMAS**2 * max(state.variance, VARIANCE_FLOOR))
+                rate = min(rate, _FREAK * max(state.variance, VARIANCE_FLOOR))
             state.variance += weight * (rate - state.variance)
             state.sampled_hours = seen
         state.sampled_ns, state.sampled_mid = now_ns, mid
@@ -235,15 +236,16 @@ class Market:
             self._sample_basis(spot_id, perp_id, now_ns)
 
     def _sample_basis(self, spot_id: str, perp_id: str, now_ns: int) -> None:
+        known = self._basis.get(perp_id)
+        if known is not None and known.sampled_ns == now_ns and known.hours > 0.0:
+            return  # the other leg of this instant: no time has passed that it could weigh
         spot, perp = self._states.get(spot_id), self._states.get(perp_id)
         if spot is None or perp is None or not (spot.usable and perp.usable):
             return
         apart_ns = abs(spot.venue_time_ns - perp.venue_time_ns)
         if not spot.mid or not perp.mid or apart_ns > SAMPLE_NS:
             return
-        self._basis[perp_id] = with_sample(
-            self._basis.get(perp_id), perp.mid / spot.mid - 1.0, now_ns
-        )
+        self._basis[perp_id] = with_sample(known, perp.mid / spot.mid - 1.0, now_ns)
 
 
 def basis(market: Market, pair: Pair) -> float | None:
@@ -259,10 +261,16 @@ def _fold_context(state: InstrumentState, event: PerpContext) -> None:
         state.late += 1
         return
     state.context_venue_time_ns = event.venue_time_ns
-    if 0.0 < event.mark < inf and 0.0 < event.oracle < inf and _is_rate(event.predicted):
-        state.mark = event.mark
-        state.oracle = event.oracle
-        state.predicted = event.predicted
+    mark, oracle, predicted = event.mark, event.oracle, event.predicted
+    # A rate that was found sound is not looked at again.
+    if (
+        0.0 < mark < inf
+        and 0.0 < oracle < inf
+        and (predicted is state.predicted or _is_rate(predicted))
+    ):
+        state.mark = mark
+        state.oracle = oracle
+        state.predicted = predicted
         state.context_usable = True
         state.context_received_ns = event.received_ns
     else:

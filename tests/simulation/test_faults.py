@@ -14,6 +14,7 @@ from domain.account import (
     MarginMoved,
     SettingRefused,
 )
+from domain.instruments import Instrument, Pair
 from domain.market import Book, MarketInput, Reference
 from domain.money import ZERO
 from domain.orders import (
@@ -36,6 +37,7 @@ from execution.effects import (
     VenueEffect,
 )
 from execution.facts import (
+    CancelIntended,
     OrderDoubted,
     OrderIntended,
     OrderResolved,
@@ -47,7 +49,7 @@ from execution.venues.simulated.state import VenueEvent
 from strategies.market.state import Market
 from strategies.strategy import Holding
 from tests.lossy import Delivery, Message, Storm, assert_sound, intended, is_hedged, shaken
-from tests.scripted import PERP, SPOT, START, Scripted, Told, quotes, settings
+from tests.scripted import PAIR, PERP, SPOT, START, Scripted, Told, quotes, settings
 
 POLICY = settings().execution
 EXPIRY_NS = int((POLICY.request_expiry_seconds + POLICY.clock_margin_seconds) * SECOND)
@@ -191,6 +193,63 @@ def test_an_answer_to_the_query_that_is_lost_too_is_asked_for_again() -> None:
     assert unanswered == 0
     doubt, proof = doubts(storm, lost.cloid)
     assert proof.time_ns - doubt.time_ns >= 3 * POLICY.order_timeout_seconds * SECOND
+    assert_sound(storm)
+
+
+PURR = Pair(
+    "PURR",
+    msgspec.structs.replace(SPOT, symbol="PURR/USDC", base="PURR"),
+    msgspec.structs.replace(PERP, symbol="PURR-PERP", base="PURR"),
+)
+AS_PURR = {SPOT.id: PURR.spot.id, PERP.id: PURR.perp.id}
+
+
+class TwoPairs(Scripted):
+    """A second pair whose market is the first one's."""
+
+    pairs = (PAIR, PURR)
+
+    @property
+    def instruments(self) -> tuple[Instrument, ...]:
+        return (SPOT, PERP, PURR.spot, PURR.perp)
+
+    def _step(self, number: int, time_ns: int) -> Iterator[MarketInput]:
+        for event in super()._step(number, time_ns):
+            yield event
+            yield msgspec.structs.replace(event, instrument=AS_PURR[event.instrument])
+
+
+class Both(Told):
+    def targets(
+        self, market: Market, holdings: Mapping[str, Holding], equity: Decimal, now_ns: int
+    ) -> tuple[Target, ...]:
+        (first,) = super().targets(market, holdings, equity, now_ns)
+        as_hype = {"HYPE": holdings["PURR"]} if "PURR" in holdings else {}
+        (second,) = super().targets(market, as_hype, equity, now_ns)
+        return first, msgspec.structs.replace(second, pair="PURR")
+
+
+def test_while_an_order_is_unknown_no_other_pair_grows_either() -> None:
+    storm = Storm(TwoPairs(flat, 8), Both("2500", enter=1)).worse()
+    lost = ""
+
+    def request(effect: VenueEffect) -> bool:
+        nonlocal lost
+        if isinstance(effect, PlaceOrder) and effect.request.instrument == PURR.perp.id:
+            lost = lost or effect.request.cloid
+        return not (isinstance(effect, PlaceOrder) and effect.request.cloid == lost)
+
+    storm.worse(request=request).run(3)
+    doubt, proof = doubts(storm, lost)
+    assert_no_growth_between(storm, doubt, proof)
+    # What was already resting on the other pair was taken back.
+    canceled = [f for f in storm.told(CancelIntended) if isinstance(f, CancelIntended)]
+    assert any(
+        doubt.time_ns <= f.time_ns <= proof.time_ns
+        and storm.engine.state.orders[f.cloid].trade_id == "HYPE#1"
+        for f in canceled
+    )
+    assert {t.stage for t in storm.engine.state.trades.values()} == {Stage.HOLDING}
     assert_sound(storm)
 
 

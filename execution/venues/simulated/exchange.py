@@ -168,14 +168,19 @@ class Exchange:
         Raises:
             KeyError: when the event's instrument is not listed here.
         """
+        # Millions of times in a backtest: `type(…) is` and `if` cost a fifth of isinstance and max.
         market = self._markets[event.instrument]
-        if isinstance(event, RecordedFunding):
+        if type(event) is RecordedFunding:
             return self._on_recorded(event, market)
         now_ns = event.venue_time_ns
         state = self._state
         out = self.advance(now_ns) if now_ns >= state.hour_due_ns else []
-        state.now_ns = max(state.now_ns, now_ns)
-        if isinstance(event, Book):
+        if now_ns > state.now_ns:  # noqa: PLR1730
+            state.now_ns = now_ns
+        if type(event) is Trade:
+            if market.orders:
+                out += self._print(market, event)
+        elif type(event) is Book:
             if now_ns > market.next_sample_ns:
                 self._sample(event.instrument, now_ns)
             market.book = event
@@ -184,24 +189,25 @@ class Exchange:
             out.append(event)
             if market.orders:
                 out += self._cross_resting(market, event)
-        elif isinstance(event, Trade):
-            if market.orders:
-                out += self._print(market, event)
-        else:
-            out += self._on_reference(event, market)
+        elif type(event) is Reference:
+            self._on_reference(event, market, out)
         return out
 
-    def _on_reference(self, event: Reference, market: Market) -> list[VenueEvent]:
-        name, now_ns = event.instrument, self._state.now_ns
+    def _on_reference(self, event: Reference, market: Market, out: list[VenueEvent]) -> None:
+        name, mark, now_ns = event.instrument, event.mark, self._state.now_ns
         if now_ns > market.next_sample_ns:
             self._sample(name, now_ns)
-        market.mark, market.oracle = event.mark, event.oracle
-        rate = funding.estimate(market, self._instruments[name], self._rules, self._impact[name])
-        out: list[VenueEvent] = [PerpContext(name, event.mark, event.oracle, rate, now_ns, now_ns)]
-        position = self._clearing.position(name)
-        if not position.safe_above < event.mark < position.safe_below:
+        market.mark, market.oracle = mark, event.oracle
+        rate = market.predicted
+        if rate is None:
+            rate = funding.estimate(
+                market, self._instruments[name], self._rules, self._impact[name]
+            )
+        out.append(PerpContext(name, mark, event.oracle, rate, now_ns, now_ns))
+        position = market.position
+        assert position is not None, "Invariant: only a perp has a mark"
+        if not position.safe_above < mark < position.safe_below:
             out += self._judge(name)
-        return out
 
     def _on_recorded(self, event: RecordedFunding, market: Market) -> list[VenueEvent]:
         """From the first record on, an instrument settles by records alone."""

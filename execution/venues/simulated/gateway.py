@@ -15,7 +15,6 @@ on the road when the process dies is lost, as on a real road.
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
 from typing import Protocol
 
 import msgspec
@@ -55,23 +54,19 @@ class Latency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"{name}: must not be negative, got {getattr(self, name)}")
 
 
-class Cursor(msgspec.Struct, frozen=True):
-    """How far the market has been played: ``taken`` inputs of ``time_ns``, all before it."""
-
-    time_ns: int
-    taken: int = 0
-
-
 class VenueStore(Protocol):
-    """Where the venue keeps what it knows. Never read by the bot's engine."""
+    """Where the venue keeps what it knows. Never read by the bot's engine.
 
-    def save(self, exchange: Exchange, cursor: Cursor, now_ns: int, /) -> None: ...
+    ``market_ns`` is the last instant of the market that has been played.
+    """
+
+    def save(self, exchange: Exchange, market_ns: int, now_ns: int, /) -> None: ...
 
 
 class NoStore:
     """For backtests: the venue's memory ends with the process."""
 
-    def save(self, exchange: Exchange, _cursor: Cursor, _now_ns: int, /) -> None:
+    def save(self, exchange: Exchange, _market_ns: int, _now_ns: int, /) -> None:
         exchange.drain_records()
 
 
@@ -85,7 +80,7 @@ class SimulatedVenue:
         latency: Latency,
         draw: Callable[[], float],
         store: VenueStore,
-        cursor: Cursor,
+        market_ns: int,
         now_ns: int,
     ) -> None:
         self.exchange = exchange
@@ -93,9 +88,10 @@ class SimulatedVenue:
         self._latency = latency
         self._draw = draw
         self._store = store
-        self._market_ns, self._taken = cursor.time_ns, cursor.taken
-        self._market: Iterator[MarketInput] = _from(source, cursor)
-        self._upcoming: MarketInput | None = next(self._market, None)
+        self._market_ns = market_ns
+        self._market: Iterator[MarketInput] = source.events(market_ns)
+        self._upcoming = next(self._market, None)
+        self._upcoming_ns = _NEVER if self._upcoming is None else self._upcoming.venue_time_ns
         # (time, order of scheduling, effect on its way in or event on its way out)
         self._road: list[tuple[int, int, VenueEffect | Event]] = []
         self._scheduled = 0
@@ -112,21 +108,20 @@ class SimulatedVenue:
         """Everything the bot receives up to ``limit_ns``, in order; time then stands there."""
         road = self._road
         while True:
-            upcoming = self._upcoming
-            market_ns = upcoming.venue_time_ns if upcoming is not None else _NEVER
+            market_ns = self._upcoming_ns
             road_ns = road[0][0] if road else _NEVER
-            if market_ns > limit_ns and road_ns > limit_ns:
-                self.now_ns = max(self.now_ns, limit_ns)
-                return
-            if market_ns <= road_ns:
-                yield from self._market_moves()
-            else:
+            if market_ns <= limit_ns and market_ns <= road_ns:
+                yield from self._play_instant()
+            elif road_ns <= limit_ns:
                 self.now_ns = max(self.now_ns, road_ns)
                 _, _, item = heapq.heappop(road)
                 if isinstance(item, _EFFECTS):
                     self._arrive(item)
                 else:
                     yield item
+            else:
+                self.now_ns = max(self.now_ns, limit_ns)
+                return
 
     @property
     def ended(self) -> bool:
@@ -135,25 +130,34 @@ class SimulatedVenue:
 
     def fast_forward(self, until_ns: int) -> Iterator[PublicEvent]:
         """Let the market run to ``until_ns`` after a restart; what it publishes warms the bot."""
-        while self._upcoming is not None and self._upcoming.venue_time_ns <= until_ns:
-            yield from self._market_moves()
+        while self._upcoming_ns <= until_ns:
+            yield from self._play_instant()
         self.now_ns = max(self.now_ns, until_ns)
 
-    def _market_moves(self) -> Sequence[PublicEvent]:
-        """Take the next market input; returns what it publishes."""
-        upcoming = self._upcoming
-        assert upcoming is not None, "Invariant: asked only while the market has an event"
-        time_ns = upcoming.venue_time_ns
-        self._taken = self._taken + 1 if time_ns == self._market_ns else 1
+    def _play_instant(self) -> list[PublicEvent]:
+        """Take all market inputs of the next instant; returns what they publish.
+
+        What an instant did to the account is told in one message.
+        """
+        on_market, market = self.exchange.on_market, self._market
+        upcoming, time_ns = self._upcoming, self._upcoming_ns
         self._market_ns = self.now_ns = time_ns
-        events = self.exchange.on_market(upcoming)
-        self._upcoming = next(self._market, None)
-        if not events or (len(events) == 1 and type(events[0]) in _QUIET):
-            return events  # type: ignore[return-value]
-        private = [event for event in events if not isinstance(event, _PUBLIC)]
-        if private or any(isinstance(event, FundingSettled) for event in events):
+        published: list[PublicEvent] = []
+        private: list[VenueEvent] | None = None
+        while upcoming is not None and upcoming.venue_time_ns == time_ns:
+            events = on_market(upcoming)
+            upcoming = next(market, None)
+            if len(events) == 1 and type(events[0]) in _QUIET:
+                published += events  # type: ignore[arg-type]
+            elif events:
+                published += [event for event in events if isinstance(event, _PUBLIC)]
+                private = private or []
+                private += [event for event in events if not isinstance(event, _PUBLIC)]
+        self._upcoming = upcoming
+        self._upcoming_ns = _NEVER if upcoming is None else upcoming.venue_time_ns
+        if private is not None:
             self._remember_and_tell(private)
-        return [event for event in events if isinstance(event, _PUBLIC)]
+        return published
 
     def _arrive(self, effect: VenueEffect) -> None:
         now_ns = self.now_ns
@@ -185,8 +189,7 @@ class SimulatedVenue:
 
     def _remember_and_tell(self, events: Sequence[VenueEvent]) -> None:
         """What changed is in the store before anyone is told; then the account is pushed."""
-        cursor = Cursor(self._market_ns, self._taken)
-        self._store.save(self.exchange, cursor, self.now_ns)
+        self._store.save(self.exchange, self._market_ns, self.now_ns)
         self._send([*events, self.exchange.account_report(None, self.now_ns)])
 
     def _send(self, events: Sequence[VenueEvent]) -> None:
@@ -201,15 +204,6 @@ class SimulatedVenue:
 
     def _delay(self, base_ms: int) -> int:
         return int((base_ms + self._draw() * self._latency.jitter_ms) * MILLISECOND)
-
-
-def _from(source: MarketSource, cursor: Cursor) -> Iterator[MarketInput]:
-    """The market from where it was left, without what has been taken of that instant."""
-    events = source.events(cursor.time_ns - 1)
-    for taken, event in enumerate(events):
-        if event.venue_time_ns > cursor.time_ns or taken >= cursor.taken:
-            return chain((event,), events)
-    return iter(())
 
 
 _EFFECTS = (PlaceOrder, CancelOrder, QueryOrder, QueryAccount, SetLeverage, MoveMargin)

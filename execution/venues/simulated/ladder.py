@@ -50,9 +50,10 @@ class Ladder:
         ask = ceil(middle + step - _SAME_TICK)
         if ask <= bid:
             ask = bid + 1
-        gap = int(step) + 1
-        size = int(depth / mid * lots) or 1
-        first, second, third = size / lots, 2 * size / lots, 4 * size / lots
+        gap = floor(step) + 1
+        first = (floor(depth / mid * lots) or 1) / lots
+        second = first + first
+        third = second + second
         return Book(
             self._id,
             (
@@ -75,7 +76,7 @@ class Ladder:
         A buy is rounded down and a sell up: a resting order is never reached by
         rounding alone.
         """
-        lots = int(quantity * self._lots)
+        lots = floor(quantity * self._lots)
         if not lots:
             return None
         if not self._from <= price < self._to:

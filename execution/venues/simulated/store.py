@@ -8,12 +8,11 @@ import sqlite3
 from pathlib import Path
 
 from execution.venues.simulated.exchange import Exchange
-from execution.venues.simulated.gateway import Cursor
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS venue
     (one INTEGER PRIMARY KEY CHECK (one = 1), now_ns INTEGER NOT NULL,
-     market_ns INTEGER NOT NULL, taken INTEGER NOT NULL, body BLOB NOT NULL);
+     market_ns INTEGER NOT NULL, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS records (number INTEGER PRIMARY KEY, body BLOB NOT NULL);
 """
 
@@ -28,25 +27,25 @@ class SqliteVenueStore:
         self._database.execute("PRAGMA synchronous=FULL")
         self._database.executescript(_SCHEMA)
 
-    def save(self, exchange: Exchange, cursor: Cursor, now_ns: int, /) -> None:
+    def save(self, exchange: Exchange, market_ns: int, now_ns: int, /) -> None:
         """All that happened since the last save, in one transaction."""
         records = exchange.drain_records()
         execute = self._database.execute
         execute("BEGIN IMMEDIATE")
         for record in records:
             execute("INSERT INTO records (body) VALUES (?)", (record,))
-        row = (now_ns, cursor.time_ns, cursor.taken, exchange.snapshot())
-        execute("INSERT OR REPLACE INTO venue VALUES (1, ?, ?, ?, ?)", row)
+        row = (now_ns, market_ns, exchange.snapshot())
+        execute("INSERT OR REPLACE INTO venue VALUES (1, ?, ?, ?)", row)
         execute("COMMIT")
 
-    def load(self) -> tuple[int, Cursor, bytes, list[bytes]] | None:
-        """(now, market cursor, snapshot, records in order), or None when nothing was saved."""
-        query = "SELECT now_ns, market_ns, taken, body FROM venue"
+    def load(self) -> tuple[int, int, bytes, list[bytes]] | None:
+        """(now, last instant played, snapshot, records in order); None when nothing was saved."""
+        query = "SELECT now_ns, market_ns, body FROM venue"
         row = self._database.execute(query).fetchone()
         if row is None:
             return None
         records = self._database.execute("SELECT body FROM records ORDER BY number").fetchall()
-        return row[0], Cursor(row[1], row[2]), row[3], [body for (body,) in records]
+        return row[0], row[1], row[2], [body for (body,) in records]
 
     def close(self) -> None:
         self._database.close()

@@ -249,3 +249,59 @@ def test_what_cannot_be_hedged_now_is_at_least_not_made_worse() -> None:
     blind = InstrumentState(PERP.id)
     work = step(situation(trade("100"), "40", "0", resting, perp_market=blind))
     assert (work.cancel, work.place) == ((resting,), ())
+
+
+def test_a_slice_is_no_larger_than_what_the_other_legs_book_can_hedge_at_once() -> None:
+    thin = situation(trade("100"), perp_market=book(PERP, 20.02, 20.03, size=7))
+    (lead,) = step(thin).place
+    assert (lead.instrument, lead.quantity) == (SPOT, Decimal(7))
+    dry = situation(trade("100"), perp_market=book(PERP, 20.02, 20.03, size=0.1))
+    assert step(dry) == Work()
+    closing = situation(trade("0"), "40", "-40", perp_market=book(PERP, 20.02, 20.03, size=0.1))
+    assert step(closing) == Work()
+
+
+def test_no_slice_leaves_a_rest_that_is_too_small_to_trade() -> None:
+    # 50.4 in slices of 50 would leave 8 USDC.
+    (lead,) = step(situation(trade("50.4"))).place
+    assert lead.quantity == Decimal("25.2")
+
+
+def test_what_has_no_price_is_not_taken_for_dust() -> None:
+    spot, perp = InstrumentState(SPOT.id), InstrumentState(PERP.id)
+    held = situation(trade("0"), "40", "-40", spot_market=spot, perp_market=perp)
+    assert step(held) == Work()
+    assert step(situation(trade("100"), spot_market=spot, perp_market=perp)) == Work()
+    assert not step(situation(trade("0"), "0.1", "0", perp_market=perp)).settled
+
+
+def test_past_the_time_bound_a_way_that_finds_nothing_gives_way_to_the_other() -> None:
+    ways = []
+    for setbacks in range(4):
+        overdue = trade(
+            "100", naked_ns=NOW - 60 * SECOND, setbacks=setbacks, setback_ns=NOW - 20 * SECOND
+        )
+        (way,) = step(situation(overdue, "50", "0")).place
+        ways.append((way.instrument, way.side, way.role))
+    complete = (PERP, Side.SELL, Role.HEDGE)
+    unwind = (SPOT, Side.SELL, Role.UNWIND)
+    assert ways == [complete, unwind, complete, unwind]
+
+
+def test_while_naked_the_next_try_waits_no_longer_than_the_time_bound() -> None:
+    tired = trade("100", naked_ns=NOW - 60 * SECOND, setbacks=9, setback_ns=NOW - 15 * SECOND)
+    assert step(situation(tired, "50", "0")).place
+    hedged = trade("100", setbacks=9, setback_ns=NOW - 15 * SECOND)
+    assert step(situation(hedged)) == Work()
+
+
+def test_past_the_time_bound_the_only_way_that_has_a_book_is_taken() -> None:
+    overdue = trade("100", naked_ns=NOW - 60 * SECOND)
+    blind = InstrumentState(PERP.id)
+    (way,) = step(situation(overdue, "50", "0", perp_market=blind)).place
+    assert (way.instrument, way.side, way.role) == (SPOT, Side.SELL, Role.UNWIND)
+
+
+def test_a_long_perp_or_a_short_spot_is_never_unwound_only_completed() -> None:
+    (way,) = step(situation(trade("0"), "0", "30")).place
+    assert (way.instrument, way.side) == (PERP, Side.SELL)

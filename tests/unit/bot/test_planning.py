@@ -1,0 +1,349 @@
+"""What an entry is judged by, and what the margin guard is shown."""
+
+import math
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from bot.planning import (
+    Desk,
+    exposure_of,
+    is_dust,
+    margin_action,
+    margin_trigger,
+    plan_entry,
+    promised,
+    readings,
+    worse,
+)
+from domain.account import Balance
+from domain.instruments import Kind, Pair
+from domain.market import Book, PerpContext
+from domain.money import ZERO
+from domain.orders import OrderRequest, Side, TimeInForce
+from domain.rates import FundingRate
+from domain.targets import Action, ExitCause, Target
+from domain.time import HOUR, SECOND
+from execution.facts import (
+    Extremes,
+    LimitTripped,
+    OrderDoubted,
+    OrderIntended,
+    Reconciled,
+    Retargeted,
+    Role,
+    Stage,
+    StageChanged,
+    TradePlanned,
+)
+from execution.risk.guard import NOTHING, Release, Shrink, TopUp
+from execution.state import State, apply
+from strategies.market.state import Market
+from tests.scripted import PAIR, PERP, SPOT, START, Scripted, Told, World
+from tests.unit.execution.test_state import fill
+
+WANTED = Target(
+    "HYPE", Action.ENTER, Decimal(2000), "told: by the test", 0.0001, 0.0, 100.0, 0.002, 0.008,
+    0.1, Decimal(10),
+)  # fmt: skip
+
+
+@pytest.fixture
+def desk() -> Desk:
+    """Two quiet hours of one pair at 20, 10 000 free, nothing held."""
+    return of(World(Scripted(lambda _: 20.0, hours=9), Told(enter=99)).run(2.001))
+
+
+@pytest.fixture
+def holding() -> Desk:
+    return of(World(Scripted(lambda _: 20.0, hours=9), Told("4000", enter=1)).run(2.501))
+
+
+def of(world: World) -> Desk:
+    made = world.engine._desk()
+    assert made is not None
+    return made
+
+
+def with_(desk: Desk, **changes: object) -> Desk:
+    return msgspec.structs.replace(desk, **changes)
+
+
+def plan(desk: Desk, **changes: object) -> TradePlanned:
+    made = plan_entry(desk, msgspec.structs.replace(WANTED, **changes), "HYPE#1")
+    assert isinstance(made, TradePlanned), made
+    return made
+
+
+def why_not(desk: Desk, **changes: object) -> set[str]:
+    """The names of the checks that refuse it."""
+    refused = plan_entry(desk, msgspec.structs.replace(WANTED, **changes), "HYPE#1")
+    assert isinstance(refused, tuple), "it was planned"
+    return {reason.split(":", 1)[0] for reason in refused}
+
+
+def opened(desk: Desk, stage: Stage = Stage.PREPARING, spot: str = "0", perp: str = "0") -> Desk:
+    """A trade of 2000 at 20 that got as far as ``stage`` and these quantities."""
+    now_ns = desk.now_ns
+    apply(desk.state, plan(desk))
+    if stage is not Stage.PREPARING:
+        apply(desk.state, StageChanged("HYPE#1", Stage.WORKING, now_ns))
+    if spot != "0":
+        apply(desk.state, fill(101, None, quantity=spot, at=now_ns))
+    if perp != "0":
+        apply(desk.state, fill(102, None, quantity=perp, at=now_ns, perp=True))
+    if stage is Stage.HOLDING:
+        apply(desk.state, StageChanged("HYPE#1", Stage.HOLDING, now_ns))
+    return desk
+
+
+# --- the plan ------------------------------------------------------------------------------------
+
+
+def test_a_plan_buys_what_the_dearer_leg_lets_the_wanted_notional_buy(desk: Desk) -> None:
+    made = plan(desk)
+    assert made.quantity == Decimal("99.99")  # the ask is 20.002, the mark 20
+    assert (made.leverage, made.maker_leg, made.clipped_by) == (2, Kind.SPOT, ())
+    assert made.liquidation_price > made.stop_price > 20
+    assert made.time_ns == desk.now_ns
+
+
+def test_a_plan_says_what_the_trade_is_for_and_when_it_has_paid_its_costs(desk: Desk) -> None:
+    made = plan(desk)
+    assert made.thesis == "told: by the test"
+    assert made.objective == "funding over 100 h; costs repaid in 20 h"
+    assert plan(desk, forecast_hourly=-0.1).objective.endswith("costs repaid in 0 h")
+
+
+def test_an_entry_smaller_than_a_lot_is_refused(desk: Desk) -> None:
+    assert why_not(desk, notional=Decimal("0.1")) == {"minimum_quantity"}
+
+
+def test_a_pair_without_quotes_is_refused(desk: Desk) -> None:
+    assert why_not(with_(desk, market=Market())) == {"no_market"}
+
+
+def test_while_paused_nothing_is_planned(desk: Desk) -> None:
+    desk.state.paused = True
+    assert why_not(desk) == {"paused"}
+
+
+def test_a_pair_rests_after_its_trade_was_closed(desk: Desk) -> None:
+    opened(desk)
+    closed_ns = desk.now_ns
+    apply(desk.state, StageChanged("HYPE#1", Stage.CLOSED, closed_ns))
+    pause_ns = int(desk.execution.reopen_seconds * SECOND)
+    assert why_not(with_(desk, now_ns=closed_ns + pause_ns - 1)) == {"closed_recently"}
+    assert "closed_recently" not in why_not(with_(desk, now_ns=closed_ns + pause_ns))
+
+
+def test_after_a_leg_was_lost_on_one_pair_nothing_is_entered_on_any(desk: Desk) -> None:
+    other = Pair(
+        "BTC",
+        msgspec.structs.replace(SPOT, symbol="UBTC/USDC", base="UBTC"),
+        msgspec.structs.replace(PERP, symbol="BTC-PERP", base="BTC"),
+    )
+    state = State((PAIR, other))
+    lost_ns = desk.now_ns
+    btc = msgspec.structs.replace(plan(desk), trade_id="BTC#1", pair="BTC")
+    apply(state, btc)
+    apply(state, Retargeted("BTC#1", ZERO, True, ExitCause.LEG_LOST, "adl", lost_ns))
+    both = with_(desk, state=state)
+    assert why_not(both) == {"leg_lost"}
+    pause_ns = int(desk.execution.reopen_seconds * SECOND)
+    assert "leg_lost" not in why_not(with_(both, now_ns=lost_ns + pause_ns))
+
+
+def test_a_perp_on_which_somebody_holds_a_position_is_not_entered_but_dust_is_no_reason(
+    desk: Desk,
+) -> None:
+    apply(desk.state, fill(1, None, quantity="1.9", perp=True, at=desk.now_ns))
+    plan(desk)
+    apply(desk.state, fill(2, None, quantity="0.2", perp=True, at=desk.now_ns))
+    assert why_not(desk) == {"foreign_position"}
+
+
+def test_dust_is_what_is_worth_less_than_four_smallest_orders() -> None:
+    assert is_dust(SPOT, Decimal("1.99"), Decimal(20))
+    assert is_dust(PERP, Decimal("-1.99"), Decimal(20))
+    assert not is_dust(PERP, Decimal(-2), Decimal(20))
+
+
+# --- what the gate is shown ----------------------------------------------------------------------
+
+
+def test_data_is_as_old_as_the_older_leg_and_as_the_older_of_a_perps_book_and_mark(
+    desk: Desk,
+) -> None:
+    later = with_(desk, now_ns=desk.now_ns + 200 * SECOND, reconciled_ns=desk.now_ns + HOUR)
+    assert why_not(later) == {"data_age"}
+    for leg in (SPOT, PERP):
+        book = Book(leg.id, ((19.998, 1e6),), ((20.002, 1e6),), later.now_ns, later.now_ns)
+        later.market.observe(book)
+    assert why_not(later) == {"data_age", "data_skew"}  # the mark is still the old one
+    rate = FundingRate(0.0001, 1)
+    later.market.observe(PerpContext(PERP.id, 20.0, 20.0, rate, later.now_ns, later.now_ns))
+    plan(later)
+
+
+def doubted(desk: Desk) -> None:
+    request = OrderRequest(
+        "0x1", SPOT.id, Side.BUY, Decimal(1), Decimal(20), TimeInForce.IOC,
+        reduce_only=False, expires_ns=desk.now_ns,
+    )  # fmt: skip
+    apply(desk.state, plan(desk))
+    apply(desk.state, OrderIntended(request, "HYPE#1", Role.MAKER, Decimal(20), desk.now_ns))
+    apply(desk.state, OrderDoubted("0x1", "", desk.now_ns))
+
+
+def test_each_doubt_is_a_refusal_of_its_own(desk: Desk) -> None:
+    assert why_not(with_(desk, reconciled_ns=None)) == {"reconcile_age"}
+    assert why_not(with_(desk, orders_last_minute=60)) == {"order_rate"}
+    assert why_not(with_(desk, clock_skew_seconds=-1.5)) == {"clock_skew"}
+    assert why_not(with_(desk, equity=ZERO)) >= {"equity"}
+    doubted(desk)
+    apply(desk.state, LimitTripped("delta", False, "", desk.now_ns))
+    apply(desk.state, Reconciled(("USDC: books 1, venue 2",), desk.now_ns))
+    assert why_not(desk) >= {"limits", "reconciled", "unknown_orders"}
+
+
+def test_before_any_comparison_the_books_are_not_taken_to_agree(desk: Desk) -> None:
+    desk.state.reconciled = None
+    assert why_not(desk) == {"reconciled"}
+
+
+def test_a_market_is_as_bad_as_its_worse_leg(desk: Desk) -> None:
+    def quoted(bid: float, ask: float) -> Desk:
+        now_ns = desk.now_ns
+        desk.market.observe(Book(SPOT.id, ((bid, 1e6),), ((ask, 1e6),), now_ns, now_ns))
+        return desk
+
+    assert why_not(quoted(19.8, 20.2)) == {"spread"}
+    assert why_not(quoted(20.99, 21.01)) == {"dislocation"}
+
+
+def test_an_unknown_volatility_is_infinite() -> None:
+    young = of(World(Scripted(lambda _: 20.0, hours=9), Told(enter=99)).run(0.501))
+    assert why_not(young) == {"volatility"}
+
+
+# --- collateral and exposure ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stage", "spot", "perp", "share"),
+    [
+        (Stage.PREPARING, "0", "0", "1.5"),  # all of the spot, half of the perp
+        (Stage.WORKING, "0", "0", "1.5"),
+        (Stage.WORKING, "99.99", "0", "0.5"),
+        (Stage.WORKING, "99.99", "99.99", "0"),
+        (Stage.HOLDING, "99.99", "99.99", "0"),
+        (Stage.HOLDING, "50", "50", "0"),
+    ],
+)
+def test_an_opening_trade_has_promised_what_it_still_has_to_pay(
+    desk: Desk, stage: Stage, spot: str, perp: str, share: str
+) -> None:
+    opened(desk, stage, spot, perp)
+    notional = desk.state.trades["HYPE#1"].plan.notional
+    assert promised(desk) == pytest.approx(notional * Decimal(share))
+
+
+def test_what_is_promised_is_not_free_for_the_next(desk: Desk) -> None:
+    alone = plan(desk, notional=Decimal(6000))
+    assert alone.clipped_by == ()
+    balances = (Balance("USDC", Decimal(5000), Decimal(1000)),)
+    poor = with_(desk, account=msgspec.structs.replace(desk.account, balances=balances))
+    clipped = plan(poor, notional=Decimal(6000))
+    assert clipped.notional < Decimal(3000)
+    assert "free_collateral" in " ".join(clipped.clipped_by)
+
+
+def test_exposure_is_the_larger_of_what_is_held_and_what_is_wanted_at_mark(desk: Desk) -> None:
+    opened(desk, Stage.WORKING, "120", "50")
+    trade = desk.state.trades["HYPE#1"]
+    assert exposure_of(desk, trade) == 120 * desk.marks[PERP.id]
+    assert exposure_of(with_(desk, marks={}), trade) == trade.plan.notional
+
+
+# --- margin --------------------------------------------------------------------------------------
+
+
+def test_without_a_position_there_is_nothing_to_guard(desk: Desk) -> None:
+    trade = opened(desk).state.trades["HYPE#1"]
+    assert margin_action(desk, trade) == NOTHING
+    assert margin_trigger(desk, trade) is None
+
+
+def marked(desk: Desk, price: float) -> Desk:
+    at = desk.now_ns + SECOND
+    rate = FundingRate(0.0001, 1)
+    desk.market.observe(PerpContext(PERP.id, price, price, rate, at, at))
+    return desk
+
+
+def test_the_guard_acts_from_its_trigger_on_and_not_before(holding: Desk) -> None:
+    trade = holding.state.trades["HYPE#1"]
+    trigger = margin_trigger(holding, trade)
+    assert trigger is not None
+    assert 20 < trigger < 22.5
+    assert margin_action(marked(holding, trigger - 0.01), trade) == NOTHING
+    action = margin_action(marked(holding, trigger + 0.01), trade)
+    assert isinstance(action, TopUp)
+
+
+def test_without_free_collateral_the_guard_shrinks_by_what_the_trades_own_spot_brings(
+    holding: Desk,
+) -> None:
+    poor = with_(holding, account=msgspec.structs.replace(holding.account, balances=()))
+    trade = poor.state.trades["HYPE#1"]
+    action = margin_action(marked(poor, 23.0), trade)
+    assert isinstance(action, Shrink)
+    assert ZERO < action.quantity < trade.quantity
+
+
+def test_margin_far_above_need_is_returned(holding: Desk) -> None:
+    assert isinstance(margin_action(marked(holding, 8.0), holding.state.trades["HYPE#1"]), Release)
+
+
+def test_extremes_only_ever_get_worse(holding: Desk) -> None:
+    position = holding.account.position(PERP.id)
+    assert position is not None
+    at_entry = worse(Extremes(), holding.state, position, 20.0)
+    higher = worse(at_entry, holding.state, position, 24.0)
+    assert higher.leverage_held > at_entry.leverage_held > ZERO
+    assert at_entry.liquidation_distance is not None
+    assert higher.liquidation_distance is not None
+    assert higher.liquidation_distance < at_entry.liquidation_distance
+    assert worse(higher, holding.state, position, 15.0) == higher
+    bankrupt = worse(higher, holding.state, position, 40.0)
+    assert bankrupt == higher  # no margin is left: leverage has no meaning
+    foreign = msgspec.structs.replace(position, instrument="sim:X-PERP")
+    assert worse(higher, holding.state, foreign, 24.0) == higher
+
+
+# --- readings ------------------------------------------------------------------------------------
+
+
+def test_readings_are_of_the_open_trades(holding: Desk) -> None:
+    quiet = readings(holding)
+    assert quiet.data_age_seconds < 60
+    assert quiet.delta_seconds == 0
+    trade = msgspec.structs.replace(
+        holding.state.trades["HYPE#1"], naked_ns=holding.now_ns - 30 * SECOND
+    )
+    holding.state.trades["HYPE#1"] = trade
+    assert readings(holding).delta_seconds == 30
+    assert readings(with_(holding, market=Market())).data_age_seconds == math.inf
+
+
+def test_without_a_trade_no_age_of_data_matters(desk: Desk) -> None:
+    assert readings(with_(desk, market=Market())).data_age_seconds == 0
+
+
+def test_before_the_first_valuation_the_days_loss_counts_from_the_capital() -> None:
+    young = of(World(Scripted(lambda _: 20.0, hours=9), Told(enter=99)).run(0.5))
+    assert young.state.day_start is None
+    assert readings(young).equity_day_start == 10_000
+    assert young.now_ns < START + HOUR
