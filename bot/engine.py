@@ -13,7 +13,16 @@ from typing import Any
 
 import msgspec
 
-from bot.planning import Desk, is_dust, margin_action, margin_trigger, plan_entry, readings, worse
+from bot.planning import (
+    Desk,
+    is_dust,
+    margin_action,
+    margin_trigger,
+    missing_margin,
+    plan_entry,
+    readings,
+    worse,
+)
 from domain.account import (
     AccountReport,
     Cashflow,
@@ -87,7 +96,7 @@ from execution.risk.halts import blocks_entries, breaches, evaluate, observe, re
 from execution.risk.limits import RiskLimits
 from execution.risk.margin import effective_leverage
 from execution.state import State, apply
-from strategies.market.state import Market
+from strategies.market.state import InstrumentState, Market
 from strategies.strategy import Holding, Strategy
 
 
@@ -143,6 +152,7 @@ class Engine:
         self._worth_now: tuple[dict[str, Decimal], Decimal] | None = None
         self._suspicion: tuple[str, ...] = ()  # differences that one read has found
         self._clean_ns = 0  # venue time up to which the books are known to be complete
+        self._opened: dict[str, None] = {}  # trades just opened, whose margin is to be looked at
         self._asked_ns: dict[str, int] = {}  # order or request -> when its fate was last asked for
         self._evaluate_at = self._reconcile_at = self._mark_at = self._orders_at = 0
         self._wake_at = 0
@@ -246,6 +256,8 @@ class Engine:
             self._evaluate()
         for trade_id in list(dict.fromkeys(self._working.values())):
             self._work(trade_id)
+        if self._working and (desk := self._desk()) is not None:
+            self._check_limits(desk)
         self._wake(min(self._evaluate_at, self._reconcile_at, self._mark_at))
 
     def _next_evaluation(self) -> int:
@@ -341,11 +353,14 @@ class Engine:
         pair = self.state.pair_of.get(event.instrument)
         if pair is None or self.state.books.has_seen(event):
             return  # what is none of our instruments shows as a difference to the venue
-        self._record(event)
         trade = self.state.trade_on(pair.name)
         if trade is None:
+            self._record(event)
             return
-        if event.cause is not FillCause.ORDER or event.cloid not in self.state.orders:
+        before = self.state.quantities(trade)
+        self._record(event)
+        ours = event.cause is FillCause.ORDER and event.cloid in self.state.orders
+        if not ours and self.state.quantities(trade) != before:
             self._leg_lost(trade, event)
         self._work(trade.trade_id)
 
@@ -366,10 +381,11 @@ class Engine:
 
     def _has_price(self, event: FundingPayment | Cashflow) -> bool:
         """Tokens are booked at a price; without one they show as a difference to the venue."""
-        money = event.money if isinstance(event, Cashflow) else event.payment
-        if money.asset == self.state.books.quote:
+        if isinstance(event, FundingPayment):
+            return event.payment.asset == self.state.books.quote
+        if event.money.asset == self.state.books.quote:
             return True
-        token = self.state.spot_of(money.asset)
+        token = self.state.spot_of(event.money.asset)
         self._mark_equity()  # the price of this moment is what they are booked at
         marked = self.state.equity
         return token is not None and marked is not None and token.id in marked.marks
@@ -434,6 +450,8 @@ class Engine:
             market = self.market.of(instrument)
             if market is not None and market.mark is not None and market.mark >= perp.trigger:
                 self._guard_margin(self.state.pair_of[instrument])
+        if report.venue_time_ns >= self.state.private_ns:
+            self._meet_leverage_target()
         for cloid in missing_orders(self.state, report):
             self._record(OrderDoubted(cloid, "not in the venue's open orders", self.now_ns))
             self._ask(self.state.orders[cloid])
@@ -542,13 +560,25 @@ class Engine:
             self._move_margin(trade, pair, action.amount, action.why)
         elif isinstance(action, Release) and trade.stage is Stage.HOLDING:
             self._move_margin(trade, pair, -action.amount, action.why)
-        elif isinstance(action, Shrink | Close) and not trade.urgent:
+        elif isinstance(action, Shrink | Close) and (not trade.urgent or self._is_endangered(pair)):
             # A trade that is on its way there, but slowly, now goes fast.
             quantity = action.quantity if isinstance(action, Shrink) else ZERO
             reason, cause = f"margin_guard: {action.why}", ExitCause.MARGIN_GUARD
             quantity = min(quantity, trade.quantity)
             self._retarget(trade, quantity, urgent=True, cause=cause, reason=reason)
             self._work(trade.trade_id)
+
+    def _meet_leverage_target(self) -> None:
+        """Venues take whole numbers: what was opened at the next higher one is topped up."""
+        desk = self._desk()
+        for trade_id in list(self._opened):
+            trade = self.state.trades[trade_id]
+            missing = missing_margin(desk, trade) if desk is not None else ZERO
+            if missing > ZERO and trade.stage is Stage.HOLDING:
+                pair = self.state.pairs[trade.plan.pair]
+                target = self._limits.leverage_target
+                self._move_margin(trade, pair, missing, f"opened above leverage target {target}")
+            del self._opened[trade_id]
 
     def _moves_margin(self, pair: Pair) -> bool:
         """Whether a request is on the road; one that got no answer counts only for a while."""
@@ -606,9 +636,28 @@ class Engine:
                 continue
             if instrument.kind is Kind.PERP and seen.mark is not None:
                 known[name] = decimal_of(seen.mark)
-            elif seen.bid is not None and seen.ask is not None:
-                known[name] = (decimal_of(seen.bid) + decimal_of(seen.ask)) / 2
+            elif (price := self._spot_price(instrument, seen)) is not None:
+                known[name] = price
         return known
+
+    def _spot_price(self, spot: Instrument, seen: InstrumentState) -> Decimal | None:
+        """Mid; where the book is old and the perp's mark is not, what that mark implies.
+
+        Valued at two moments a neutral pair would show a loss that is none, and a loss
+        limit would stay tripped over it.
+        """
+        age_ns = int(self._limits.data_age_seconds_max * SECOND)
+        pair = self.state.pair_of[spot.id]
+        perp = self.market.of(pair.perp.id)
+        known = perp is not None and perp.has_fresh_context(self.now_ns, age_ns)
+        if known and not seen.is_fresh(self.now_ns, age_ns):
+            assert perp is not None
+            assert perp.mark is not None, "Invariant: a fresh context has a mark"
+            usual = self.market.usual_basis(pair)
+            return decimal_of(perp.mark / (1.0 + (usual.mean if usual is not None else 0.0)))
+        if seen.bid is None or seen.ask is None:
+            return None
+        return (decimal_of(seen.bid) + decimal_of(seen.ask)) / 2
 
     def _worth(self) -> tuple[dict[str, Decimal], Decimal]:
         """Marks and equity: while one event is handled only a fact changes them."""
@@ -621,8 +670,6 @@ class Engine:
         """Everything a judgement looks at; None until the venue has reported the account."""
         if self.account is None:
             return None
-        minute_ago = self.now_ns - MINUTE
-        self.sent_ns = [t for t in self.sent_ns if t > minute_ago]
         marks, equity = self._worth()
         return Desk(
             self.state,
@@ -633,7 +680,7 @@ class Engine:
             self._limits,
             self._execution,
             self.reconciled_ns,
-            len(self.sent_ns),
+            self._orders_last_minute(),
             self._clock_skew_seconds,
             self.now_ns,
         )
@@ -716,7 +763,8 @@ class Engine:
             situation = self._situation(self.state.trades[trade_id])
             assert situation is not None
         work = step(situation)
-        if any(wanted.role is Role.UNWIND for wanted in work.place) and not trade.is_closing:
+        gives_up = any(wanted.role is Role.UNWIND for wanted in work.place)
+        if gives_up and not (trade.is_closing or trade.urgent):
             bound = self._execution.max_naked_seconds
             self._keep(trade, f"hedge_not_filled: the legs differed for over {bound:g} s")
         for order in work.cancel:
@@ -730,7 +778,7 @@ class Engine:
             self._check_orders_later()
         if work.settled:
             self._settle(trade_id)
-        elif situation.trade.setbacks:
+        elif situation.trade.setbacks or situation.trade.naked_ns is not None:
             self._wake(self.now_ns + int(self._execution.retry_seconds * SECOND))
 
     def _keep(self, trade: PairTrade, reason: str) -> None:
@@ -738,7 +786,8 @@ class Engine:
         spot, perp = self.state.quantities(trade)
         pair = self.state.pairs[trade.plan.pair]
         kept = min(pair.floor_quantity(max(min(spot, -perp), ZERO)), trade.quantity)
-        self._retarget(trade, kept, urgent=False, cause=ExitCause.LIMIT, reason=reason)
+        if kept != trade.quantity:
+            self._retarget(trade, kept, urgent=False, cause=ExitCause.LIMIT, reason=reason)
 
     def _check_orders_later(self) -> None:
         later = self.now_ns + int(self._execution.order_timeout_seconds * SECOND)
@@ -767,6 +816,8 @@ class Engine:
         if not trade.is_closing:
             if trade.stage is Stage.WORKING:
                 self._record(StageChanged(trade_id, Stage.HOLDING, self.now_ns))
+                if not trade.held:
+                    self._opened[trade_id] = None
             self._unwatch(trade)
             return
         if trade.stage is Stage.HOLDING:
@@ -818,10 +869,33 @@ class Engine:
             spot_market,
             perp_market,
             tuple(self.state.orders.live(trade.trade_id)),
-            fresh and certain and not blocks_entries(self.state.limits) and not self.state.paused,
+            fresh and certain and self._may_grow(),
             self.now_ns,
             self._execution,
+            self._is_endangered(pair),
         )
+
+    def _may_grow(self) -> bool:
+        """Whether anything may add risk now: no limit, no pause, orders left this minute."""
+        return (
+            not blocks_entries(self.state.limits)
+            and not self.state.paused
+            and self._orders_last_minute() < self._limits.orders_per_minute_max
+        )
+
+    def _orders_last_minute(self) -> int:
+        since_ns = self.now_ns - MINUTE
+        self.sent_ns = [t for t in self.sent_ns if t > since_ns]
+        return len(self.sent_ns)
+
+    def _is_endangered(self, pair: Pair) -> bool:
+        """Whether the perp's leverage has reached the cap, by the venue's margin and our mark."""
+        perp, seen = self._perps.get(pair.perp.id), self.market.of(pair.perp.id)
+        if perp is None or seen is None or seen.mark is None:
+            return False
+        notional = abs(perp.position.quantity) * decimal_of(seen.mark)
+        margin = perp.position.raw_margin + perp.position.quantity * decimal_of(seen.mark)
+        return margin <= ZERO or notional >= self._limits.leverage_cap * margin
 
     def _books_agree(self) -> bool:
         """Whether books and venue were compared lately, by this process, and agreed."""

@@ -28,11 +28,18 @@ from execution.risk.guard import (
 )
 from execution.risk.halts import Readings, size_factor
 from execution.risk.limits import RiskLimits
-from execution.risk.margin import effective_leverage, max_leverage, survived_gap
+from execution.risk.margin import (
+    effective_leverage,
+    equity_at,
+    margin_down,
+    max_leverage,
+    survived_gap,
+)
 from execution.state import State
 from strategies.market.state import InstrumentState, Market
 
 _BASIS_POINT = Decimal("0.0001")
+_NEAR_TARGET = Decimal("1.02")
 _DUST_ORDERS = 4
 """Dust is less than one smallest order when it is left; its price may have grown since."""
 
@@ -210,6 +217,21 @@ def margin_action(desk: Desk, trade: PairTrade) -> GuardAction:
     pair = desk.state.pairs[trade.plan.pair]
     free = desk.account.free(pair.perp.quote)
     return guard_margin(view, free, margin_policy(desk, pair, abs(view.quantity) * view.mark))
+
+
+def missing_margin(desk: Desk, trade: PairTrade) -> Decimal:
+    """Margin (quote) that takes the perp to the leverage target; zero within two percent of it."""
+    view = _position_view(desk, trade)
+    if view is None:
+        return ZERO
+    pair = desk.state.pairs[trade.plan.pair]
+    notional = abs(view.quantity) * view.mark
+    policy = margin_policy(desk, pair, notional)
+    margin = equity_at(view.quantity, view.raw_margin, view.mark)
+    if effective_leverage(notional, margin) <= policy.leverage_target * _NEAR_TARGET:
+        return ZERO
+    room = desk.account.free(pair.perp.quote) - policy.reserve
+    return margin_down(max(min(notional / policy.leverage_target - margin, room), ZERO))
 
 
 def margin_trigger(desk: Desk, trade: PairTrade) -> float | None:

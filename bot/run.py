@@ -1,6 +1,6 @@
 """One run over a simulated venue: the graph put together, and the loop over it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -12,8 +12,9 @@ from bot import settings as settings_module
 from bot.engine import NOTHING, Engine, Outcome
 from bot.report import Closing, RiskFigures, build
 from bot.settings import Settings
+from domain.instruments import Pair
 from domain.market import Book
-from domain.time import HOUR, MINUTE, SECOND
+from domain.time import HOUR, MINUTE, SECOND, iso
 from execution.facts import Fact, RunStarted
 from execution.journal import MemoryJournal, SqliteJournal
 from execution.ports import Journal
@@ -28,6 +29,8 @@ from strategies.strategy import Strategy
 
 _WARM_UP_NS = 6 * HOUR
 _EVALUATION_NS = 5 * MINUTE
+# A naked leg is sized at one price and filled at another: so much more is no violation.
+_PRICE_MOVES = Decimal("1.01")
 
 
 class RunError(ValueError):
@@ -55,6 +58,11 @@ class Run:
     ) -> None:
         self.source = source
         self._on_fact = on_fact
+        self._bounds = (
+            settings.execution.max_naked_notional,
+            settings.execution.max_naked_seconds,
+        )
+        self._leverage_cap = settings.risk.leverage_cap
         self.journal, self._store = _memory(state)
         try:
             self._begin(strategy, settings, mode, seed, capital)
@@ -66,6 +74,7 @@ class Run:
         self, strategy: Strategy, settings: Settings, mode: str, seed: int, capital: Decimal
     ) -> None:
         source = self.source
+        _require_room(source.pairs, settings)
         run = RunStarted(
             mode=mode,
             venue=source.venue,
@@ -76,6 +85,7 @@ class Run:
             pairs=tuple(pair.name for pair in source.pairs),
             config_digest=settings_module.digest(settings),
             time_ns=source.start_ns,
+            cadence_ns=source.cadence_ns,
         )
         kept = State(source.pairs)
         for fact in self.journal.read():
@@ -127,9 +137,27 @@ class Run:
                 state.exposed.notional,
                 state.exposed.seconds,
             ),
+            violations=self._violations(),
             coverage=msgspec.to_builtins(getattr(self.source, "coverage", None)),
         )
         return build(facts, state.books, self.source.pairs, closing)
+
+    def _violations(self) -> tuple[str, ...]:
+        """Invariants that this run has broken, one line each: a report says it first."""
+        state = self.engine.state
+        found = list(state.reconciled.mismatches) if state.reconciled is not None else []
+        if unknown := state.orders.unknown():
+            found.append(f"{len(unknown)} orders of unknown fate")
+        bound, seconds = self._bounds
+        if state.exposed.notional > bound * _PRICE_MOVES:
+            found.append(f"{state.exposed.notional} naked, bound {bound}")
+        if state.exposed.seconds > 2 * seconds:
+            found.append(f"naked for {state.exposed.seconds:.1f} s, bound {seconds:g} s")
+        if state.extremes.effective_leverage > self._leverage_cap:
+            found.append(f"leverage {state.extremes.effective_leverage} after a fill")
+        if not state.books.balanced():
+            found.append("the books do not balance")
+        return tuple(found)
 
     def close(self) -> None:
         for part in (self.journal, self._store):
@@ -155,6 +183,18 @@ def _memory(state: Path | None) -> tuple[Journal, VenueStore]:
     return SqliteJournal(state / "journal.sqlite"), SqliteVenueStore(state / "venue.sqlite")
 
 
+def _require_room(pairs: Sequence[Pair], settings: Settings) -> None:
+    """A slice that may be naked must at least be an order that both legs take."""
+    bound = settings.execution.max_naked_notional
+    for pair in pairs:
+        least = 2 * max(pair.spot.minimum_notional, pair.perp.minimum_notional)
+        if bound < least:
+            raise RunError(
+                f"execution.max_naked_notional {bound} is too small for {pair.name}, whose "
+                f"smallest order is {least / 2}: set it to {least} or more"
+            )
+
+
 def _require_same(before: RunStarted, now: RunStarted) -> None:
     for name in ("mode", "venue", "seed", "feed", "capital", "pairs"):
         was, wanted = getattr(before, name), getattr(now, name)
@@ -163,6 +203,13 @@ def _require_same(before: RunStarted, now: RunStarted) -> None:
                 f"the state directory belongs to a run with {name} {was}, not {wanted}: "
                 "ask for the same, or choose another --state"
             )
+    if (before.time_ns, before.cadence_ns) != (now.time_ns, now.cadence_ns):
+        raise RunError(
+            f"the state directory belongs to a run from {iso(before.time_ns)} on in steps of "
+            f"{before.cadence_ns // SECOND} s, not from {iso(now.time_ns)} in steps of "
+            f"{now.cadence_ns // SECOND} s: leave --from and --bar as they were, "
+            "or choose another --state"
+        )
 
 
 def paced(settings: Settings, cadence_ns: int) -> Settings:

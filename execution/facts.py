@@ -61,6 +61,7 @@ class RunStarted(msgspec.Struct, frozen=True, tag=True):
     pairs: tuple[str, ...]
     config_digest: str
     time_ns: int
+    cadence_ns: int = 0
 
 
 class Decided(msgspec.Struct, frozen=True, tag=True):

@@ -5,7 +5,7 @@ quantities *received*, the orders still live and the books, and says what to sen
 or cancel next. It keeps nothing between calls, so it can be asked again at any
 time, also by another process after a crash.
 
-Three rules, in this order:
+Three rules, in this order, unless the perp is close to harm (``_rescue``):
 
 1. **Hedge what is naked.** A difference between the legs large enough to trade is
    closed at once by an IOC order: by completing the leg that is behind while the
@@ -66,7 +66,8 @@ class ExecutionPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Pause after a refused or empty order on a trade; doubles with each in a row, to a minute,
     while the legs differ to ``max_naked_seconds``."""
     reopen_seconds: float = 3600.0
-    """A pair is not opened again within this time of its last close or failed open."""
+    """A pair is not opened again within this time of its last close or failed open, and none
+    within it of a leg that the venue or a person took away."""
     reconcile_seconds: float = 60.0
     """How often the books are compared with the venue."""
 
@@ -95,7 +96,6 @@ class PairTrade(msgspec.Struct, frozen=True):
     urgent: bool = False
     cause: ExitCause | None = None
     exit_reason: str | None = None
-    leverage_confirmed: bool = False
     orders_sent: int = 0
     setbacks: int = 0
     setback_ns: int = 0
@@ -139,7 +139,8 @@ class Situation(msgspec.Struct, frozen=True):
     """All that ``step`` looks at. ``spot`` and ``perp`` are signed quantities held by the trade.
 
     ``may_grow``: entries are allowed and both books fresh; without it nothing that
-    adds to the position is sent, while hedging and reducing always are.
+    adds to the position is sent, while hedging and reducing always are. ``endangered``:
+    the perp's leverage has reached the cap, so that reducing it waits for nothing.
     """
 
     trade: PairTrade
@@ -152,6 +153,7 @@ class Situation(msgspec.Struct, frozen=True):
     may_grow: bool
     now_ns: int
     policy: ExecutionPolicy
+    endangered: bool = False
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -179,6 +181,10 @@ def step(s: Situation) -> Work:
     """What brings the trade one step nearer to its target, under the three rules above."""
     lead = _lead_leg(s)
     resting = tuple(o for o in s.live if o.role is Role.MAKER)
+    if (rescue := _rescue(s)) is not None:
+        if _is_busy(s, rescue.instrument) or _is_waiting(s, s.policy.max_naked_seconds):
+            return Work(cancel=_cancelable(resting))
+        return Work(cancel=_cancelable(resting), place=(rescue,))
     if _is_naked(s):
         hedge = _hedge(s)
         if hedge is None:  # no book or no depth to hedge in: at least it must not get worse
@@ -234,14 +240,28 @@ def _hedge(s: Situation) -> Wanted | None:
     overdue = _is_overdue(s)
     growing = max(s.spot, -s.perp) <= s.trade.quantity + s.pair.lot
     preferred, other = (completing, unwinding) if growing else (unwinding, completing)
-    if not overdue:
-        return preferred
+    if not overdue or (s.trade.urgent and not growing):
+        return preferred  # what is being reduced in a hurry is not grown back
     if other is not None:
         other = msgspec.structs.replace(other, role=Role.UNWIND)
     ways = sorted(
         (way for way in (preferred, other) if way is not None), key=lambda way: _cost(s, way)
     )
     return ways[s.trade.setbacks % len(ways)] if ways else None
+
+
+def _rescue(s: Situation) -> Wanted | None:
+    """Close the perp down to its target whatever the spot's book shows.
+
+    A naked spot leg can lose what the price moves; a liquidated perp loses its margin too.
+    """
+    if not (s.endangered and s.trade.urgent):
+        return None
+    held = -s.perp
+    quantity = held - s.trade.quantity
+    if quantity <= ZERO:
+        return None
+    return _take(s, s.pair.perp, Side.BUY, quantity, Role.FORCED, reduce_only=True)
 
 
 def _complete(s: Situation) -> Wanted | None:

@@ -151,6 +151,7 @@ def _planned(state: State, fact: TradePlanned) -> None:
 
 
 def _retargeted(state: State, fact: Retargeted) -> None:
+    setbacks = 0 if fact.urgent else state.trades[fact.trade_id].setbacks
     _change(
         state,
         fact.trade_id,
@@ -159,7 +160,7 @@ def _retargeted(state: State, fact: Retargeted) -> None:
         cause=fact.cause,
         exit_reason=fact.reason if fact.quantity == ZERO else None,
         worked_ns=fact.time_ns,
-        setbacks=0,
+        setbacks=setbacks,
     )
 
 
@@ -237,6 +238,8 @@ def _fill(state: State, fact: Fill) -> None:
     if trade_id is None or state.trades[trade_id].stage is Stage.CLOSED:
         # Nobody would hedge it in a closed trade, whose result stands still.
         trade_id = state.open_trades.get(state.pair_of[fact.instrument].name)
+    if order is None and not _reduces(state, trade_id, fact):
+        trade_id = None  # what a person bought is theirs
     # A fill nobody here ordered has no decision behind it: it slips against nothing.
     mid = order.decision_mid if order else fact.price
     if not state.books.fill(fact, instrument, trade_id, mid):
@@ -250,6 +253,14 @@ def _fill(state: State, fact: Fill) -> None:
         _progress(state, trade_id, fact)
         if order is not None and order.role is Role.UNWIND:
             _setback(state, trade_id, fact.received_ns)
+
+
+def _reduces(state: State, trade_id: str | None, fact: Fill) -> bool:
+    """Whether a fill that we did not order takes from what the trade holds."""
+    if trade_id is None:
+        return False
+    held = state.books.quantity(trade_id, fact.instrument)
+    return held * fact.side.sign < ZERO
 
 
 def _progress(state: State, trade_id: str, fact: Fill) -> None:
@@ -310,10 +321,8 @@ def _capital_moved(state: State, amount: Decimal) -> None:
         state.day_start = msgspec.structs.replace(state.day_start, equity=equity)
 
 
-def _leverage_confirmed(state: State, fact: LeverageConfirmed) -> None:
-    trade = state.trade_on(state.pair_of[fact.instrument].name)
-    if trade is not None:
-        _change(state, trade.trade_id, leverage_confirmed=True)
+def _leverage_confirmed(_state: State, _fact: LeverageConfirmed) -> None:
+    """Kept for the record; the stage that follows it is what counts."""
 
 
 def _margin_intended(state: State, fact: MarginIntended) -> None:

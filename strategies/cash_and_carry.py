@@ -43,7 +43,7 @@ from strategies.strategy import Holding
 
 __all__ = ["CarryPolicy", "CashAndCarry", "Holding"]
 
-HALVINGS = 4
+HALVINGS = 30
 """How often a size that the books cannot take is halved before giving up."""
 
 
@@ -324,7 +324,8 @@ class CashAndCarry:
 
         Over the same horizon and in quote: the new pair's surplus over its own
         entry threshold, against what staying is worth and the held pair's exit
-        and later return. Both are over the hurdle, so idle capital counts as zero.
+        and later return, and a round trip on top for the error of both forecasts. Both
+        are over the hurdle, so idle capital counts as zero.
         """
         best: tuple[float, Target] | None = None
         for entry in refused:
@@ -336,7 +337,9 @@ class CashAndCarry:
                     continue
                 staying = holding_value(look.forecast, look.hurdle, look.gain) + trip.total
                 gain = float(entry.notional) * entry.surplus - float(holding.notional) * staying
-                if gain > (best[0] if best is not None else 0.0):
+                # Less than a round trip more is within what the two forecasts may err.
+                least = float(holding.notional) * trip.total
+                if gain > (best[0] if best is not None else least):
                     reason = (
                         f"rotation: {entry.look.pair.name} earns {gain:.2f} more over "
                         f"{_days(look.forecast)} after both round trips"

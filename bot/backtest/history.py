@@ -160,7 +160,10 @@ def open_history(
         tuple(_read_leg(found[leg.id][bar_ns], bar_ns, window) for leg in (pair.spot, pair.perp))
         for pair in chosen
     ]
-    start = start_ns if start_ns is not None else _first_common(read, window)
+    # From when every leg has bars; where a start is asked for, from when the first pair has.
+    start = _first_common(read, window)
+    if start_ns is not None:
+        start = max(start_ns, min(_first_common([legs], window) for legs in read))
     parts = [
         _pair_history(
             directory,

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TypeVar, overload
 
 from bot.cli.errors import CommandError
@@ -165,12 +166,26 @@ def writable_file(text: str) -> Path:
         raise ValueError(f"{text!r} is a directory: name a file in it")
     if not path.parent.is_dir():
         raise ValueError(f"no directory {str(path.parent)!r} to write {path.name!r} into")
+    there = path.exists()
+    try:
+        with path.open("ab"):
+            pass
+    except OSError as error:
+        raise ValueError(f"{text!r} cannot be written: {error.strerror}") from None
+    if not there:
+        path.unlink()
     return path
 
 
 def writable_directory(text: str) -> Path:
-    """A directory to write into; it is made when it is needed."""
+    """A directory to write into, made if it is not there; judged before the work."""
     path = Path(text).expanduser()
     if path.exists() and not path.is_dir():
         raise ValueError(f"{text!r} is a file: name a directory")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise ValueError(f"{text!r} cannot be written: {error.strerror}") from None
     return path

@@ -112,17 +112,23 @@ class FundingProcess:
 
     def update(self, rates: Iterable[Settlement]) -> None:
         """Take in settlements, oldest first."""
+        # Plain names: every midnight this reads two months of rates again.
         anchor = self._policy.anchor_hourly
+        current, level = self.current, self.level
+        deviation_variance, level_variance = self.deviation_variance, self.level_variance
+        of_current, of_level, of_variance = self._weights
         for _, rate, hours in rates:
             if hours != self._hours:
                 self._hours, self._weights = hours, _weights(self._policy, hours)
-            current, level, variance = self._weights
-            gap = rate - self.level
-            self.deviation_variance += variance * (gap * gap - self.deviation_variance)
-            self.level += level * gap
-            self.current += current * (rate - self.current)
-            away = self.level - anchor
-            self.level_variance += variance * (away * away - self.level_variance)
+                of_current, of_level, of_variance = self._weights
+            gap = rate - level
+            deviation_variance += of_variance * (gap * gap - deviation_variance)
+            level += of_level * gap
+            current += of_current * (rate - current)
+            away = level - anchor
+            level_variance += of_variance * (away * away - level_variance)
+        self.current, self.level = current, level
+        self.deviation_variance, self.level_variance = deviation_variance, level_variance
 
     def forecast(self, predicted: FundingRate | None, horizon_hours: float) -> Forecast:
         """Mean and standard error over the coming ``horizon_hours``, closed form.
@@ -176,7 +182,7 @@ class MeanReverting:
         if known is None or known[0] != key:
             process = FundingProcess(self._policy)
             first_ns = newest_ns // DAY * DAY - WINDOW_NS
-            process.update(s for s in settled if s.time_ns >= first_ns)
+            process.update([s for s in settled if s.time_ns >= first_ns])
         else:
             process = known[2]
             if newest_ns > known[1]:

@@ -56,4 +56,5 @@ def with_sample(known: UsualBasis | None, now: float, now_ns: int) -> UsualBasis
 def weight_of(hours: float, seen: float, half_life: float) -> float:
     """What ``hours`` more weigh: until a half-life has passed a plain average, then exponential."""
     forgotten: float = 1.0 - 0.5 ** (hours / half_life)
-    return max(forgotten, hours / seen if seen > 0.0 else 1.0)
+    plain = hours / seen if seen > 0.0 else 1.0
+    return forgotten if forgotten > plain else plain  # noqa: FURB136 - max is slow, and this often

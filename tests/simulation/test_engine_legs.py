@@ -228,21 +228,34 @@ def test_after_a_leg_was_lost_nothing_is_entered_for_a_while() -> None:
     assert_sound(storm, None)
 
 
-@pytest.mark.parametrize(
-    ("leg", "side"),
-    [(SPOT, Side.BUY), (SPOT, Side.SELL), (PERP, Side.BUY), (PERP, Side.SELL)],
-)
-def test_a_fill_that_a_person_made_by_hand_is_adopted_and_hedged(
+@pytest.mark.parametrize(("leg", "side"), [(SPOT, Side.SELL), (PERP, Side.BUY)])
+def test_what_a_person_takes_from_a_leg_by_hand_is_adopted_and_the_other_leg_follows(
     leg: Instrument, side: Side
 ) -> None:
     storm = held()
     storm.happens(by_hand(storm, leg, side, "30"))
     storm.minutes(0.5)
-    assert is_hedged(storm)
-    storm.minutes(5)
-    spot, _ = storm.engine.state.quantities(trade(storm))
-    assert spot <= 200
+    spot, perp = storm.engine.state.quantities(trade(storm))
+    assert abs(spot + perp) < Decimal("0.1")
+    assert spot < 171
+    assert (trade(storm).cause, trade(storm).stage) == (ExitCause.LEG_LOST, Stage.HOLDING)
     assert_sound(storm, None)
+
+
+@pytest.mark.parametrize(("leg", "side"), [(SPOT, Side.BUY), (PERP, Side.SELL)])
+def test_what_a_person_adds_by_hand_is_theirs_and_left_alone(leg: Instrument, side: Side) -> None:
+    storm = held()
+    before = storm.engine.state.quantities(trade(storm))
+    storm.happens(by_hand(storm, leg, side, "30"))
+    storm.minutes(30)
+    assert storm.engine.state.quantities(trade(storm)) == before
+    assert abs(storm.engine.state.books.quantity(None, leg.id)) > 29
+    assert storm.told(Retargeted) == []
+    storm.command("flatten")
+    storm.minutes(1)
+    assert trade(storm).stage is Stage.CLOSED
+    assert abs(storm.engine.state.books.position(leg.id)) > 29
+    assert_sound(storm)
 
 
 def by_hand(storm: Storm, leg: Instrument, side: Side, quantity: str) -> list[Fill]:

@@ -6,9 +6,13 @@ from itertools import pairwise
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from domain.account import (
     AccountReport,
+    FundingPayment,
     LeverageConfirmed,
     MarginMode,
     MarginMoved,
@@ -16,10 +20,13 @@ from domain.account import (
 )
 from domain.instruments import Instrument, Pair
 from domain.market import Book, MarketInput, Reference
-from domain.money import ZERO
+from domain.money import ZERO, Money
 from domain.orders import (
+    CancelReason,
     CancelRejected,
     Fill,
+    FillCause,
+    Liquidity,
     OrderAccepted,
     OrderCanceled,
     OrderRejected,
@@ -451,7 +458,7 @@ def test_a_leverage_answer_that_is_lost_is_asked_for_again_every_timeout() -> No
     storm.until(lambda: bool(storm.engine.state.open_trades))
     storm.minutes(0.4)
     assert lost == 0
-    assert storm.engine.state.trades["HYPE#1"].leverage_confirmed
+    assert storm.told(LeverageConfirmed)
     storm.run(3)
     assert_sound(storm)
     assert storm.engine.state.trades["HYPE#1"].stage is Stage.HOLDING
@@ -604,3 +611,64 @@ def test_a_margin_request_that_is_refused_changes_nothing_and_the_guard_goes_on(
     assert storm.told(SettingRefused)
     assert storm.engine.state.margin_requests == {}
     assert_sound(storm)
+
+
+# --- nonsense ------------------------------------------------------------------------------------
+
+
+@st.composite
+def anything_said(draw: st.DrawFn) -> Callable[[str, int], VenueEvent]:
+    """Any message about an order, whether or not it makes sense now."""
+    quantity = Decimal(draw(st.integers(0, 60)))
+    number = draw(st.integers(1, 5))
+    status = draw(st.sampled_from(OrderStatus))
+    leg, side = draw(st.sampled_from([SPOT, PERP])), draw(st.sampled_from(Side))
+    kind = draw(st.integers(0, 5))
+
+    def said(cloid: str, now_ns: int) -> VenueEvent:
+        if kind == 0:
+            return OrderAccepted(cloid, "1", now_ns, now_ns)
+        if kind == 1:
+            return OrderRejected(cloid, "no", now_ns, now_ns)
+        if kind == 2:
+            return OrderCanceled(cloid, CancelReason.IOC, quantity, now_ns, now_ns)
+        if kind == 3:
+            return CancelRejected(cloid, "no", now_ns, now_ns)
+        if kind == 4:
+            return OrderReport(cloid, status, quantity, now_ns, now_ns)
+        return Fill(
+            f"made up {number}", cloid, leg.id, side, Decimal(20), quantity + 1,
+            Money(ZERO, "USDC"), Liquidity.TAKER, FillCause.ORDER, now_ns, now_ns,
+        )  # fmt: skip
+
+    return said
+
+
+@hypothesis_settings(max_examples=40, deadline=None)
+@given(said=st.lists(anything_said(), min_size=1, max_size=30))
+def test_nothing_that_is_said_about_an_order_in_any_order_breaks_the_engine(
+    said: list[Callable[[str, int], VenueEvent]],
+) -> None:
+    storm = world()
+    resting(storm)
+    known = list(storm.engine.state.orders)
+    for number, event in enumerate(said):
+        cloid = known[number % len(known)].cloid
+        storm.hand(event(cloid, storm.venue.now_ns))
+        storm.advance(storm.venue.now_ns + SECOND)
+    storm.minutes(3)
+    assert storm.engine.state.books.balanced()
+
+
+def test_a_payment_in_an_asset_that_cannot_be_booked_shows_as_a_difference_and_breaks_nothing() -> (
+    None
+):
+    storm = world().run(2)
+    now_ns = storm.venue.now_ns
+    payment = FundingPayment(
+        "odd", PERP.id, Decimal(-1), Decimal(20), Decimal("0.1"), 1, Money(Decimal(2), "HYPE"),
+        now_ns, now_ns,
+    )  # fmt: skip
+    storm.hand(payment)
+    storm.minutes(5)
+    assert storm.engine.state.books.balanced()

@@ -41,7 +41,7 @@ from execution.risk.guard import NOTHING, Release, Shrink, TopUp
 from execution.state import State, apply
 from strategies.market.state import Market
 from tests.scripted import PAIR, PERP, SPOT, START, Scripted, Told, World
-from tests.unit.execution.test_state import fill
+from tests.unit.execution.test_state import fill, intend
 
 WANTED = Target(
     "HYPE", Action.ENTER, Decimal(2000), "told: by the test", 0.0001, 0.0, 100.0, 0.002, 0.008,
@@ -90,9 +90,11 @@ def opened(desk: Desk, stage: Stage = Stage.PREPARING, spot: str = "0", perp: st
     if stage is not Stage.PREPARING:
         apply(desk.state, StageChanged("HYPE#1", Stage.WORKING, now_ns))
     if spot != "0":
-        apply(desk.state, fill(101, None, quantity=spot, at=now_ns))
+        apply(desk.state, intend("0x101", at=now_ns))
+        apply(desk.state, fill(101, "0x101", quantity=spot, at=now_ns))
     if perp != "0":
-        apply(desk.state, fill(102, None, quantity=perp, at=now_ns, perp=True))
+        apply(desk.state, intend("0x102", Role.HEDGE, at=now_ns))
+        apply(desk.state, fill(102, "0x102", quantity=perp, at=now_ns, perp=True))
     if stage is Stage.HOLDING:
         apply(desk.state, StageChanged("HYPE#1", Stage.HOLDING, now_ns))
     return desk

@@ -8,8 +8,6 @@ from domain.account import (
     CashCause,
     Cashflow,
     FundingPayment,
-    LeverageConfirmed,
-    MarginMode,
     MarginMoved,
     SettingRefused,
 )
@@ -140,17 +138,18 @@ def test_only_a_target_of_zero_is_an_exit_with_a_reason() -> None:
 
 def test_a_trade_closed_at_a_loss_lengthens_the_streak_and_a_gain_ends_it() -> None:
     def round_trip(number: int, sold_at: str) -> list[Fact]:
-        name = f"HYPE#{number}"
+        name, at = f"HYPE#{number}", NOW + number
         sale = Fill(
             f"out-{number}", None, SPOT.id, Side.SELL, Decimal(sold_at), Decimal(10),
-            Money(ZERO, "USDC"), Liquidity.TAKER, FillCause.ORDER, NOW + number, NOW + number,
+            Money(ZERO, "USDC"), Liquidity.TAKER, FillCause.ORDER, at, at,
         )  # fmt: skip
         return [
-            plan(name, NOW + number),
-            StageChanged(name, Stage.WORKING, NOW + number),
-            fill(number, None, at=NOW + number),
+            plan(name, at),
+            StageChanged(name, Stage.WORKING, at),
+            intend(name, trade_id=name),
+            fill(number, name, at=at),
             sale,
-            StageChanged(name, Stage.CLOSED, NOW + number),
+            StageChanged(name, Stage.CLOSED, at),
         ]
 
     state = folded(*round_trip(1, "19"), *round_trip(2, "19"))
@@ -221,6 +220,15 @@ def test_a_fill_is_progress_and_ends_a_run_of_setbacks_unless_it_only_takes_one_
     assert state.trades[T1].setbacks == 1
 
 
+def test_what_is_urgent_waits_for_no_earlier_setback_and_what_is_not_does() -> None:
+    refused = OrderRejected("a", "", NOW, NOW)
+    state = working(intend("a"), refused)
+    apply(state, Retargeted(T1, Decimal(50), False, ExitCause.LIMIT, "", NOW))
+    assert state.trades[T1].setbacks == 1
+    apply(state, Retargeted(T1, ZERO, True, ExitCause.MARGIN_GUARD, "", NOW))
+    assert state.trades[T1].setbacks == 0
+
+
 def test_an_ioc_order_that_filled_nothing_is_a_setback_and_a_canceled_maker_is_none() -> None:
     def canceled(filled: str) -> OrderCanceled:
         return OrderCanceled("a", CancelReason.IOC, Decimal(filled), NOW, NOW)
@@ -244,6 +252,18 @@ def test_a_fill_that_comes_after_its_trade_was_closed_is_nobodys() -> None:
     assert state.books.quantity(T1, SPOT.id) == ZERO
     assert state.books.quantity(None, SPOT.id) == 20
     assert state.orders["a"].state is OrderState.FILLED
+
+
+def test_what_a_person_takes_from_a_leg_is_the_trades_and_what_they_add_is_theirs() -> None:
+    state = working(intend("a"), fill(1, "a"), intend("b", Role.HEDGE), fill(2, "b", perp=True))
+    apply(state, fill(3, None, quantity="4"))
+    apply(state, fill(4, None, quantity="4", perp=True))
+    assert state.quantities(state.trades[T1]) == (Decimal(10), Decimal(-10))
+    assert state.books.quantity(None, SPOT.id) == 4
+    assert state.books.quantity(None, PERP.id) == -4
+    apply(state, fill(5, None, quantity="3", side=Side.SELL))
+    apply(state, fill(6, None, quantity="2", side=Side.BUY, perp=True))
+    assert state.quantities(state.trades[T1]) == (Decimal(7), Decimal(-8))
 
 
 def test_news_of_a_closed_trade_that_comes_late_is_still_its_own() -> None:
@@ -336,13 +356,6 @@ def test_an_answer_to_an_older_margin_request_leaves_the_newer_one_waiting() -> 
     apply(state, SettingRefused("second", PERP.id, "no", NOW, NOW))
     assert state.margin_requests == {}
     apply(state, SettingRefused("leverage-HYPE#1", PERP.id, "no", NOW, NOW))
-
-
-def test_leverage_is_confirmed_for_the_open_trade_and_for_no_other() -> None:
-    confirmed = LeverageConfirmed(PERP.id, 2, MarginMode.ISOLATED, NOW, NOW)
-    assert folded(plan(), confirmed).trades[T1].leverage_confirmed
-    closed = folded(plan(), StageChanged(T1, Stage.CLOSED, NOW), confirmed)
-    assert not closed.trades[T1].leverage_confirmed
 
 
 def test_pause_and_resume_are_remembered_and_other_commands_change_nothing_here() -> None:

@@ -238,11 +238,13 @@ def test_a_thin_book_is_entered_smaller_or_not_at_all() -> None:
     full = only(ask(market_of(HYPE, hourly=RICH)))
     market = market_of(HYPE, hourly=RICH)
     thin = only(ask(observe(market, book(HYPE.spot, size=1.5), book(HYPE.perp, size=1.5))))
-    none = only(ask(observe(market, book(HYPE.spot, size=0.15), book(HYPE.perp, size=0.15))))
+    few = only(ask(observe(market, book(HYPE.spot, size=0.15), book(HYPE.perp, size=0.15))))
+    none = only(ask(observe(market, book(HYPE.spot, size=0.005), book(HYPE.perp, size=0.005))))
 
     assert thin.action is Action.ENTER
-    assert 0 < thin.notional <= full.notional / 2
-    assert code(none) == "thin_depth"
+    assert 0 < few.notional < thin.notional <= full.notional / 2
+    assert none.action is Action.WAIT
+    assert code(none) in ("thin_depth", "below_minimum")
 
 
 def test_a_size_whose_slippage_eats_the_carry_is_halved() -> None:

@@ -243,7 +243,7 @@ def test_a_pair_listed_late_joins_when_both_legs_have_begun(tmp_path: Path) -> N
     source = opened(directory(tmp_path, spot_from=T0 + 2 * HOUR, spot=FLAT[:4]), start_ns=T0)
     first_book = next(event for event in inputs(source) if isinstance(event, Book))
 
-    assert source.start_ns == T0
+    assert source.start_ns == T0 + 2 * HOUR
     assert T0 + 2 * HOUR < first_book.venue_time_ns < T0 + 3 * HOUR
     assert source.coverage[0].first_ns == T0 + 2 * HOUR
 
