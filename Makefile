@@ -65,7 +65,7 @@ sim-check: $(READY) ## the seeded simulation campaign
 	@echo "sim-check: there is no seeded campaign yet, so nothing more was checked; single faults and kills are in make test."
 
 bench: $(READY) ## measure; figures depend on the machine, ratios less so
-	$(BIN)/python -m pytest -q -s tests/benchmarks $(ARGS)
+	$(BIN)/python -m pytest -q -s -o python_files='bench_*.py' --timeout 900 tests/benchmarks $(ARGS)
 
 # Hashes of every file of every release, no index address, nothing younger than a week (pyproject).
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
