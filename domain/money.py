@@ -63,14 +63,14 @@ class exact:  # noqa: N801 - it reads as the statement that it is
         return inside
 
 
-@lru_cache(maxsize=1024)  # the same few prices are asked for again and again
+@lru_cache(maxsize=1024, typed=True)  # the same few prices are asked for again and again
 def decimal_of(value: float) -> Decimal:
     """Shortest decimal that names this float: how a market float becomes money.
 
     >>> decimal_of(0.1)
     Decimal('0.1')
     """
-    return Decimal(repr(value + 0.0))  # and never a negative zero
+    return Decimal(repr(value)) if value else ZERO  # never a negative zero
 
 
 class Money(msgspec.Struct, frozen=True):

@@ -331,15 +331,15 @@ class CashAndCarry:
         for entry in refused:
             wanted = _candidate(entry)
             for look, trip, holding in held:
-                freed = holding.notional * look.capital_per_notional
-                wider = {n: left + freed * (n in buckets(look.pair)) for n, left in room.items()}
-                if allocate([wanted], wider)[entry.look.pair.name] < wanted.capital:
-                    continue
                 staying = holding_value(look.forecast, look.hurdle, look.gain) + trip.total
                 gain = float(entry.notional) * entry.surplus - float(holding.notional) * staying
                 # Less than a round trip more is within what the two forecasts may err.
                 least = float(holding.notional) * trip.total
-                if gain > (best[0] if best is not None else least):
+                if gain <= (best[0] if best is not None else least):
+                    continue
+                freed = holding.notional * look.capital_per_notional
+                wider = {n: left + freed * (n in buckets(look.pair)) for n, left in room.items()}
+                if allocate([wanted], wider)[entry.look.pair.name] >= wanted.capital:
                     reason = (
                         f"rotation: {entry.look.pair.name} earns {gain:.2f} more over "
                         f"{_days(look.forecast)} after both round trips"

@@ -73,6 +73,9 @@ class Scripted:
             time_ns = START - hours_ago * HOUR
             yield FundingSettled(PERP.id, FundingRate(self._rate, 1), time_ns, time_ns)
 
+    def between(self, *_: object) -> tuple[()]:
+        return ()
+
     def events(self, after_ns: int) -> Iterator[MarketInput]:
         number = 1
         while True:

@@ -5,12 +5,13 @@ mid of a three-level book (``Ladder``) whose spread and depth follow the last
 hours before it (``QuoteModel``), one print a leg at the path's price with an equal share
 of the bar's volume, bought on the way up and sold on the way down, and a
 reference whose mark is the perp's mid. The oracle is the last completed perp
-close. Nothing published inside a bar uses a later one.
+close. Nothing published inside a bar uses a later one. Between the points, while an
+order rests, there are books and marks on the straight line, and no prints.
 """
 
 from array import array
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterator, Sequence
 from heapq import merge
 from itertools import chain
 from math import exp, sqrt
@@ -30,7 +31,7 @@ from bot.backtest.bars import (
 )
 from bot.backtest.coverage import Coverage, gaps, missing_settlements
 from bot.backtest.funding import read_funding
-from bot.backtest.path import Candle, times, walk
+from bot.backtest.path import Candle, finer, finer_times, times, walk
 from bot.instruments import Listing, QuoteModel, UnknownPair, load_listings, load_pairs
 from domain.instruments import Instrument, Kind, Pair
 from domain.market import FundingSettled, MarketInput, RecordedFunding, Reference
@@ -104,6 +105,7 @@ class HistorySource:
         self.coverage = coverage
         self._histories = histories
         self._funding = funding
+        self._closest: dict[str, tuple[int, list[MarketInput]]] = {}  # by perp, its last bar
 
     @property
     def instruments(self) -> tuple[Instrument, ...]:
@@ -123,6 +125,29 @@ class HistorySource:
         settlements = self._settlements(len(chunks), max(after_ns, self.start_ns))
         for _, _, chunk in merge(*chunks, settlements):
             yield from chunk
+
+    def between(
+        self, instruments: Collection[str], after_ns: int, before_ns: int
+    ) -> list[MarketInput]:
+        """Books and marks on the way from point to point of ``path.walk``, without prints."""
+        found: list[MarketInput] = []
+        for history in self._histories:
+            legs = history.perp.instrument.id, history.spot.instrument.id
+            at = bisect_right(history.rows, after_ns, key=lambda row: row[0]) - 1
+            if at >= 0 and not set(legs).isdisjoint(instruments):
+                found += self._closely(history, at)
+        inside = (event for event in found if after_ns < event.venue_time_ns < before_ns)
+        return sorted(inside, key=lambda event: event.venue_time_ns)
+
+    def _closely(self, history: _PairHistory, at: int) -> list[MarketInput]:
+        """One bar of a pair in finer steps, kept while its events are played."""
+        name, row = history.perp.instrument.id, history.rows[at]
+        kept = self._closest.get(name)
+        if kept is None or kept[0] != at:
+            quoters = _Quoter(history.perp), _Quoter(history.spot)
+            _, chunks = _bar(history, quoters, row, self.cadence_ns, closely=True)
+            kept = self._closest[name] = at, list(chain(*chunks))
+        return kept[1]
 
     def _settlements(self, rank: int, after_ns: int) -> Iterator[Chunk]:
         for record in self._funding:
@@ -396,28 +421,45 @@ def _coverage(
 
 def _chunks(history: _PairHistory, bar_ns: int, rank: int, after_ns: int) -> Iterator[Chunk]:
     """What one pair's market does, an instant at a time."""
-    perp_quoter, spot_quoter = _Quoter(history.perp), _Quoter(history.spot)
-    perp, closes = history.perp.instrument, history.perp.bars.close
-    perp_id, decimals = perp.id, perp.price_decimals
+    perp_id, closes = history.perp.instrument.id, history.perp.bars.close
+    quoters = _Quoter(history.perp), _Quoter(history.spot)
     begin = bisect_left(history.rows, (after_ns - bar_ns, -1, -1))
-    for time, i, j in history.rows[begin:]:
-        legs = [(quoter, at) for quoter, at in ((perp_quoter, i), (spot_quoter, j)) if at >= 0]
-        paths = walk(*(quoter.candle(at) for quoter, at in legs))
-        instants = times(time, bar_ns, len(paths[0]))
-        chunks: list[list[MarketInput]] = [[] for _ in instants]
-        for (quoter, at), path in zip(legs, paths, strict=True):
-            quoter.quote(at, path, instants, chunks)
+    for row in history.rows[begin:]:
+        instants, chunks = _bar(history, quoters, row, bar_ns, closely=False)
+        time, i, _ = row
         if i >= 0:
-            oracle = history.perp.previous[i]
-            for chunk, price, instant in zip(chunks, paths[0], instants, strict=True):
-                mark = round(price, decimals)
-                chunk.append(Reference(perp_id, mark, oracle, instant, instant))
             # The bar is complete: its close is known, and the oracle is there.
             instants.append(time + bar_ns)
             chunks.append([Reference(perp_id, closes[i], closes[i], instants[-1], instants[-1])])
         for instant, chunk in zip(instants, chunks, strict=True):
             if instant > after_ns:
                 yield instant, rank, chunk
+
+
+def _bar(
+    history: _PairHistory,
+    quoters: tuple["_Quoter", "_Quoter"],
+    row: tuple[int, int, int],
+    bar_ns: int,
+    *,
+    closely: bool,
+) -> tuple[list[int], list[list[MarketInput]]]:
+    """The instants of one bar and what happens at each; a close look sees no prints."""
+    time, i, j = row
+    legs = [(quoter, at) for quoter, at in zip(quoters, (i, j), strict=True) if at >= 0]
+    paths = walk(*(quoter.candle(at) for quoter, at in legs))
+    instants = times(time, bar_ns, len(paths[0]))
+    if closely:
+        paths, instants = [finer(path) for path in paths], finer_times(instants)
+    chunks: list[list[MarketInput]] = [[] for _ in instants]
+    for (quoter, at), path in zip(legs, paths, strict=True):
+        quoter.quote(at, path, instants, chunks, prints=not closely)
+    if i >= 0:
+        perp, oracle = history.perp.instrument, history.perp.previous[i]
+        perp_id, decimals = perp.id, perp.price_decimals
+        for chunk, price, instant in zip(chunks, paths[0], instants, strict=True):
+            chunk.append(Reference(perp_id, round(price, decimals), oracle, instant, instant))
+    return instants, chunks
 
 
 class _Quoter:
@@ -437,12 +479,15 @@ class _Quoter:
         path: Sequence[float],
         instants: Sequence[int],
         chunks: Sequence[list[MarketInput]],
+        *,
+        prints: bool,
     ) -> None:
         """Add at each point the print that moved the price there, then the book that is left."""
         leg, make_book, make_trade = self._leg, self._ladder.book, self._ladder.trade
         floor, share = leg.quotes.half_spread_bps * 1e-4, leg.quotes.spread_of_range
         usual, depth = leg.ranges[i], leg.depths[i] * floor
-        quantity, quiet = leg.bars.volume[i] / len(path), floor + share * usual
+        quantity = leg.bars.volume[i] / len(path) if prints else 0.0
+        quiet = floor + share * usual
         before = highest = lowest = leg.previous[i]
         rising = False
         for price, instant, chunk in zip(path, instants, chunks, strict=True):

@@ -6,10 +6,16 @@ trade's margin meets its worst before any relief.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import ceil
 
 STEP = 0.005
 """A step of a path is at most this share of the lower of its two ends."""
+
+FINER = 10
+"""While an order rests a step is walked in this many, at most 0.05 % each: a whole step
+past its price would fill it late, and its hedge would pay for the distance. Walking
+like that all the time would take six times as long and find the same fills."""
 
 Candle = tuple[float, float, float, float]
 """open, high, low, close"""
@@ -28,6 +34,22 @@ def walk(*legs: Candle) -> list[list[float]]:
         return [list(leg) for leg in legs]
     counts = [max(_steps(leg[i], leg[i + 1]) for leg in legs) for i in range(3)]
     return [_path(leg, counts) for leg in legs]
+
+
+def finer(points: Sequence[float]) -> list[float]:
+    """The same road with every step in ``FINER`` equal parts.
+
+    >>> finer([100.0, 110.0, 110.0])[:3]
+    [100.0, 101.0, 102.0]
+    """
+    steps = pairwise(points)
+    return [a + (b - a) * i / FINER for a, b in steps for i in range(FINER)] + [points[-1]]
+
+
+def finer_times(instants: Sequence[int]) -> list[int]:
+    """When ``finer`` comes by: evenly between the instants of its steps."""
+    steps = pairwise(instants)
+    return [a + (b - a) * i // FINER for a, b in steps for i in range(FINER)] + [instants[-1]]
 
 
 def times(open_ns: int, bar_ns: int, count: int) -> list[int]:

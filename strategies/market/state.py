@@ -9,10 +9,12 @@ from typing import NamedTuple
 from domain.instruments import Pair
 from domain.market import Book, FundingSettled, Level, PerpContext, PublicEvent
 from domain.rates import FundingRate
-from domain.time import DAY, HOUR, MINUTE
+from domain.time import DAY, HOUR, MINUTE, SECOND
 from strategies.market.basis import UsualBasis, weight_of, with_sample
 
 SAMPLE_NS = 5 * MINUTE
+IN_STEP_NS = 10 * SECOND
+"""Legs quoted further apart than this have no basis: it would be what the price did meanwhile."""
 HISTORY_NS = 60 * DAY
 CLOCK_ERROR_NS = MINUTE
 """An event stamped further ahead of its arrival is refused: accepted, it would
@@ -236,15 +238,13 @@ class Market:
             self._sample_basis(spot_id, perp_id, now_ns)
 
     def _sample_basis(self, spot_id: str, perp_id: str, now_ns: int) -> None:
-        known = self._basis.get(perp_id)
-        if known is not None and known.sampled_ns == now_ns and known.hours > 0.0:
-            return  # the other leg of this instant: no time has passed that it could weigh
         spot, perp = self._states.get(spot_id), self._states.get(perp_id)
         if spot is None or perp is None or not (spot.usable and perp.usable):
             return
         apart_ns = abs(spot.venue_time_ns - perp.venue_time_ns)
-        if not spot.mid or not perp.mid or apart_ns > SAMPLE_NS:
+        if not spot.mid or not perp.mid or apart_ns > IN_STEP_NS:
             return
+        known = self._basis.get(perp_id)
         self._basis[perp_id] = with_sample(known, perp.mid / spot.mid - 1.0, now_ns)
 
 

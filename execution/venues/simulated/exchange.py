@@ -562,6 +562,11 @@ class Exchange:
         self._log("move_margin", payload, type(answer).__name__)
         return [*out, answer]
 
+    @property
+    def resting(self) -> frozenset[str]:
+        """The instruments in which an order is open."""
+        return frozenset(order.request.instrument for order in self._open.values())
+
     def order_report(self, cloid: str, now_ns: int) -> OrderReport:
         """What the venue knows of an order; NEVER_SEEN where it knows nothing."""
         open_order, closed = self._open.get(cloid), self._clearing.closed.get(cloid)

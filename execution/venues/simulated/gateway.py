@@ -14,6 +14,7 @@ on the road when the process dies is lost, as on a real road.
 """
 
 import heapq
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
@@ -90,6 +91,9 @@ class SimulatedVenue:
         self._store = store
         self._market_ns = market_ns
         self._market: Iterator[MarketInput] = source.events(market_ns)
+        self._source = source
+        self._ahead: deque[MarketInput] = deque()  # seen by a closer look, before ``_market``
+        self._closely_ns = market_ns  # up to where it has been taken
         self._upcoming = next(self._market, None)
         self._upcoming_ns = _NEVER if self._upcoming is None else self._upcoming.venue_time_ns
         # (time, order of scheduling, effect on its way in or event on its way out)
@@ -108,7 +112,7 @@ class SimulatedVenue:
         """Everything the bot receives up to ``limit_ns``, in order; time then stands there."""
         road = self._road
         while True:
-            market_ns = self._upcoming_ns
+            market_ns = self._next_instant()
             road_ns = road[0][0] if road else _NEVER
             if market_ns <= limit_ns and market_ns <= road_ns:
                 yield from self._play_instant()
@@ -130,23 +134,38 @@ class SimulatedVenue:
 
     def fast_forward(self, until_ns: int) -> Iterator[PublicEvent]:
         """Let the market run to ``until_ns`` after a restart; what it publishes warms the bot."""
-        while self._upcoming_ns <= until_ns:
+        while self._next_instant() <= until_ns:
             yield from self._play_instant()
         self.now_ns = max(self.now_ns, until_ns)
+
+    def _next_instant(self) -> int:
+        """When the market moves next, looked at more closely while an order of ours rests in it.
+
+        A jump past its price would fill it as late as the jump is large, and whatever
+        is done about the fill would pay for the distance.
+        """
+        resting = self.exchange.resting
+        if resting and self._upcoming is not None and self._upcoming_ns > self._closely_ns:
+            self._closely_ns = self._upcoming_ns
+            self._ahead.extend(self._source.between(resting, self.now_ns, self._upcoming_ns))
+            self._ahead.append(self._upcoming)
+            self._upcoming = self._ahead.popleft()
+            self._upcoming_ns = self._upcoming.venue_time_ns
+        return self._upcoming_ns
 
     def _play_instant(self) -> list[PublicEvent]:
         """Take all market inputs of the next instant; returns what they publish.
 
         What an instant did to the account is told in one message.
         """
-        on_market, market = self.exchange.on_market, self._market
+        on_market, market, ahead = self.exchange.on_market, self._market, self._ahead
         upcoming, time_ns = self._upcoming, self._upcoming_ns
         self._market_ns = self.now_ns = time_ns
         published: list[PublicEvent] = []
         private: list[VenueEvent] | None = None
         while upcoming is not None and upcoming.venue_time_ns == time_ns:
             events = on_market(upcoming)
-            upcoming = next(market, None)
+            upcoming = ahead.popleft() if ahead else next(market, None)
             if len(events) == 1 and type(events[0]) in _QUIET:
                 published += events  # type: ignore[arg-type]
             elif events:

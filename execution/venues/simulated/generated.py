@@ -202,6 +202,10 @@ class GeneratedSource:
                 if time_ns > after_ns:
                     yield from market.events(time_ns)
 
+    def between(self, *_: object) -> tuple[()]:
+        """Nothing: between two steps there is no price."""
+        return ()
+
     def _past(self) -> tuple[list[FundingSettled], _Regimes, list[float]]:
         """The hours before the start: what they settled at, and how they left the premiums."""
         regimes = _Regimes(self.seed, self._shapes)

@@ -1,6 +1,6 @@
 """Where a simulated exchange's market comes from."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from domain.instruments import Instrument, Pair
@@ -33,5 +33,15 @@ class MarketSource(Protocol):
         """Every input with ``venue_time_ns > after_ns``, in order of that time.
 
         ``received_ns`` equals ``venue_time_ns`` here; feed latency is added by the venue.
+        """
+        ...
+
+    def between(
+        self, instruments: Collection[str], after_ns: int, before_ns: int
+    ) -> Sequence[MarketInput]:
+        """What ``instruments`` do strictly between two neighbouring events, in order of time.
+
+        Asked for while an order rests in them, and only then. Nothing where the
+        market is not known more finely than by its events.
         """
         ...

@@ -11,6 +11,7 @@ import pytest
 
 from bot.backtest.bars import DataError
 from bot.backtest.history import HistorySource, open_history
+from bot.backtest.path import FINER
 from domain.market import Book, MarketInput, RecordedFunding, Reference, Trade
 from domain.orders import Side
 from domain.time import DAY, HOUR, MILLISECOND, MINUTE
@@ -124,6 +125,44 @@ def test_both_legs_are_quoted_at_the_same_instants_even_when_one_leaps(tmp_path:
     assert times[0] == times[1]
     assert len([t for t in times[0] if t < T0 + HOUR]) == 42
     assert max(abs(b / a - 1) for a, b in pairwise(mids)) < 0.0055
+
+
+LEAP = (20.0, 20.4, 20.0, 20.0, 300.0)
+
+
+def test_a_closer_look_finds_what_lies_between_two_neighbouring_events(tmp_path: Path) -> None:
+    source = opened(directory(tmp_path, perp=[LEAP, *FLAT[1:]]))
+    points = [book for book in books(source, PERP) if book.venue_time_ns < T0 + HOUR]
+    a, b = points[1], points[2]
+    seen = source.between([PERP], a.venue_time_ns, b.venue_time_ns)
+    found = [event for event in seen if isinstance(event, Book) and event.instrument == PERP]
+
+    assert all(a.venue_time_ns < event.venue_time_ns < b.venue_time_ns for event in seen)
+    assert [e.venue_time_ns for e in seen] == sorted(e.venue_time_ns for e in seen)
+    mids = [mid(book) for book in (a, *found, b)]
+    assert mids == sorted(mids)
+    assert len(mids) == FINER + 1
+    assert max(abs(y / x - 1) for x, y in pairwise(mids)) < 0.0006
+    assert not any(isinstance(event, Trade) for event in seen)
+
+
+def test_a_closer_look_goes_on_from_bar_to_bar(tmp_path: Path) -> None:
+    source = opened(directory(tmp_path, perp=[LEAP, LEAP, *FLAT[2:]]))
+    points = [book.venue_time_ns for book in books(source, PERP)]
+    for bar in (T0, T0 + HOUR):
+        a, b = [time for time in points if time > bar][1:3]
+        seen = source.between([PERP], a, b)
+
+        assert len([event for event in seen if isinstance(event, Reference)]) == FINER - 1
+
+
+def test_a_closer_look_is_at_the_pairs_asked_for_and_inside_bars_alone(tmp_path: Path) -> None:
+    source = opened(directory(tmp_path, perp=[LEAP, *FLAT[1:]]))
+    points = [book.venue_time_ns for book in books(source, PERP)]
+
+    assert source.between(["hyperliquid:BTC-PERP"], points[0], points[1]) == []
+    assert source.between([PERP], T0 - MINUTE, points[0]) == []
+    assert source.between([PERP], T0 + HOUR - MILLISECOND, T0 + HOUR + MINUTE) == []
 
 
 def test_nothing_published_in_a_bar_depends_on_later_bars(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from itertools import pairwise
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.backtest.path import STEP, Candle, times, walk
+from bot.backtest.path import FINER, STEP, Candle, finer, finer_times, times, walk
 from domain.time import HOUR, MILLISECOND, MINUTE
 
 
@@ -41,6 +41,29 @@ def test_a_fall_after_a_rise_is_walked_in_equal_steps() -> None:
     (path,) = walk((100.0, 101.0, 100.0, 100.0))
 
     assert path == [100.0, 100.5, 101.0, 100.5, 100.0, 100.0]
+
+
+@given(candles())
+def test_a_finer_walk_passes_the_same_points_by_steps_that_are_smaller_by_as_much(
+    candle: Candle,
+) -> None:
+    (path,) = walk(candle)
+    fine = finer(path)
+
+    assert fine[::FINER] == path
+    for i, (a, b) in enumerate(pairwise(fine)):
+        start, end = path[i // FINER], path[i // FINER + 1]
+        assert abs(b - a) <= abs(end - start) / FINER + 1e-9 * start
+        assert min(start, end) <= b <= max(start, end)
+
+
+def test_a_finer_walk_comes_by_at_the_same_times() -> None:
+    instants = times(486_000 * HOUR, HOUR, 5)
+    fine = finer_times(instants)
+
+    assert fine[::FINER] == instants
+    assert len(set(fine)) == len(fine) == FINER * 4 + 1
+    assert fine == sorted(fine)
 
 
 @given(st.integers(min_value=4, max_value=500), st.sampled_from([MINUTE, 15 * MINUTE, HOUR]))

@@ -262,6 +262,16 @@ def test_the_deviation_of_the_basis_is_that_of_its_samples() -> None:
     assert usual(quoted([99.0, 101.0] * 144)).deviation == pytest.approx(0.01, rel=0.05)
 
 
+def test_what_the_price_does_between_the_quotes_of_two_legs_is_no_deviation() -> None:
+    market = Market([HYPE])
+    for k in range(288):
+        at_ns, mid = NOW + k * 3 * MINUTE, 100.0 + k % 2
+        observe(market, book(PERP, mid, at_ns), book(SPOT, mid, at_ns))
+
+    assert usual(market).hours == pytest.approx(14.3, abs=0.1)
+    assert usual(market).deviation == 0.0
+
+
 def test_a_deviation_is_believed_by_as_much_as_it_has_been_seen() -> None:
     hour, day = (usual(quoted([99.0, 101.0] * n)) for n in (6, 144))
 
