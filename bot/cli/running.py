@@ -70,7 +70,9 @@ def run(
         total_ns = end_ns - start_ns
     with _stoppable() as stopped, display(told, speed=speed, total_ns=total_ns) as show:
         # Where the screen shows decisions, only warnings are worth a line above it.
-        logs.configure(sys.stderr, level="warning" if told.is_terminal else "info")
+        # A backtest's decisions are in its report: a year of them would be seventeen megabytes.
+        quiet = told.is_terminal or mode == "backtest"
+        logs.configure(sys.stderr, level="warning" if quiet else "info")
         log = logs.fact_logger(structlog.get_logger())
         watch = _after(lambda: _tell_started(told, request), show)
         result = app.run(request, watch, lambda: bool(stopped), log)
