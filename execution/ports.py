@@ -1,4 +1,4 @@
-"""The seams. Six Protocols, each owned by its caller; no seventh without asking what it hides.
+"""The seams, as Protocols owned by their callers; chance is a plain ``Callable[[], float]``.
 
 ``Transport`` and ``Signer`` join with the first venue that has a wire.
 """
@@ -32,11 +32,3 @@ class Journal(Protocol):
         ...
 
     def __len__(self) -> int: ...
-
-
-class Random(Protocol):
-    def random(self) -> float: ...
-
-    def gauss(self, mu: float, sigma: float) -> float: ...
-
-    def shuffle(self, items: list[int]) -> None: ...

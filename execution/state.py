@@ -85,7 +85,6 @@ class State:
         self.equity: EquityMarked | None = None
         self.extremes = Extremes()
         self.equity_peak: Decimal = ZERO
-        self.equity_low: Decimal | None = None
         self.day_start: EquityMarked | None = None
         self.loss_streak = 0
         self.reconciled: Reconciled | None = None
@@ -362,9 +361,6 @@ def _equity_marked(state: State, fact: EquityMarked) -> None:
     for trade_id in state.open_trades.values():
         _exposed_for(state, state.trades[trade_id], fact.time_ns)
     state.equity_peak = max(state.equity_peak, fact.equity)
-    state.equity_low = (
-        fact.equity if state.equity_low is None else min(state.equity_low, fact.equity)
-    )
 
 
 def _command(state: State, fact: CommandGiven) -> None:

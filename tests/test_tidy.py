@@ -202,7 +202,7 @@ INNOCENT: list[tuple[Rule, str]] = [
     (clock_or_chance, "import random\nx = random.Random(seed)"),
     (clock_or_chance, "import random\ndef f(rng: random.Random) -> float: ..."),
     (clock_or_chance, "from datetime import datetime\nx = datetime.fromtimestamp(0)"),
-    (clock_or_chance, "from execution.ports import Random\nx = random.random()"),
+    (clock_or_chance, "from somewhere import Random\nx = random.random()"),
     (floats, "x: float = y"),
     (unexplained_broad_except, "try:\n    f()\nexcept ValueError:\n    pass"),
     (

@@ -14,11 +14,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bot.engine import Engine
 from domain.orders import Fill
+from domain.time import HOUR
+from execution.effects import QueryAccount
 from execution.facts import Fact, OrderIntended, Stage
-from execution.journal import SqliteJournal
+from execution.journal import SqliteJournal, open_for_reading
+from execution.pairs import ExecutionPolicy
 from execution.reconcile import differences
-from tests.scripted import Scripted, Told, World
+from execution.risk.limits import RiskLimits
+from execution.state import State, apply
+from strategies.market.state import Market
+from tests.scripted import PAIR, Scripted, Told, World
 
 HOURS = 9.0
 PHASES = ("opening", "holding", "closing")
@@ -135,3 +142,20 @@ def test_a_run_that_is_stopped_and_resumed_goes_on_with_the_same_trade(tmp_path:
     assert after.trade_on("HYPE") is None
     assert set(after.trades) == {"HYPE#1"}
     second.close()
+
+
+def test_a_start_asks_for_all_that_happened_since_the_books_were_last_known_complete(
+    tmp_path: Path,
+) -> None:
+    World(source(), told(), tmp_path).run(2).close()
+    state = State((PAIR,))
+    with open_for_reading(tmp_path / "journal.sqlite") as journal:
+        for fact in journal.read():
+            apply(state, fact)
+    assert state.run is not None
+    assert state.reconciled is not None
+    engine = Engine(state, Market((PAIR,)), told(), ExecutionPolicy(), RiskLimits(), HOUR)
+    # Real time passes while a process is dead.
+    later = msgspec.structs.replace(state.run, time_ns=state.time_ns + HOUR)
+    (query,) = (e for e in engine.start(later).effects if isinstance(e, QueryAccount))
+    assert query.since_ns <= state.reconciled.time_ns

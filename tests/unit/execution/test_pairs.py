@@ -305,3 +305,14 @@ def test_past_the_time_bound_the_only_way_that_has_a_book_is_taken() -> None:
 def test_a_long_perp_or_a_short_spot_is_never_unwound_only_completed() -> None:
     (way,) = step(situation(trade("0"), "0", "30")).place
     assert (way.instrument, way.side) == (PERP, Side.SELL)
+
+
+def test_what_is_barely_an_order_now_is_left_for_dust() -> None:
+    # 10 USDC is the minimum, and the price moves before an order arrives.
+    assert naked_quantity(PAIR, Decimal("0.5"), ZERO, Decimal(20)) == ZERO
+    assert naked_quantity(PAIR, Decimal("0.52"), ZERO, Decimal(20)) == Decimal("0.52")
+
+
+def test_what_is_naked_already_is_taken_off_the_next_slice() -> None:
+    (lead,) = step(situation(trade("100"), "0.4", "0")).place
+    assert lead.quantity == Decimal("49.6")  # with the 0.4: 1000 of naked bound at 20

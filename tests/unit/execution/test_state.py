@@ -321,7 +321,7 @@ def test_a_new_day_starts_with_its_first_valuation() -> None:
     assert state.day_start.equity == 100
     apply(state, equity("80", day + DAY))
     assert state.day_start.equity == 80
-    assert [state.equity_peak, state.equity_low] == [100, 80]
+    assert state.equity_peak == 100
 
 
 def test_a_reset_counts_the_loss_from_the_equity_of_that_moment() -> None:

@@ -1,1 +1,0 @@
-"""Market data in: history, recording, live."""
