@@ -15,6 +15,7 @@ from bot.settings import Settings
 from domain.instruments import Pair
 from domain.market import Book
 from domain.time import HOUR, MINUTE, SECOND, iso
+from execution.effects import RaiseAlarm
 from execution.facts import Fact, RunStarted
 from execution.journal import MemoryJournal, SqliteJournal
 from execution.ports import Journal
@@ -172,8 +173,9 @@ class Run:
             if self._on_fact is not None:
                 for fact in outcome.facts:
                     self._on_fact(fact)
-        if outcome.effects:
-            self.venue.submit(outcome.effects)
+        effects = [e for e in outcome.effects if not isinstance(e, RaiseAlarm)]
+        if effects:
+            self.venue.submit(effects)
 
 
 def _memory(state: Path | None) -> tuple[Journal, VenueStore]:

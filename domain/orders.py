@@ -6,7 +6,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from domain.money import Money
+from domain.money import ZERO, Money
 
 
 class Side(StrEnum):
@@ -87,12 +87,16 @@ class OrderRequest(msgspec.Struct, frozen=True):
 
 
 class OrderAccepted(msgspec.Struct, frozen=True, tag=True):
-    """The venue has the order; it may rest, or be followed at once by fills."""
+    """The venue has the order; it may rest, or be followed at once by fills.
+
+    ``filled`` is what the answer says was filled already, base units: those fills are owed.
+    """
 
     cloid: str
     venue_order_id: str
     venue_time_ns: int
     received_ns: int
+    filled: Decimal = ZERO
 
 
 class OrderRejected(msgspec.Struct, frozen=True, tag=True):
@@ -148,6 +152,22 @@ class Fill(msgspec.Struct, frozen=True, tag=True):
     fee: Money
     liquidity: Liquidity
     cause: FillCause
+    venue_time_ns: int
+    received_ns: int
+
+
+class FenceOutcome(StrEnum):
+    """What came of using up an order's nonce."""
+
+    BURNT = "burnt"  # by us, now: the order has not landed and never will
+    USED = "used"  # before: by the order, or by an earlier fence; asking after it tells which
+
+
+class OrderFenced(msgspec.Struct, frozen=True, tag=True):
+    """The answer to a fence. Whichever it is, the order cannot land from now on."""
+
+    cloid: str
+    outcome: FenceOutcome
     venue_time_ns: int
     received_ns: int
 

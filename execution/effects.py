@@ -27,6 +27,14 @@ class QueryOrder(msgspec.Struct, frozen=True, tag=True):
     instrument: str
 
 
+class FenceOrder(msgspec.Struct, frozen=True, tag=True):
+    """Use up the order's own nonce with an action that does nothing. Answered by OrderFenced,
+    or by nothing where no answer could be trusted. May be asked again at any time."""
+
+    cloid: str
+    nonce: int
+
+
 class QueryAccount(msgspec.Struct, frozen=True, tag=True):
     """Answered by every Fill, FundingPayment and Cashflow since ``since_ns`` (venue time,
     inclusive; repeats are expected), then one AccountReport with this ``request_id``."""
@@ -60,5 +68,15 @@ class WakeAt(msgspec.Struct, frozen=True, tag=True):
     time_ns: int
 
 
-VenueEffect = PlaceOrder | CancelOrder | QueryOrder | QueryAccount | SetLeverage | MoveMargin
-Effect = VenueEffect | WakeAt
+class RaiseAlarm(msgspec.Struct, frozen=True, tag=True):
+    """Tell a person. ``alarm`` is a short name that repeats while the trouble does."""
+
+    alarm: str
+    detail: str
+    time_ns: int
+
+
+VenueEffect = (
+    PlaceOrder | CancelOrder | QueryOrder | FenceOrder | QueryAccount | SetLeverage | MoveMargin
+)
+Effect = VenueEffect | WakeAt | RaiseAlarm

@@ -16,6 +16,7 @@ from domain.orders import (
     Fill,
     OrderAccepted,
     OrderCanceled,
+    OrderFenced,
     OrderRejected,
     OrderReport,
     SendFailed,
@@ -45,6 +46,7 @@ PrivateEvent = (
     | SendFailed
     | Fill
     | OrderReport
+    | OrderFenced
     | AccountReport
     | FundingPayment
     | Cashflow

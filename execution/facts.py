@@ -136,6 +136,19 @@ class OrderIntended(msgspec.Struct, frozen=True, tag=True):
     time_ns: int
 
 
+class RequestSigned(msgspec.Struct, frozen=True, tag=True):
+    """A request as it leaves, byte for byte, committed with its intent.
+
+    ``request_id`` is the order's client id, or names the request it signs. A venue takes a
+    nonce once, so these bytes can have an effect at most once, however often they arrive.
+    """
+
+    request_id: str
+    nonce: int
+    body: str
+    time_ns: int
+
+
 class CancelIntended(msgspec.Struct, frozen=True, tag=True):
     cloid: str
     time_ns: int
@@ -251,6 +264,7 @@ OwnFact = (
     | StageChanged
     | ResidualMoved
     | OrderIntended
+    | RequestSigned
     | CancelIntended
     | OrderDoubted
     | OrderResolved

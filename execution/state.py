@@ -37,6 +37,7 @@ from execution.facts import (
     OrderIntended,
     OrderResolved,
     Reconciled,
+    RequestSigned,
     ResidualMoved,
     Retargeted,
     Role,
@@ -75,6 +76,8 @@ class State:
         quotes = [pair.perp.quote for pair in self.pairs.values()]
         self.books = Books(quotes[0]) if quotes else Books()
         self.orders = OrderTable()
+        self.nonces: dict[str, int] = {}  # of live orders, by client id
+        self.nonce = 0  # the highest that was ever signed
         self.trades: dict[str, PairTrade] = {}
         self.open_trades: dict[str, str] = {}  # pair -> trade id
         self.last_trade: dict[str, str] = {}  # pair -> its latest trade, open or closed
@@ -194,6 +197,12 @@ def _order_intended(state: State, fact: OrderIntended) -> None:
     trade = state.trades[fact.trade_id]
     _change(state, fact.trade_id, orders_sent=trade.orders_sent + 1)
     _count(state.counts, "sent")
+
+
+def _signed(state: State, fact: RequestSigned) -> None:
+    state.nonce = max(state.nonce, fact.nonce)
+    if fact.request_id in state.orders:
+        state.nonces[fact.request_id] = fact.nonce
 
 
 def _cancel_intended(state: State, fact: CancelIntended) -> None:
@@ -400,6 +409,7 @@ _HANDLERS: dict[type, Callable[[State, Any], None]] = {
     StageChanged: _stage_changed,
     ResidualMoved: _residual_moved,
     OrderIntended: _order_intended,
+    RequestSigned: _signed,
     CancelIntended: _cancel_intended,
     OrderAccepted: _accepted,
     OrderRejected: _rejected,

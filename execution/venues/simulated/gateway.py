@@ -24,6 +24,7 @@ from domain.market import Book, FundingSettled, MarketInput, PerpContext, Public
 from domain.time import MILLISECOND
 from execution.effects import (
     CancelOrder,
+    FenceOrder,
     MoveMargin,
     PlaceOrder,
     QueryAccount,
@@ -99,6 +100,10 @@ class SimulatedVenue:
         # (time, order of scheduling, effect on its way in or event on its way out)
         self._road: list[tuple[int, int, VenueEffect | Event]] = []
         self._scheduled = 0
+
+    def prepare(self, effects: Sequence[VenueEffect]) -> tuple[()]:  # noqa: ARG002
+        """Nothing is signed on the way to an exchange in the same process."""
+        return ()
 
     def submit(self, effects: Sequence[VenueEffect | WakeAt]) -> None:
         """Send each effect down the road; answers come out of ``until``."""
@@ -198,6 +203,7 @@ class SimulatedVenue:
                 effect.request_id, effect.instrument, effect.leverage, now_ns
             )
         else:
+            assert isinstance(effect, MoveMargin), "Invariant: without nonces nothing is fenced"
             events = exchange.move_margin(
                 effect.request_id, effect.instrument, effect.amount, now_ns
             )
@@ -225,4 +231,6 @@ class SimulatedVenue:
         return int((base_ms + self._draw() * self._latency.jitter_ms) * MILLISECOND)
 
 
-_EFFECTS = (PlaceOrder, CancelOrder, QueryOrder, QueryAccount, SetLeverage, MoveMargin)
+_EFFECTS = (
+    PlaceOrder, CancelOrder, QueryOrder, FenceOrder, QueryAccount, SetLeverage, MoveMargin
+)  # fmt: skip
