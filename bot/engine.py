@@ -7,7 +7,7 @@ same effects, byte for byte; backtest, paper and live differ only in who supplie
 the events and who carries out the effects.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -38,10 +38,12 @@ from domain.market import Book, FundingSettled, PerpContext
 from domain.money import ZERO, decimal_of, exact
 from domain.orders import (
     CancelRejected,
+    FenceOutcome,
     Fill,
     FillCause,
     OrderAccepted,
     OrderCanceled,
+    OrderFenced,
     OrderRejected,
     OrderReport,
     OrderRequest,
@@ -55,25 +57,29 @@ from domain.time import HOUR, MINUTE, SECOND
 from execution.effects import (
     CancelOrder,
     Effect,
+    FenceOrder,
     MoveMargin,
     PlaceOrder,
     QueryAccount,
     QueryOrder,
+    RaiseAlarm,
     SetLeverage,
     WakeAt,
 )
-from execution.events import Command, Event, Timer
+from execution.events import Command, Event, Reconnected, Timer, Trouble
 from execution.facts import (
     CancelIntended,
     CommandGiven,
     Decided,
     EquityMarked,
     Fact,
+    LimitTripped,
     MarginIntended,
     OrderDoubted,
     OrderIntended,
     OrderResolved,
     Reconciled,
+    RequestSigned,
     ResidualMoved,
     Retargeted,
     Role,
@@ -81,6 +87,7 @@ from execution.facts import (
     Stage,
     StageChanged,
 )
+from execution.fence import proof_of
 from execution.orders import Order, OrderState
 from execution.pairs import (
     ExecutionPolicy,
@@ -92,7 +99,14 @@ from execution.pairs import (
 )
 from execution.reconcile import differences, is_comparable, missing_orders
 from execution.risk.guard import Close, Release, Shrink, TopUp
-from execution.risk.halts import blocks_entries, breaches, evaluate, observe, reset
+from execution.risk.halts import (
+    blocks_entries,
+    breaches,
+    closes_only,
+    evaluate,
+    observe,
+    reset,
+)
 from execution.risk.limits import RiskLimits
 from execution.risk.margin import effective_leverage
 from execution.state import State, apply
@@ -139,7 +153,6 @@ class Engine:
         self.account: AccountReport | None = None
         self.reconciled_ns: int | None = None
         self.now_ns = state.time_ns
-        self.sent_ns: list[int] = []  # orders of the last minute
         self._strategy = strategy
         self._execution = execution
         self._limits = limits
@@ -154,8 +167,10 @@ class Engine:
         self._clean_ns = 0  # venue time up to which the books are known to be complete
         self._opened: dict[str, None] = {}  # trades just opened, whose margin is to be looked at
         self._asked_ns: dict[str, int] = {}  # order or request -> when its fate was last asked for
+        self._used_ns: dict[str, int] = {}  # UNKNOWN order -> when its nonce was found used
+        self._raised_ns: dict[tuple[str, str], int] = {}  # (alarm, subject) -> when last raised
         self._evaluate_at = self._reconcile_at = self._mark_at = self._orders_at = 0
-        self._wake_at = 0
+        self._reconciling_ns = self._wake_at = 0
         self._clock_skew_seconds = 0.0
         self._handlers: dict[type, Callable[[Any], None]] = {
             Timer: self._on_timer,
@@ -166,6 +181,7 @@ class Engine:
             CancelRejected: self._on_cancel_rejected,
             SendFailed: self._on_send_failed,
             OrderReport: self._on_order_report,
+            OrderFenced: self._on_fenced,
             Fill: self._on_fill,
             AccountReport: self._on_account,
             FundingPayment: self._on_new_money,
@@ -173,6 +189,8 @@ class Engine:
             LeverageConfirmed: self._on_leverage,
             MarginMoved: self._on_margin_moved,
             SettingRefused: self._on_setting_refused,
+            Reconnected: self._on_reconnected,
+            Trouble: self._on_trouble,
         }
 
     # --- the two entrances -----------------------------------------------------------------
@@ -233,6 +251,11 @@ class Engine:
             self._work(trade_id)
         return self._outcome()
 
+    def adopt(self, signed: Iterable[RequestSigned]) -> None:
+        """Take over what was signed for this engine's effects, once it is committed."""
+        for fact in signed:
+            apply(self.state, fact)
+
     def mark_equity(self) -> Outcome:
         """Value everything now: what is shown when the run stops is of that moment."""
         self._mark_equity()
@@ -256,6 +279,7 @@ class Engine:
             self._evaluate()
         for trade_id in list(dict.fromkeys(self._working.values())):
             self._work(trade_id)
+            self._alarm_naked(self.state.trades[trade_id])
         if self._working and (desk := self._desk()) is not None:
             self._check_limits(desk)
         self._wake(min(self._evaluate_at, self._reconcile_at, self._mark_at))
@@ -272,18 +296,26 @@ class Engine:
     def _check_orders(self) -> None:
         """Doubt what has no answer, ask about what is UNKNOWN, fetch fills that are owed."""
         timeout_ns = int(self._execution.order_timeout_seconds * SECOND)
-        self._orders_at = self.now_ns + timeout_ns
         live = self.state.orders.live()
+        pressing = False
         for order in live:
-            waiting = order.state in (OrderState.PENDING, OrderState.CANCELING) or (
-                order.state is OrderState.OPEN and order.request.time_in_force is TimeInForce.IOC
+            rests = (
+                order.state is OrderState.OPEN
+                and order.request.time_in_force is not TimeInForce.IOC
+                and order.filled >= order.reported
             )
-            if waiting and self.now_ns - order.changed_ns >= timeout_ns:
+            if rests:
+                continue
+            pressing = True
+            age_ns = self.now_ns - order.changed_ns
+            if order.state in _AWAITED and age_ns >= timeout_ns:
                 self._record(OrderDoubted(order.cloid, "no answer in time", self.now_ns))
             if self.state.orders[order.cloid].state is OrderState.UNKNOWN:
                 self._ask(order)
-            if order.filled < order.reported and self.now_ns - order.changed_ns >= timeout_ns:
-                self._reconcile_at = self.now_ns
+                self._alarm_unknown(order)
+            if order.filled < order.reported and age_ns >= _ASK_NS:
+                self._reconcile_at = min(self._reconcile_at, self._reconciling_ns + timeout_ns)
+        self._orders_at = self.now_ns + (_ASK_NS if pressing else timeout_ns)
         preparing = [t for t in self._open_trades() if t.stage is Stage.PREPARING]
         for trade in preparing:
             if self.now_ns - trade.worked_ns >= timeout_ns:
@@ -297,9 +329,8 @@ class Engine:
             self._wake(self._orders_at)
 
     def _ask(self, order: Order) -> None:
-        """Query an UNKNOWN order, not more often than every timeout."""
-        timeout_ns = int(self._execution.order_timeout_seconds * SECOND)
-        if self.now_ns - self._asked_ns.get(order.cloid, -timeout_ns) >= timeout_ns:
+        """Query an UNKNOWN order, not more often than every second."""
+        if self.now_ns - self._asked_ns.get(order.cloid, -_ASK_NS) >= _ASK_NS:
             self._asked_ns[order.cloid] = self.now_ns
             self._effects.append(QueryOrder(order.cloid, order.request.instrument))
 
@@ -339,14 +370,28 @@ class Engine:
         order = self.state.orders.get(event.cloid)
         if order is None or order.state is not OrderState.UNKNOWN:
             return
-        proof = f"the venue says {event.status}"
-        if event.status is OrderStatus.NEVER_SEEN:
-            margin_ns = int(self._execution.clock_margin_seconds * SECOND)
-            if event.venue_time_ns <= order.request.expires_ns + margin_ns:
-                return  # it may still land: not seen proves nothing before its expiry
-            proof = "never seen, and its expiry has passed"
-        self._record(OrderResolved(event.cloid, event.status, event.filled, proof, self.now_ns))
-        self._asked_ns.pop(event.cloid, None)
+        used_ns = self._used_ns.get(event.cloid)
+        margin = self._execution.clock_margin_seconds + abs(self._clock_skew_seconds)
+        proof = proof_of(event, order.request, used_ns, margin)
+        if proof is not None:
+            self._resolve(order, event.status, event.filled, proof)
+        elif used_ns is None and (nonce := self.state.nonces.get(event.cloid)) is not None:
+            self._effects.append(FenceOrder(event.cloid, nonce))
+
+    def _on_fenced(self, event: OrderFenced) -> None:
+        order = self.state.orders.get(event.cloid)
+        if order is None or order.state is not OrderState.UNKNOWN:
+            return
+        if event.outcome is FenceOutcome.BURNT:
+            proof = "its nonce was free, and is used up now"
+            self._resolve(order, OrderStatus.NEVER_SEEN, order.filled, proof)
+        else:
+            self._used_ns.setdefault(event.cloid, event.received_ns)
+
+    def _resolve(self, order: Order, status: OrderStatus, filled: Decimal, proof: str) -> None:
+        self._record(OrderResolved(order.cloid, status, filled, proof, self.now_ns))
+        self._asked_ns.pop(order.cloid, None)
+        self._used_ns.pop(order.cloid, None)
         self._work(order.trade_id)
 
     def _on_fill(self, event: Fill) -> None:
@@ -354,6 +399,9 @@ class Engine:
         if pair is None or self.state.books.has_seen(event):
             return  # what is none of our instruments shows as a difference to the venue
         trade = self.state.trade_on(pair.name)
+        if event.cloid not in self.state.orders:
+            what = f"{event.side} {event.quantity} of {event.instrument} by {event.cause}"
+            self._alarm("fill_not_ordered", event.fill_id, f"{what}, not ordered here")
         if trade is None:
             self._record(event)
             return
@@ -431,6 +479,7 @@ class Engine:
     # --- reconciliation --------------------------------------------------------------------
 
     def _reconcile(self) -> None:
+        self._reconciling_ns = self.now_ns
         self._reconcile_at = self.now_ns + int(self._execution.reconcile_seconds * SECOND)
         since_ns = max(self._clean_ns - MINUTE, 0)
         self._effects.append(QueryAccount(str(self.now_ns), since_ns))
@@ -438,6 +487,10 @@ class Engine:
     def _on_account(self, report: AccountReport) -> None:
         if self.account is not None and report.venue_time_ns < self.account.venue_time_ns:
             return  # overtaken on the road by a newer one
+        if not report.balances and not report.positions and self.state.books.positions():
+            # Of an account that is not ours the venue shows nothing either.
+            self._alarm("empty_account", "", "the venue shows no balance and no position")
+            return
         self.account = report
         held = {p.instrument for p in report.positions if p.quantity != ZERO}
         for instrument in [name for name in self._perps if name not in held]:
@@ -479,6 +532,8 @@ class Engine:
         last = self.state.reconciled
         if last is None or last.mismatches != found or self.now_ns - last.time_ns >= HOUR:
             self._record(Reconciled(found, self.now_ns))
+        if found:
+            self._alarm("books_differ", "", "; ".join(found))
 
     # --- deciding --------------------------------------------------------------------------
 
@@ -500,6 +555,8 @@ class Engine:
         self.state.limits = observe(self.state.limits, broken, self.now_ns)
         for fact in evaluate(self.state.limits, broken, self._limits, self.now_ns):
             self._record(fact)
+            if isinstance(fact, LimitTripped):
+                self._alarm("limit_tripped", fact.limit, f"{fact.limit}: {fact.detail}")
 
     def _consider(self, target: Target) -> None:
         trade = self.state.trade_on(target.pair)
@@ -564,6 +621,7 @@ class Engine:
             # A trade that is on its way there, but slowly, now goes fast.
             quantity = action.quantity if isinstance(action, Shrink) else ZERO
             reason, cause = f"margin_guard: {action.why}", ExitCause.MARGIN_GUARD
+            self._alarm("margin_guard", pair.name, f"{pair.name}: {action.why}")
             quantity = min(quantity, trade.quantity)
             self._retarget(trade, quantity, urgent=True, cause=cause, reason=reason)
             self._work(trade.trade_id)
@@ -729,6 +787,45 @@ class Engine:
             )
         return held
 
+    # --- trouble ---------------------------------------------------------------------------
+
+    def _on_reconnected(self, event: Reconnected) -> None:
+        """What happened while nobody listened is in the venue's history."""
+        if event.stream == "private" and self._reconcile_at > self.now_ns:
+            self._reconcile()
+
+    def _on_trouble(self, event: Trouble) -> None:
+        if event.limit not in self.state.limits.names:
+            tripped = LimitTripped(
+                event.limit, latched=True, detail=event.detail, time_ns=self.now_ns
+            )
+            self._record(tripped)
+        self._alarm("limit_tripped", event.limit, f"{event.limit}: {event.detail}")
+
+    def _alarm(self, alarm: str, subject: str, detail: str) -> None:
+        """Tell a person, and again every minute while the trouble lasts."""
+        last_ns = self._raised_ns.get((alarm, subject))
+        if last_ns is None or self.now_ns - last_ns >= MINUTE:
+            self._raised_ns[alarm, subject] = self.now_ns
+            self._effects.append(RaiseAlarm(alarm, detail, self.now_ns))
+
+    def _alarm_naked(self, trade: PairTrade) -> None:
+        if trade.naked_ns is None:
+            return
+        seconds = (self.now_ns - trade.naked_ns) / SECOND
+        if seconds >= _ALARM_SECONDS:
+            spot, perp = self.state.quantities(trade)
+            detail = f"{trade.trade_id}: spot {spot}, perp {perp} for {seconds:.0f} s"
+            self._alarm("naked_leg", trade.trade_id, detail)
+        else:
+            self._wake(trade.naked_ns + int(_ALARM_SECONDS * SECOND))
+
+    def _alarm_unknown(self, order: Order) -> None:
+        seconds = (self.now_ns - order.changed_ns) / SECOND
+        if seconds >= 10 * _ALARM_SECONDS:
+            detail = f"{order.cloid} on {order.request.instrument} for {seconds:.0f} s"
+            self._alarm("order_unknown", order.cloid, detail)
+
     # --- the operator ----------------------------------------------------------------------
 
     def _on_command(self, command: Command) -> None:
@@ -808,7 +905,6 @@ class Engine:
         )
         self._record(OrderIntended(request, trade_id, wanted.role, wanted.mid, self.now_ns))
         self._effects.append(PlaceOrder(request))
-        self.sent_ns.append(self.now_ns)
 
     def _settle(self, trade_id: str) -> None:
         """Nothing is left to do: the trade is held, or closed with its dust set aside."""
@@ -873,6 +969,7 @@ class Engine:
             self.now_ns,
             self._execution,
             self._is_endangered(pair),
+            closes_only(self.state.limits),
         )
 
     def _may_grow(self) -> bool:
@@ -885,8 +982,7 @@ class Engine:
 
     def _orders_last_minute(self) -> int:
         since_ns = self.now_ns - MINUTE
-        self.sent_ns = [t for t in self.sent_ns if t > since_ns]
-        return len(self.sent_ns)
+        return sum(1 for time_ns, _ in self.state.sent if time_ns > since_ns)
 
     def _is_endangered(self, pair: Pair) -> bool:
         """Whether the perp's leverage has reached the cap, by the venue's margin and our mark."""
@@ -944,6 +1040,11 @@ class Engine:
         return [self.state.trades[i] for i in self.state.open_trades.values()]
 
 
+_ASK_NS = SECOND
+"""How soon an UNKNOWN order is asked for again: a hedge may be waiting for the answer."""
+_ALARM_SECONDS = 3.0
+"""How long the legs of a trade may differ before a person is told."""
+_AWAITED = (OrderState.PENDING, OrderState.CANCELING, OrderState.OPEN)
 _UNDECIDED = (OrderState.PENDING, OrderState.CANCELING, OrderState.UNKNOWN)
 
 

@@ -13,7 +13,7 @@ from domain.instruments import Instrument, Pair
 from domain.money import ZERO, decimal_of
 from domain.orders import Side
 from domain.targets import ExitCause, Target
-from domain.time import SECOND
+from domain.time import DAY, HOUR, SECOND
 from execution.facts import Extremes, Stage, TradePlanned
 from execution.pairs import ExecutionPolicy, PairTrade
 from execution.risk.gate import Approved, Exposure, GateContext, pass_gate, propose
@@ -127,6 +127,9 @@ def _not_now(desk: Desk, pair: Pair) -> str | None:
     if foreign and not is_dust(pair.perp, foreign, desk.marks[pair.perp.id]):
         # One account has one position on a perp: ours could not be closed on its own.
         return f"foreign_position: {foreign} {pair.perp.symbol} are nobody's trade"
+    opens = sum(1 for t in desk.state.opens.get(pair.name, ()) if t > desk.now_ns - DAY)
+    if opens >= desk.limits.opens_per_day_max:
+        return f"opened_often: {opens} times in 24 h, limit {desk.limits.opens_per_day_max}"
     pause = desk.execution.reopen_seconds
     if closed_ns is not None:
         elapsed = (desk.now_ns - closed_ns) / SECOND
@@ -309,6 +312,7 @@ def readings(desk: Desk) -> Readings:
         data_age_seconds=max(ages, default=0.0),
         clock_skew_seconds=desk.clock_skew_seconds,
         orders_last_minute=desk.orders_last_minute,
+        notional_last_hour=sum((n for t, n in state.sent if t > now_ns - HOUR), ZERO),
         delta_seconds=max(naked, default=0.0),
     )
 

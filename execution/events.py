@@ -38,6 +38,21 @@ class Command(msgspec.Struct, frozen=True, tag=True):
     received_ns: int
 
 
+class Reconnected(msgspec.Struct, frozen=True, tag=True):
+    """A stream is there (again): what happened meanwhile was told to nobody."""
+
+    stream: str
+    received_ns: int
+
+
+class Trouble(msgspec.Struct, frozen=True, tag=True):
+    """Something outside the core trips ``limit``, until a person resets it."""
+
+    limit: str
+    detail: str
+    received_ns: int
+
+
 PrivateEvent = (
     OrderAccepted
     | OrderRejected
@@ -56,4 +71,4 @@ PrivateEvent = (
 )
 """What a venue tells the account's owner."""
 
-Event = PublicEvent | PrivateEvent | Timer | Command
+Event = PublicEvent | PrivateEvent | Reconnected | Trouble | Timer | Command

@@ -170,6 +170,10 @@ class OrderTable:
             self._put(order)
         return order
 
+    def accept(self, cloid: str, reported: Decimal, time_ns: int) -> Order:
+        """The venue has it, and says that ``reported`` of it was filled at once."""
+        return self._report(self.advance(cloid, OrderEvent.ACCEPTED, time_ns), reported)
+
     def end(self, cloid: str, reported: Decimal, time_ns: int) -> Order:
         """The venue ended it, ``reported`` of it filled in all."""
         return self._report(self.advance(cloid, OrderEvent.ENDED, time_ns), reported)

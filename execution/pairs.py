@@ -141,6 +141,7 @@ class Situation(msgspec.Struct, frozen=True):
     ``may_grow``: entries are allowed and both books fresh; without it nothing that
     adds to the position is sent, while hedging and reducing always are. ``endangered``:
     the perp's leverage has reached the cap, so that reducing it waits for nothing.
+    ``closes_only``: a difference between the legs is closed by reducing alone.
     """
 
     trade: PairTrade
@@ -154,6 +155,7 @@ class Situation(msgspec.Struct, frozen=True):
     now_ns: int
     policy: ExecutionPolicy
     endangered: bool = False
+    closes_only: bool = False
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -239,6 +241,8 @@ def _hedge(s: Situation) -> Wanted | None:
     unwinding = _unwind(s)
     overdue = _is_overdue(s)
     growing = max(s.spot, -s.perp) <= s.trade.quantity + s.pair.lot
+    if s.closes_only:
+        return unwinding
     preferred, other = (completing, unwinding) if growing else (unwinding, completing)
     if not overdue or (s.trade.urgent and not growing):
         return preferred  # what is being reduced in a hurry is not grown back

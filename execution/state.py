@@ -22,7 +22,7 @@ from domain.orders import (
     OrderRejected,
     Side,
 )
-from domain.time import DAY, SECOND
+from domain.time import DAY, HOUR, SECOND
 from execution.facts import (
     CancelIntended,
     CommandGiven,
@@ -78,6 +78,8 @@ class State:
         self.orders = OrderTable()
         self.nonces: dict[str, int] = {}  # of live orders, by client id
         self.nonce = 0  # the highest that was ever signed
+        self.sent: list[tuple[int, Decimal]] = []  # time and notional of the last hour's orders
+        self.opens: dict[str, list[int]] = {}  # pair -> when it was opened in the last day
         self.trades: dict[str, PairTrade] = {}
         self.open_trades: dict[str, str] = {}  # pair -> trade id
         self.last_trade: dict[str, str] = {}  # pair -> its latest trade, open or closed
@@ -148,6 +150,9 @@ def _planned(state: State, fact: TradePlanned) -> None:
     state.trades[fact.trade_id] = PairTrade(
         fact, fact.quantity, Stage.PREPARING, worked_ns=fact.time_ns
     )
+    since_ns = fact.time_ns - DAY
+    state.opens[fact.pair] = [t for t in state.opens.get(fact.pair, ()) if t > since_ns]
+    state.opens[fact.pair].append(fact.time_ns)
     state.open_trades[fact.pair] = fact.trade_id
     state.last_trade[fact.pair] = fact.trade_id
 
@@ -196,13 +201,18 @@ def _order_intended(state: State, fact: OrderIntended) -> None:
     state.orders.intend(fact)
     trade = state.trades[fact.trade_id]
     _change(state, fact.trade_id, orders_sent=trade.orders_sent + 1)
+    since_ns = fact.time_ns - HOUR
+    if state.sent and state.sent[0][0] <= since_ns:
+        state.sent = [sent for sent in state.sent if sent[0] > since_ns]
+    state.sent.append((fact.time_ns, fact.request.quantity * fact.request.price))
     _count(state.counts, "sent")
 
 
 def _signed(state: State, fact: RequestSigned) -> None:
     state.nonce = max(state.nonce, fact.nonce)
     if fact.request_id in state.orders:
-        state.nonces[fact.request_id] = fact.nonce
+        live = {c: nonce for c, nonce in state.nonces.items() if state.orders[c].is_live}
+        state.nonces = {**live, fact.request_id: fact.nonce}
 
 
 def _cancel_intended(state: State, fact: CancelIntended) -> None:
@@ -210,7 +220,7 @@ def _cancel_intended(state: State, fact: CancelIntended) -> None:
 
 
 def _accepted(state: State, fact: OrderAccepted) -> None:
-    state.orders.advance(fact.cloid, OrderEvent.ACCEPTED, fact.received_ns)
+    state.orders.accept(fact.cloid, fact.filled, fact.received_ns)
 
 
 def _rejected(state: State, fact: OrderRejected) -> None:

@@ -19,11 +19,17 @@ from execution.facts import LimitCleared, LimitTripped
 from execution.risk.limits import RiskLimits
 from execution.risk.margin import WORKING
 
-LATCHED: Final = ("drawdown", "daily_loss", "loss_streak")
-"""Losses: only a person clears them."""
-CONDITIONS: Final = ("stale_data", "clock_skew", "order_rate", "delta")
+LATCHED: Final = ("drawdown", "daily_loss", "loss_streak", "runaway", "disk_full")
+"""Losses, orders that loop, a journal on its reserve: only a person clears them."""
+CLOSE_ONLY: Final = ("runaway", "disk_full")
+"""While one of these is tripped nothing is sent but what reduces, hedges included."""
+CONDITIONS: Final = ("stale_data", "clock_skew", "order_rate", "notional_rate", "delta")
 """Circumstances: they clear by themselves after ``healthy_seconds_to_clear``. Exposure is no
 limit of this kind: the gate caps every entry, and a price that moves adds none."""
+
+
+_RUNAWAY = 4
+"""So many times the order rate at which entries stop, and something is looping."""
 
 
 class ActiveLimit(msgspec.Struct, frozen=True):
@@ -62,6 +68,7 @@ class Readings(msgspec.Struct, frozen=True):
     data_age_seconds: float
     clock_skew_seconds: float
     orders_last_minute: int
+    notional_last_hour: Decimal
     delta_seconds: float
 
 
@@ -89,6 +96,13 @@ def breaches(readings: Readings, limits: RiskLimits) -> dict[str, str]:
                 found[name] = f"lost {lost:.4f} of {base:.2f}, limit {most}"
     if readings.loss_streak >= limits.loss_streak_max:
         found["loss_streak"] = f"{readings.loss_streak} losses in a row"
+    if readings.orders_last_minute > _RUNAWAY * limits.orders_per_minute_max:
+        found["runaway"] = f"{readings.orders_last_minute} orders in a minute"
+    with localcontext(WORKING):
+        most = limits.notional_per_hour_max * max(readings.equity, ZERO)
+        if readings.notional_last_hour > most:
+            sent = readings.notional_last_hour
+            found["notional_rate"] = f"{sent:.0f} sent in an hour, limit {most:.0f}"
     for name, value, bound in (
         ("stale_data", readings.data_age_seconds, limits.data_age_seconds_max),
         ("clock_skew", abs(readings.clock_skew_seconds), limits.clock_skew_seconds_max),
@@ -139,6 +153,14 @@ def reset(state: LimitState, name: str, actor: str, now_ns: int) -> tuple[LimitC
     (``Readings``); a condition that is still broken trips again at once.
     """
     return (LimitCleared(name, actor, now_ns),) if name in state.names else ()
+
+
+def closes_only(state: LimitState) -> bool:
+    """Whether even a hedge may only reduce: the second of three levels.
+
+    The first stops what grows a trade, the third ends the process, whose start recovers.
+    """
+    return any(limit.limit in CLOSE_ONLY for limit in state.active)
 
 
 def blocks_entries(state: LimitState) -> bool:

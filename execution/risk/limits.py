@@ -52,7 +52,12 @@ class RiskLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reconcile_age_seconds_max: float = 90.0
     """How long ago the books must have agreed with the venue, at most."""
     orders_per_minute_max: int = 60
-    """Orders sent in the last minute at which entries stop; closing goes on."""
+    """Orders sent in the last minute at which entries stop; closing goes on. At four times as
+    many something is looping: until a person resets it, only what reduces is sent."""
+    notional_per_hour_max: Decimal = Decimal(20)
+    """Notional of the orders sent in the last hour at which entries stop; multiple of equity."""
+    opens_per_day_max: int = 12
+    """How often one pair may be opened in 24 hours."""
 
     spread_max: float = 0.01
     """Widest spread of either leg at entry; of its mid."""

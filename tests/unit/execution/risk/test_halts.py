@@ -15,6 +15,7 @@ from execution.risk.halts import (
     apply_limit,
     blocks_entries,
     breaches,
+    closes_only,
     evaluate,
     observe,
     reset,
@@ -35,6 +36,7 @@ def readings(**changes: Any) -> Readings:
         data_age_seconds=1.0,
         clock_skew_seconds=0.0,
         orders_last_minute=3,
+        notional_last_hour=D(0),
         delta_seconds=0.0,
     )
     return msgspec.structs.replace(healthy, **changes)
@@ -62,6 +64,7 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("stale_data", {"data_age_seconds": 15.1}),
     ("clock_skew", {"clock_skew_seconds": -1.1}),
     ("order_rate", {"orders_last_minute": 61}),
+    ("notional_rate", {"notional_last_hour": D(200_001)}),
     ("delta", {"delta_seconds": 60.1}),
 ]
 
@@ -89,6 +92,7 @@ def test_a_broken_limit_trips_once_and_blocks_entries(name: str, changes: dict[s
         {"data_age_seconds": 15.0},
         {"clock_skew_seconds": 1.0},
         {"orders_last_minute": 60},
+        {"notional_last_hour": D(200_000)},
         {"delta_seconds": 60.0},
         {"equity_peak": D(0), "equity_day_start": D(0)},
     ],
@@ -188,3 +192,24 @@ def test_size_only_shrinks_with_losses_and_is_whole_without() -> None:
 
 def test_no_limit_is_both_latched_and_a_condition() -> None:
     assert not set(LATCHED) & set(CONDITIONS)
+
+
+def test_orders_that_loop_leave_only_closing_until_a_person_looks() -> None:
+    state, facts = step(LimitState(), readings(orders_last_minute=241), 1)
+
+    assert {fact.limit for fact in facts} == {"runaway", "order_rate"}
+    assert closes_only(state)
+    for second in range(2, 200):
+        state, _ = step(state, readings(), second)
+    assert state.names == ("runaway",)
+    assert closes_only(state)
+    (cleared,) = reset(state, "runaway", "tester", 200)
+    assert not closes_only(apply_limit(state, cleared))
+
+
+def test_a_limit_that_stops_entries_still_lets_a_hedge_complete_a_pair() -> None:
+    state, _ = step(LimitState(), readings(orders_last_minute=240), 1)
+
+    assert state.names == ("order_rate",)
+    assert blocks_entries(state)
+    assert not closes_only(state)
