@@ -25,6 +25,7 @@ from bot.planning import (
 )
 from domain.account import (
     AccountReport,
+    CashCause,
     Cashflow,
     FundingPayment,
     LeverageConfirmed,
@@ -35,7 +36,7 @@ from domain.account import (
 )
 from domain.instruments import Instrument, Kind, Pair
 from domain.market import Book, FundingSettled, PerpContext
-from domain.money import ZERO, decimal_of, exact
+from domain.money import ZERO, Money, decimal_of, exact
 from domain.orders import (
     CancelRejected,
     FenceOutcome,
@@ -51,6 +52,7 @@ from domain.orders import (
     SendFailed,
     TimeInForce,
     client_order_id,
+    is_own,
 )
 from domain.targets import Action, ExitCause, Target
 from domain.time import HOUR, MINUTE, SECOND
@@ -109,7 +111,7 @@ from execution.risk.halts import (
 )
 from execution.risk.limits import RiskLimits
 from execution.risk.margin import effective_leverage
-from execution.state import State, apply
+from execution.state import OPENING, State, apply
 from strategies.market.state import InstrumentState, Market
 from strategies.strategy import Holding, Strategy
 
@@ -216,8 +218,6 @@ class Engine:
         self._reconcile()
         for trade in self._open_trades():
             self._watch(trade)
-            if trade.stage is Stage.PREPARING:
-                self._set_leverage(trade)
         self._on_timer(Timer(self.now_ns))
         return self._outcome()
 
@@ -316,6 +316,8 @@ class Engine:
             if order.filled < order.reported and age_ns >= _ASK_NS:
                 self._reconcile_at = min(self._reconcile_at, self._reconciling_ns + timeout_ns)
         self._orders_at = self.now_ns + (_ASK_NS if pressing else timeout_ns)
+        if live:  # what rests may fill without our hearing of it
+            self._reconcile_at = min(self._reconcile_at, self._reconciling_ns + _RESTING_NS)
         preparing = [t for t in self._open_trades() if t.stage is Stage.PREPARING]
         for trade in preparing:
             if self.now_ns - trade.worked_ns >= timeout_ns:
@@ -396,10 +398,13 @@ class Engine:
 
     def _on_fill(self, event: Fill) -> None:
         pair = self.state.pair_of.get(event.instrument)
+        if event.venue_time_ns <= self.state.opened_ns:
+            return  # it is in the balances that this journal began with
         if pair is None or self.state.books.has_seen(event):
             return  # what is none of our instruments shows as a difference to the venue
         trade = self.state.trade_on(pair.name)
         if event.cloid not in self.state.orders:
+            self._suspect_history(event.cloid)
             what = f"{event.side} {event.quantity} of {event.instrument} by {event.cause}"
             self._alarm("fill_not_ordered", event.fill_id, f"{what}, not ordered here")
         if trade is None:
@@ -411,6 +416,16 @@ class Engine:
         if not ours and self.state.quantities(trade) != before:
             self._leg_lost(trade, event)
         self._work(trade.trade_id)
+
+    def _suspect_history(self, cloid: str | None) -> None:
+        """An order of ours that the journal does not know: it is an old copy, or not the only one.
+
+        What is left out of it nobody will ever hedge, so nothing new is opened until a
+        person has looked.
+        """
+        if is_own(cloid) and "lost_history" not in self.state.limits.names:
+            detail = f"the venue has our order {cloid}, which the journal does not"
+            self._on_trouble(Trouble("lost_history", detail, self.now_ns))
 
     def _leg_lost(self, trade: PairTrade, event: Fill) -> None:
         """The venue or a person traded one leg: keep what is still hedged, shed the rest."""
@@ -424,7 +439,8 @@ class Engine:
     # --- money and margin ------------------------------------------------------------------
 
     def _on_new_money(self, event: FundingPayment | Cashflow) -> None:
-        if not self.state.books.has_seen(event) and self._has_price(event):
+        known = event.venue_time_ns <= self.state.opened_ns or self.state.books.has_seen(event)
+        if not known and self._has_price(event):
             self._record(event)
 
     def _has_price(self, event: FundingPayment | Cashflow) -> bool:
@@ -505,6 +521,9 @@ class Engine:
                 self._guard_margin(self.state.pair_of[instrument])
         if report.venue_time_ns >= self.state.private_ns:
             self._meet_leverage_target()
+        for cloid in report.open_orders:
+            if cloid not in self.state.orders:
+                self._suspect_history(cloid)
         for cloid in missing_orders(self.state, report):
             self._record(OrderDoubted(cloid, "not in the venue's open orders", self.now_ns))
             self._ask(self.state.orders[cloid])
@@ -514,12 +533,20 @@ class Engine:
             nearest = min(max(report.venue_time_ns, earliest), latest)
             self._clock_skew_seconds = (report.venue_time_ns - nearest) / SECOND
             self._compare(report)
+        elif is_comparable(self.state, report) and differences(self.state, report):
+            # A fill or a payment that nobody told us of: its history is asked for at once.
+            self._reconcile_at = min(self._reconcile_at, self._reconciling_ns + SECOND)
+            self._wake(self._reconcile_at)
 
     def _compare(self, report: AccountReport) -> None:
         """Books against the venue; a difference counts when two reads agree on it."""
         if not is_comparable(self.state, report):
             return
         found = differences(self.state, report)
+        if found and found == self._suspicion and self.state.reconciled is None:
+            self._adopt_opening(report)
+            found = differences(self.state, report)
+            self._suspicion = found
         if found and found != self._suspicion:
             self._suspicion = found
             self._reconcile_at = self.now_ns + 2 * SECOND
@@ -534,6 +561,29 @@ class Engine:
             self._record(Reconciled(found, self.now_ns))
         if found:
             self._alarm("books_differ", "", "; ".join(found))
+
+    def _adopt_opening(self, report: AccountReport) -> None:
+        """What the account held before this journal began is its owner's deposit, and so is all
+        that happened to it until then, however late we hear of it.
+
+        Balances only: a position that is not ours stays a difference until it is closed.
+        """
+        quote = self.state.books.quote
+        for balance in report.balances:
+            token = self.state.spot_of(balance.asset)
+            held = self.state.books.cash() if token is None else self.state.books.position(token.id)
+            if balance.asset != quote and token is None:
+                continue
+            flow = Cashflow(
+                f"{OPENING}{balance.asset}",
+                Money(balance.total - held, balance.asset),
+                CashCause.DEPOSIT,
+                None,
+                report.venue_time_ns,
+                self.now_ns,
+            )
+            if flow.money.amount != ZERO and self._has_price(flow):
+                self._record(flow)
 
     # --- deciding --------------------------------------------------------------------------
 
@@ -685,9 +735,18 @@ class Engine:
 
     # --- value -----------------------------------------------------------------------------
 
+    def not_ours(self) -> dict[str, Decimal]:
+        """What the account holds that belongs to no trade, by instrument id, signed base units."""
+        quantities = {
+            name: self.state.books.quantity(None, name) for name in self.state.instruments
+        }
+        return {name: quantity for name, quantity in quantities.items() if quantity != ZERO}
+
     def marks(self) -> dict[str, Decimal]:
         """Prices that value everything: spot mid, perp mark; the last known where there is none."""
-        known = dict(self.state.equity.marks) if self.state.equity is not None else {}
+        known = dict(self.state.traded_at)
+        if self.state.equity is not None:
+            known.update(self.state.equity.marks)
         for name, instrument in self.state.instruments.items():
             seen = self.market.of(name)
             if seen is None:
@@ -1040,6 +1099,8 @@ class Engine:
         return [self.state.trades[i] for i in self.state.open_trades.values()]
 
 
+_RESTING_NS = 20 * SECOND
+"""How often the books are compared with the venue while an order may fill."""
 _ASK_NS = SECOND
 """How soon an UNKNOWN order is asked for again: a hedge may be waiting for the answer."""
 _ALARM_SECONDS = 3.0

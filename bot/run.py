@@ -91,7 +91,7 @@ class Run:
         kept = State(source.pairs)
         for fact in self.journal.read():
             if isinstance(fact, RunStarted):
-                _require_same(fact, run)
+                require_same(fact, run)
             apply(kept, fact)
         exchange, market_ns, venue_ns = _exchange(source, capital, self._store)
         resumed_ns = max(venue_ns, kept.time_ns)
@@ -197,7 +197,8 @@ def _require_room(pairs: Sequence[Pair], settings: Settings) -> None:
             )
 
 
-def _require_same(before: RunStarted, now: RunStarted) -> None:
+def require_same(before: RunStarted, now: RunStarted) -> None:
+    """A state directory belongs to one run: raises ``RunError`` where ``now`` is another."""
     for name in ("mode", "venue", "seed", "feed", "capital", "pairs"):
         was, wanted = getattr(before, name), getattr(now, name)
         if was != wanted:

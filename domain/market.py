@@ -71,6 +71,15 @@ class PerpContext(msgspec.Struct, frozen=True, tag=True):
     received_ns: int
 
 
+class Close(msgspec.Struct, frozen=True, tag=True):
+    """A bar's last price: what a venue's history knows of a market, and no quote to act on."""
+
+    instrument: str
+    price: float
+    venue_time_ns: int
+    received_ns: int
+
+
 class FundingSettled(msgspec.Struct, frozen=True, tag=True):
     """A published funding rate: what was charged at ``venue_time_ns``."""
 
@@ -83,5 +92,5 @@ class FundingSettled(msgspec.Struct, frozen=True, tag=True):
 MarketInput = Book | Trade | Reference | RecordedFunding
 """What a market source feeds the simulated exchange, in order of ``venue_time_ns``."""
 
-PublicEvent = Book | PerpContext | FundingSettled
+PublicEvent = Book | Close | PerpContext | FundingSettled
 """What the bot receives from any venue."""

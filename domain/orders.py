@@ -58,14 +58,23 @@ class OrderStatus(StrEnum):
     NEVER_SEEN = "never_seen"
 
 
+OWN = "66756e64"
+"""How our client ids begin, so that another process can tell them from a person's."""
+
+
 def client_order_id(*parts: str | int) -> str:
     """Same intent, same id: ``0x`` and 32 hex digits, derived and never drawn.
 
     >>> client_order_id("HYPE#1", "spot", 0) == client_order_id("HYPE#1", "spot", 0)
     True
     """
-    digest = blake2b("/".join(map(str, parts)).encode(), digest_size=16)
-    return f"0x{digest.hexdigest()}"
+    digest = blake2b("/".join(map(str, parts)).encode(), digest_size=12)
+    return f"0x{OWN}{digest.hexdigest()}"
+
+
+def is_own(cloid: str | None) -> bool:
+    """Whether this bot made the id, in this run or in one that is forgotten."""
+    return cloid is not None and cloid.startswith(f"0x{OWN}")
 
 
 class OrderRequest(msgspec.Struct, frozen=True):

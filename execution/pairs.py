@@ -194,7 +194,7 @@ def step(s: Situation) -> Work:
         in_the_way = tuple(o for o in resting if o.request.instrument == hedge.instrument.id)
         if in_the_way:
             return Work(cancel=_cancelable(in_the_way))
-        if _is_busy(s, hedge.instrument) or _is_waiting(s, s.policy.max_naked_seconds):
+        if _is_hedging(s) or _is_waiting(s, s.policy.max_naked_seconds):
             return Work()
         return Work(place=(hedge,))
     if resting:
@@ -429,6 +429,15 @@ def _reach(s: Situation, leg: Instrument, side: Side) -> tuple[Decimal, Decimal]
 def _is_busy(s: Situation, leg: Instrument) -> bool:
     """Whether an order on this leg may still fill: a second one could double it."""
     return any(o.request.instrument == leg.id for o in s.live)
+
+
+def _is_hedging(s: Situation) -> bool:
+    """Whether a taker of this trade may still fill, or has, and its fills are not told yet.
+
+    On whichever leg: it closes the difference that is seen, and a second one would open it
+    again the other way. What rests only ever widens it, so it holds nothing up.
+    """
+    return any(o.role is not Role.MAKER for o in s.live)
 
 
 def _is_waiting(s: Situation, longest: float) -> bool:

@@ -53,6 +53,10 @@ from execution.pairs import STAGES, PairTrade, naked_quantity
 from execution.risk.halts import LimitState, apply_limit
 
 
+OPENING = "opening-"
+"""How the ids of cash flows begin that stand for what an account held before its journal."""
+
+
 class Exposed(msgspec.Struct):
     """The largest differences between the legs so far: what the report calls naked."""
 
@@ -88,12 +92,14 @@ class State:
         self.margin_requests: dict[str, MarginIntended] = {}  # perp -> the newest, if unanswered
         self.exposed = Exposed()
         self.equity: EquityMarked | None = None
+        self.traded_at: dict[str, Decimal] = {}  # instrument -> price of its latest fill
         self.extremes = Extremes()
         self.equity_peak: Decimal = ZERO
         self.day_start: EquityMarked | None = None
         self.loss_streak = 0
         self.reconciled: Reconciled | None = None
         self.paused = False
+        self.opened_ns = 0  # venue time of the opening balances: what came before is in them
         self.funding_ns: int | None = None
         self.private_ns = 0
         self.counts: dict[str, int] = {}
@@ -262,6 +268,7 @@ def _fill(state: State, fact: Fill) -> None:
     mid = order.decision_mid if order else fact.price
     if not state.books.fill(fact, instrument, trade_id, mid):
         return
+    state.traded_at[fact.instrument] = fact.price
     state.private_ns = max(state.private_ns, fact.venue_time_ns)
     if order is not None:
         order = state.orders.fill(order.cloid, fact.quantity, fact.received_ns)
@@ -290,7 +297,8 @@ def _progress(state: State, trade_id: str, fact: Fill) -> None:
     now_ns = fact.received_ns
     _exposed_for(state, trade, now_ns)
     state.exposed.notional = max(state.exposed.notional, abs(spot + perp) * fact.price)
-    started = trade.naked_ns if trade.naked_ns is not None else now_ns
+    # From the fill on, however late we heard of it.
+    started = trade.naked_ns if trade.naked_ns is not None else min(fact.venue_time_ns, now_ns)
     is_spot = fact.instrument == pair.spot.id
     quantity, quote = trade.bought if is_spot else trade.sold
     if is_spot == (fact.side is Side.BUY):
@@ -320,6 +328,8 @@ def _funding(state: State, fact: FundingPayment) -> None:
 
 
 def _cashflow(state: State, fact: Cashflow) -> None:
+    if fact.cashflow_id.startswith(OPENING):
+        state.opened_ns = fact.venue_time_ns
     trade_id = trade_at(state, fact.instrument, fact.venue_time_ns)
     capital = state.books.capital
     token = state.spot_of(fact.money.asset)

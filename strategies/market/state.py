@@ -7,7 +7,7 @@ from math import inf, isfinite, log, nan, sqrt
 from typing import NamedTuple
 
 from domain.instruments import Pair
-from domain.market import Book, FundingSettled, Level, PerpContext, PublicEvent
+from domain.market import Book, Close, FundingSettled, Level, PerpContext, PublicEvent
 from domain.rates import FundingRate
 from domain.time import DAY, HOUR, MINUTE, SECOND
 from strategies.market.basis import UsualBasis, weight_of, with_sample
@@ -213,8 +213,18 @@ class Market:
             state.bids = state.asks = ()
         elif type(event) is PerpContext:
             _fold_context(state, event)
+        elif type(event) is Close:
+            self._fold_close(state, event)
         elif type(event) is FundingSettled:
             _fold_settlement(state, event)
+
+    def _fold_close(self, state: InstrumentState, event: Close) -> None:
+        """A sample of volatility and nothing else: only a book is acted on."""
+        if not 0.0 < event.price < inf:
+            state.rejected += 1
+        elif event.venue_time_ns >= state.sample_due_ns and event.venue_time_ns > state.venue_time_ns:
+            state.mid, state.venue_time_ns = event.price, event.venue_time_ns
+            self._sample(state)
 
     def _sample(self, state: InstrumentState) -> None:
         """Volatility and basis from prices a fixed time apart: busy feeds count no more than

@@ -316,3 +316,36 @@ def test_what_is_barely_an_order_now_is_left_for_dust() -> None:
 def test_what_is_naked_already_is_taken_off_the_next_slice() -> None:
     (lead,) = step(situation(trade("100"), "0.4", "0")).place
     assert lead.quantity == Decimal("49.6")  # with the 0.4: 1000 of naked bound at 20
+
+
+@pytest.mark.parametrize("leg", [SPOT, PERP])
+def test_no_second_hedge_while_fills_of_the_first_are_still_owed_on_whichever_leg(
+    leg: Instrument,
+) -> None:
+    """Seen by a kill between a hedge and its answer: the other leg's hedge opened it again."""
+    first = order(leg, Side.SELL, role=Role.HEDGE, state=OrderState.FILLED)
+    owed = msgspec.structs.replace(first, reported=Decimal(50))
+    overdue = trade("0", naked_ns=NOW - 20 * SECOND)
+    assert owed.is_live
+    assert step(situation(overdue, "149.12", "-99.31", owed)) == Work()
+    assert step(situation(overdue, "149.12", "-99.31")).place
+
+
+def test_a_maker_of_unknown_fate_does_not_hold_up_the_hedge_of_what_is_known() -> None:
+    maker = order(SPOT, Side.BUY, state=OrderState.UNKNOWN)
+    (hedge,) = step(situation(trade("100"), "30", "0", maker)).place
+    assert (hedge.instrument, hedge.side) == (PERP, Side.SELL)
+
+
+@pytest.mark.parametrize(
+    ("spot", "perp", "leg", "side"), [("60", "-30", SPOT, Side.SELL), ("30", "-60", PERP, Side.BUY)]
+)
+def test_where_only_closing_is_allowed_a_difference_is_closed_by_reducing(
+    spot: str, perp: str, leg: Instrument, side: Side
+) -> None:
+    s = situation(trade("100"), spot, perp, may_grow=False, closes_only=True)
+    (hedge,) = step(s).place
+    assert (hedge.instrument, hedge.side, hedge.quantity) == (leg, side, 30)
+    overdue = msgspec.structs.replace(s, trade=trade("100", naked_ns=NOW - 20 * SECOND, setbacks=1))
+    (later,) = step(overdue).place
+    assert (later.instrument, later.side) == (leg, side)

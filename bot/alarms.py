@@ -1,0 +1,33 @@
+"""The alarm outbox: what a person has to be told, kept until somebody has told it.
+
+A file of its own, one JSON line an alarm, appended and synced: it must work when the
+journal does not. What cannot even be written goes to standard error.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+
+from execution.effects import RaiseAlarm
+
+
+class AlarmFile:
+    """Called with an alarm, it appends it to ``path``; never raises."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __call__(self, alarm: RaiseAlarm) -> None:
+        line = msgspec.json.encode(alarm) + b"\n"
+        try:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+            descriptor = os.open(self._path, flags, 0o600)
+            try:
+                os.write(descriptor, line)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            sys.stderr.write(f"alarm not kept ({error.strerror}): {line.decode()}")

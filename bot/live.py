@@ -1,0 +1,220 @@
+"""A live bot put together: recover, connect, prove who we are, then run until a task dies.
+
+There is one way to stop: the process ends, and the next start recovers. A task that
+fails ends it, so does a lost lease and a journal that cannot be written.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from bot import settings as settings_module
+from bot.engine import Engine
+from bot.lease import Lease, LeaseHeld
+from bot.run import require_same
+from bot.settings import Settings
+from bot.trader import Inbox, ReservedJournal, Trader
+from domain.instruments import Pair
+from domain.market import PublicEvent
+from domain.time import DAY, MINUTE, SECOND
+from execution.effects import RaiseAlarm
+from execution.events import Event
+from execution.facts import Fact, RunStarted
+from execution.ports import Clock, TransportFailed, VenueGateway
+from execution.state import State, apply
+from execution.supervise import TaskDied, supervise
+from strategies.market.state import Market
+from strategies.strategy import Strategy
+
+HISTORY_NS = 60 * DAY
+"""How far back published funding is read before anything is judged."""
+EVALUATION_NS = 5 * MINUTE
+_RETRY_SECONDS = 1.0
+_START_SECONDS = 3.0
+"""A leg may be naked behind a start that is delayed: after so long a person is told."""
+
+T = TypeVar("T")
+
+
+class LiveGateway(VenueGateway, Protocol):
+    """A gateway that has to be kept running, and says when it last heard of what."""
+
+    progress: Mapping[str, int]
+
+    async def run(self) -> None: ...
+
+
+SILENT_SECONDS: Mapping[str, float] = {
+    "decide": 5.0,
+    "account": 6.0,
+    "public": 16.0,
+    "private": 16.0,
+}
+"""How long each critical loop may go without getting on before a person is told."""
+
+
+class Venue(Protocol):
+    """How to get at one venue. Every question may raise ``TransportFailed``, and is asked again."""
+
+    name: str
+
+    async def load(self) -> tuple[Pair, ...]:
+        """What is to be traded, by the venue's own word; proof that the account is ours."""
+        ...
+
+    async def history(self, since_ns: int, until_ns: int) -> Sequence[PublicEvent]:
+        """What the loaded pairs have published: funding rates, and quotes as far as known."""
+        ...
+
+    def gateway(self, emit: Callable[[Event], None], nonce: int) -> LiveGateway:
+        """The way in and out. ``nonce`` is the highest that was ever signed."""
+        ...
+
+
+class Live:
+    """A running bot's parts, for whoever looks at its health."""
+
+    def __init__(self, trader: Trader, gateway: LiveGateway, started_ns: int) -> None:
+        self.trader, self.gateway, self.started_ns = trader, gateway, started_ns
+
+    def silent(self, now_ns: int) -> dict[str, float]:
+        """The critical loops that have not got on for too long, and for how many seconds.
+
+        Empty is healthy. What has never got on counts from the start.
+        """
+        last = {"decide": self.trader.progress_ns, **self.gateway.progress}
+        ages = {
+            name: (now_ns - max(last.get(name, 0), self.started_ns)) / SECOND
+            for name in SILENT_SECONDS
+        }
+        return {name: age for name, age in ages.items() if age > SILENT_SECONDS[name]}
+
+
+async def live(
+    venue: Venue,
+    journal: ReservedJournal,
+    lease: Lease,
+    clock: Clock,
+    settings: Settings,
+    strategy: Callable[[tuple[Pair, ...]], Strategy],
+    mode: str,
+    on_alarm: Callable[[RaiseAlarm], None],
+    on_fact: Callable[[Fact], None] | None = None,
+    on_started: Callable[[Live], None] | None = None,
+    evaluation_ns: int = EVALUATION_NS,
+) -> None:
+    """Run until a task dies. Everything that may leave waits for the lease first.
+
+    Raises:
+        TaskDied: which task ended, and how.
+        JournalError: the journal cannot be read or written.
+        ValueError: the account or its instruments are not as asked for.
+    """
+    await _acquire(lease, clock)
+    inbox = Inbox()
+
+    async def start() -> Live:
+        pairs = await _answered(venue.load)
+        state = State(pairs)
+        run = _run_started(venue, pairs, settings, mode, clock.now_ns())
+        for fact in journal.read():
+            if isinstance(fact, RunStarted):
+                require_same(fact, msgspec.structs.replace(run, time_ns=fact.time_ns))
+            apply(state, fact)
+        now_ns = clock.now_ns()
+        market = Market(pairs)
+        for event in await _answered(lambda: venue.history(now_ns - HISTORY_NS, now_ns)):
+            market.observe(event)
+        gateway = venue.gateway(inbox.put, state.nonce)
+        engine = Engine(
+            state, market, strategy(pairs), settings.execution, settings.risk, evaluation_ns
+        )
+        trader = Trader(engine, journal, gateway, clock, lease, inbox, on_alarm, on_fact)
+        trader.begin(run)
+        return Live(trader, gateway, clock.now_ns())
+
+    def on_slow() -> None:
+        detail = f"no start within {_START_SECONDS:g} s: {venue.name} does not answer"
+        on_alarm(RaiseAlarm("start_delayed", detail, clock.now_ns()))
+
+    slow = asyncio.get_running_loop().call_later(_START_SECONDS, on_slow)
+    started = await _while_renewing(lease, clock, start())
+    slow.cancel()
+    if on_started is not None:
+        on_started(started)
+
+    def on_death(death: TaskDied) -> None:
+        on_alarm(RaiseAlarm("task_died", str(death), clock.now_ns()))
+
+    tasks = {
+        "decide": started.trader.decide(),
+        "tick": started.trader.tick(),
+        "venue": started.gateway.run(),
+        "health": _watch_health(started, clock, on_alarm),
+    }
+    await supervise(tasks, on_death)
+
+
+async def _watch_health(
+    running: Live, clock: Clock, on_alarm: Callable[[RaiseAlarm], None]
+) -> None:
+    """Whatever falls silent is told of, and again every minute while it is."""
+    told_ns: dict[str, int] = {}
+    while True:
+        await asyncio.sleep(1.0)
+        now_ns = clock.now_ns()
+        for name, seconds in running.silent(now_ns).items():
+            if now_ns - told_ns.get(name, 0) >= MINUTE:
+                told_ns[name] = now_ns
+                detail = f"nothing from {name} for {seconds:.0f} s"
+                on_alarm(RaiseAlarm("silent", detail, now_ns))
+
+
+async def _acquire(lease: Lease, clock: Clock) -> None:
+    """Wait until the account is ours to act for."""
+    while True:
+        try:
+            lease.acquire(clock.now_ns())
+        except LeaseHeld as held:
+            await asyncio.sleep(max(held.until_ns - clock.now_ns(), 0) / SECOND + 0.1)
+        else:
+            return
+
+
+async def _while_renewing(lease: Lease, clock: Clock, work: Awaitable[T]) -> T:
+    """Keep the lease while something that may take long is awaited."""
+    task = asyncio.ensure_future(work)
+    try:
+        while not task.done():
+            lease.renew(clock.now_ns())
+            await asyncio.wait((task,), timeout=1.0)
+        return task.result()
+    finally:
+        task.cancel()
+
+
+async def _answered(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until there is an answer: a start during an outage waits for its end."""
+    while True:
+        try:
+            return await ask()
+        except TransportFailed:
+            await asyncio.sleep(_RETRY_SECONDS)
+
+
+def _run_started(
+    venue: Venue, pairs: Sequence[Pair], settings: Settings, mode: str, now_ns: int
+) -> RunStarted:
+    return RunStarted(
+        mode=mode,
+        venue=venue.name,
+        feed=venue.name,
+        synthetic=False,
+        seed=0,
+        capital=settings.account.capital,
+        pairs=tuple(pair.name for pair in pairs),
+        config_digest=settings_module.digest(settings),
+        time_ns=now_ns,
+    )

@@ -1,0 +1,225 @@
+"""The engine in doubt: fences, alarms, an account that is not what the journal thinks."""
+
+from decimal import Decimal
+
+import pytest
+
+from domain.account import AccountReport, Balance, CashCause, Cashflow
+from domain.money import Money
+from domain.orders import (
+    FenceOutcome,
+    Fill,
+    FillCause,
+    Liquidity,
+    OrderFenced,
+    OrderReport,
+    OrderStatus,
+    SendFailed,
+    Side,
+    client_order_id,
+)
+from domain.time import MINUTE, SECOND
+from execution.effects import FenceOrder, PlaceOrder, QueryAccount, QueryOrder, RaiseAlarm
+from execution.events import Reconnected, Timer, Trouble
+from execution.facts import LimitTripped, OrderIntended, OrderResolved, Reconciled, RequestSigned
+from execution.orders import OrderState
+from tests.lossy import Storm, intended
+from tests.scripted import PERP, SPOT, Scripted, Told
+
+NONCE = 41
+
+
+def in_doubt() -> tuple[Storm, str]:
+    """A world whose first order was signed and sent, and whose sender heard nothing good."""
+    storm = Storm(Scripted(lambda _: 20.0, 8), Told("4000", enter=1))
+    storm.worse(request=lambda effect: not isinstance(effect, PlaceOrder))
+    storm.until(lambda: bool(intended(storm)))
+    (first,) = intended(storm)
+    cloid = first.request.cloid
+    storm.engine.adopt([RequestSigned(cloid, NONCE, "{}", first.time_ns)])
+    outcome = storm.engine.handle(SendFailed(cloid, "reset", storm.venue.now_ns))
+    assert QueryOrder(cloid, first.request.instrument) in outcome.effects
+    return storm, cloid
+
+
+def never_seen(cloid: str, time_ns: int) -> OrderReport:
+    return OrderReport(cloid, OrderStatus.NEVER_SEEN, Decimal(0), time_ns, time_ns)
+
+
+def test_an_unseen_order_is_fenced_with_its_own_nonce_and_dead_when_the_nonce_was_free() -> None:
+    storm, cloid = in_doubt()
+    now_ns = storm.venue.now_ns
+    outcome = storm.engine.handle(never_seen(cloid, now_ns))
+    assert FenceOrder(cloid, NONCE) in outcome.effects
+    assert storm.engine.state.orders[cloid].state is OrderState.UNKNOWN
+    outcome = storm.engine.handle(OrderFenced(cloid, FenceOutcome.BURNT, now_ns, now_ns))
+    (resolved,) = [f for f in outcome.facts if isinstance(f, OrderResolved)]
+    assert resolved.status is OrderStatus.NEVER_SEEN
+    assert "nonce" in resolved.proof
+    assert storm.engine.state.orders[cloid].state is OrderState.CANCELED
+
+
+def test_a_used_nonce_decides_nothing_before_the_venue_was_asked_again_after_it() -> None:
+    storm, cloid = in_doubt()
+    now_ns = storm.venue.now_ns
+    engine = storm.engine
+    engine.handle(never_seen(cloid, now_ns))
+    engine.handle(OrderFenced(cloid, FenceOutcome.USED, now_ns, now_ns))
+    engine.handle(never_seen(cloid, now_ns))  # an answer to the question before the fence
+    assert engine.state.orders[cloid].state is OrderState.UNKNOWN
+    engine.handle(never_seen(cloid, now_ns + 2 * SECOND))
+    assert engine.state.orders[cloid].state is OrderState.CANCELED
+
+
+def test_an_order_that_the_fence_missed_is_what_the_venue_says_it_is() -> None:
+    storm, cloid = in_doubt()
+    now_ns = storm.venue.now_ns
+    engine = storm.engine
+    engine.handle(never_seen(cloid, now_ns))
+    engine.handle(OrderFenced(cloid, FenceOutcome.USED, now_ns, now_ns))
+    engine.handle(OrderReport(cloid, OrderStatus.OPEN, Decimal(0), now_ns + 1, now_ns + 1))
+    assert engine.state.orders[cloid].state is OrderState.OPEN
+
+
+def test_answers_about_orders_that_nobody_doubts_change_nothing() -> None:
+    storm, cloid = in_doubt()
+    now_ns = storm.venue.now_ns
+    engine = storm.engine
+    engine.handle(OrderFenced(cloid, FenceOutcome.BURNT, now_ns, now_ns))
+    before = engine.state.orders[cloid]
+    for outcome in FenceOutcome:
+        assert engine.handle(OrderFenced(cloid, outcome, now_ns, now_ns)).facts == ()
+        assert engine.handle(OrderFenced("0xother", outcome, now_ns, now_ns)).facts == ()
+    assert engine.state.orders[cloid] == before
+
+
+def test_a_doubt_that_lasts_is_told_to_a_person_once_a_minute() -> None:
+    storm, _ = in_doubt()
+    alarms: list[RaiseAlarm] = []
+    for second in range(95):
+        event = Timer(storm.venue.now_ns + second * SECOND)
+        alarms += [e for e in storm.engine.handle(event).effects if isinstance(e, RaiseAlarm)]
+    unknown = [alarm for alarm in alarms if alarm.alarm == "order_unknown"]
+    assert len(unknown) == 2
+    assert unknown[0].time_ns - storm.venue.now_ns <= 34 * SECOND
+    assert unknown[1].time_ns - unknown[0].time_ns == 60 * SECOND
+
+
+def manual(cloid: str | None, leg: str, side: Side, quantity: str, now_ns: int) -> Fill:
+    return Fill(
+        f"m{now_ns}{quantity}", cloid, leg, side, Decimal(20), Decimal(quantity),
+        Money(Decimal(0), "USDC"), Liquidity.TAKER, FillCause.ORDER, now_ns, now_ns,
+    )  # fmt: skip
+
+
+def holding() -> Storm:
+    storm = Storm(Scripted(lambda n: 20.0 + 0.001 * (n % 2), 8), Told("4000", enter=1))
+    storm.worse().run(2)
+    assert storm.engine.state.trade_on("HYPE") is not None
+    return storm
+
+
+def test_a_fill_that_nobody_here_ordered_is_told_at_once() -> None:
+    storm = holding()
+    fill = manual(None, SPOT.id, Side.BUY, "3", storm.venue.now_ns)
+    alarms = [e for e in storm.engine.handle(fill).effects if isinstance(e, RaiseAlarm)]
+    assert [alarm.alarm for alarm in alarms] == ["fill_not_ordered"]
+    assert "3" in alarms[0].detail
+    assert storm.engine.state.limits.names == ()
+
+
+def test_an_order_of_ours_that_the_journal_does_not_know_stops_entries_until_a_person_looks() -> (
+    None
+):
+    storm = holding()
+    forgotten = client_order_id("HYPE#7", 1)
+    outcome = storm.engine.handle(manual(forgotten, SPOT.id, Side.BUY, "3", storm.venue.now_ns))
+    tripped = [f for f in outcome.facts if isinstance(f, LimitTripped)]
+    assert [(f.limit, f.latched) for f in tripped] == [("lost_history", True)]
+    assert forgotten in tripped[0].detail
+
+
+def test_an_open_order_of_ours_that_the_journal_does_not_know_is_found_too() -> None:
+    storm = holding()
+    engine = storm.engine
+    report = storm.venue.exchange.account_report(None, storm.venue.now_ns)
+    strangers = ("oid-7", client_order_id("HYPE#7", 1))
+    fields = {name: getattr(report, name) for name in report.__struct_fields__}
+    engine.handle(AccountReport(**{**fields, "open_orders": strangers}))
+    assert engine.state.limits.names == ("lost_history",)
+
+
+def test_an_empty_account_is_no_word_on_ours() -> None:
+    storm = holding()
+    engine, now_ns = storm.engine, storm.venue.now_ns + SECOND
+    before = engine.account
+    empty = AccountReport((), (), (), str(now_ns), now_ns, now_ns)
+    effects = engine.handle(empty).effects
+    assert [e.alarm for e in effects if isinstance(e, RaiseAlarm)] == ["empty_account"]
+    assert engine.account is before
+    assert engine.state.reconciled is not None
+    assert engine.state.reconciled.mismatches == ()
+
+
+def test_a_new_journal_takes_what_the_account_holds_for_its_owners_deposit() -> None:
+    storm = Storm(Scripted(lambda _: 20.0, 8), Told("4000", enter=5))
+    storm.worse(answer=lambda message: [
+        (0, event) for event in message if not isinstance(event, Cashflow)
+    ])  # fmt: skip
+    storm.run(0.2)
+    deposits = [f for f in storm.told(Cashflow) if isinstance(f, Cashflow)]
+    assert [(f.cashflow_id, f.money, f.cause) for f in deposits] == [
+        ("opening-USDC", Money(Decimal(10_000), "USDC"), CashCause.DEPOSIT)
+    ]
+    assert storm.engine.state.reconciled is not None
+    assert storm.engine.state.reconciled.mismatches == ()
+    storm.run(8)
+    assert len(storm.told(Cashflow)) == 1
+
+
+def test_an_account_that_has_once_agreed_is_never_adopted_again() -> None:
+    storm = holding()
+    engine = storm.engine
+    report = storm.venue.exchange.account_report(None, storm.venue.now_ns)
+    fields = {name: getattr(report, name) for name in report.__struct_fields__}
+    for second in range(1, 4):
+        now_ns = storm.venue.now_ns + second * SECOND
+        more = tuple(Balance(b.asset, b.total + 5, b.held) for b in report.balances)
+        seen = {**fields, "balances": more, "request_id": str(now_ns), "venue_time_ns": now_ns}
+        engine.handle(AccountReport(**{**seen, "received_ns": now_ns}))
+    assert engine.state.reconciled is not None
+    assert engine.state.reconciled.mismatches
+    assert len(storm.told(Cashflow)) == 1
+
+
+def test_a_push_that_is_not_as_booked_has_the_history_asked_for_within_a_second() -> None:
+    storm = holding()
+    engine, now_ns = storm.engine, storm.venue.now_ns
+    report = storm.venue.exchange.account_report(None, now_ns)
+    fields = {name: getattr(report, name) for name in report.__struct_fields__}
+    less = tuple(Balance(b.asset, b.total - 5, b.held) for b in report.balances)
+    engine.handle(AccountReport(**{**fields, "balances": less}))
+    effects = engine.handle(Timer(now_ns + SECOND)).effects
+    assert any(isinstance(effect, QueryAccount) for effect in effects)
+    assert not storm.told(Reconciled)[-1].mismatches  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("stream", "asks"), [("private", True), ("public", False)])
+def test_after_the_private_stream_was_away_the_account_is_asked(stream: str, asks: bool) -> None:
+    storm = holding()
+    outcome = storm.engine.handle(Reconnected(stream, storm.venue.now_ns))
+    assert any(isinstance(effect, QueryAccount) for effect in outcome.effects) is asks
+
+
+def test_trouble_outside_trips_its_limit_once_and_hedges_then_only_reduce() -> None:
+    storm = holding()
+    engine, now_ns = storm.engine, storm.venue.now_ns
+    first = engine.handle(Trouble("disk_full", "no room", now_ns))
+    again = engine.handle(Trouble("disk_full", "no room", now_ns))
+    assert [type(f) for f in first.facts] == [LimitTripped]
+    assert again.facts == ()
+    # A person sells half of the spot leg: what is left over of the perp is bought back.
+    held = engine.state.books.position(SPOT.id)
+    outcome = engine.handle(manual(None, SPOT.id, Side.SELL, str(held / 2), now_ns + MINUTE))
+    sent = [f.request for f in outcome.facts if isinstance(f, OrderIntended)]
+    assert [(r.instrument, r.side, r.reduce_only) for r in sent] == [(PERP.id, Side.BUY, True)]
