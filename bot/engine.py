@@ -173,6 +173,8 @@ class Engine:
         self._raised_ns: dict[tuple[str, str], int] = {}  # (alarm, subject) -> when last raised
         self._evaluate_at = self._reconcile_at = self._mark_at = self._orders_at = 0
         self._reconciling_ns = self._wake_at = 0
+        self._more = False
+        self._postponed: dict[str, None] = {}  # trades to be worked once all has been heard
         self._clock_skew_seconds = 0.0
         self._handlers: dict[type, Callable[[Any], None]] = {
             Timer: self._on_timer,
@@ -221,8 +223,12 @@ class Engine:
         self._on_timer(Timer(self.now_ns))
         return self._outcome()
 
-    def handle(self, event: Event) -> Outcome:
-        """React to one event. Public events of idle instruments cost one fold and one look-up."""
+    def handle(self, event: Event, *, more: bool = False) -> Outcome:
+        """React to one event. Public events of idle instruments cost one fold and one look-up.
+
+        ``more``: the next one is known already and was told with it. What it says is heard
+        before any trade is worked, or a hedge would follow the first of two fills alone.
+        """
         # `type(…) is`, since a Struct's isinstance is slow and this is asked millions of times.
         if type(event) is Book or type(event) is FundingSettled:
             self.market.observe(event)
@@ -231,7 +237,10 @@ class Engine:
             self.market.observe(event)
             return self._on_mark(event)
         self.now_ns = max(self.now_ns, event.received_ns)
+        self._more = more
         self._handlers[type(event)](event)
+        if self._postponed and not more:
+            self._work_postponed()
         return self._outcome()
 
     def _on_mark(self, event: PerpContext) -> Outcome:
@@ -735,12 +744,14 @@ class Engine:
 
     # --- value -----------------------------------------------------------------------------
 
-    def not_ours(self) -> dict[str, Decimal]:
-        """What the account holds that belongs to no trade, by instrument id, signed base units."""
-        quantities = {
-            name: self.state.books.quantity(None, name) for name in self.state.instruments
-        }
-        return {name: quantity for name, quantity in quantities.items() if quantity != ZERO}
+    def not_ours(self) -> dict[str, Decimal] | None:
+        """What the account holds that belongs to no trade: signed base units of every instrument.
+
+        None until the books have agreed with the venue once: before, nobody knows.
+        """
+        if self.reconciled_ns is None:
+            return None
+        return {name: self.state.books.quantity(None, name) for name in self.state.instruments}
 
     def marks(self) -> dict[str, Decimal]:
         """Prices that value everything: spot mid, perp mark; the last known where there is none."""
@@ -906,7 +917,16 @@ class Engine:
 
     # --- working a trade -------------------------------------------------------------------
 
+    def _work_postponed(self) -> None:
+        postponed = list(self._postponed)
+        self._postponed.clear()
+        for trade_id in postponed:
+            self._work(trade_id)
+
     def _work(self, trade_id: str) -> None:
+        if self._more:
+            self._postponed[trade_id] = None
+            return
         trade = self.state.trades[trade_id]
         if trade.stage not in (Stage.WORKING, Stage.HOLDING):
             return

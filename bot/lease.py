@@ -10,13 +10,15 @@ Times are of the machine's clock that both processes share, in nanoseconds, UTC.
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-_LENGTH = 4096
+_LENGTH = 16_384
+_TRIES = 50  # a millisecond apart: nobody holds the file for longer unless it was stopped just then
 
 
 class LeaseHeld(Exception):
@@ -71,6 +73,9 @@ class Lease:
     def acquire(self, now_ns: int) -> None:
         """Take the lease, from nobody or from a holder whose time has run out.
 
+        A restarted process takes its own back at once; that there is no second one of the
+        same name is for the journal's lock to see to.
+
         Raises:
             LeaseHeld: when another holder's time has not.
         """
@@ -113,14 +118,30 @@ class Lease:
     def _file(self) -> Iterator[int]:
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _lock(descriptor)
             yield descriptor
         finally:
             os.close(descriptor)
 
 
+def _lock(descriptor: int) -> None:
+    """Never waits for long: a process that was stopped with the lock in hand must not stop others.
+
+    Raises:
+        LeaseLost: when somebody has it and does not let go.
+    """
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.001)
+        else:
+            return
+    raise LeaseLost("another process has the lease file and does not let go of it")
+
+
 def _read(descriptor: int) -> Held:
-    body = os.pread(descriptor, 16 * _LENGTH, 0)
+    body = os.pread(descriptor, _LENGTH, 0)
     return msgspec.json.decode(body, type=Held) if body.strip() else Held()
 
 

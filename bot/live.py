@@ -41,7 +41,8 @@ T = TypeVar("T")
 class LiveGateway(VenueGateway, Protocol):
     """A gateway that has to be kept running, and says when it last heard of what."""
 
-    progress: Mapping[str, int]
+    @property
+    def progress(self) -> Mapping[str, int]: ...
 
     async def run(self) -> None: ...
 

@@ -49,11 +49,11 @@ class Inbox:
             self._kept.append(event)
         self._filled.set()
 
-    async def take(self) -> list[Event]:
-        """Everything there is, at least one event; private news first."""
+    async def take(self) -> tuple[list[Event], list[Event]]:
+        """Everything there is, private and public; at least one event."""
         await self._filled.wait()
         self._filled.clear()
-        taken = [*self._kept, *self._latest.values()]
+        taken = list(self._kept), list(self._latest.values())
         self._kept.clear()
         self._latest.clear()
         return taken
@@ -92,16 +92,18 @@ class Trader:
         """
         handle = self.engine.handle
         while True:
-            events = await self._inbox.take()
-            outcomes = [outcome for e in events if (outcome := handle(e)) is not NOTHING]
-            self._commit(outcomes)
+            private, public = await self._inbox.take()
+            outcomes = [handle(event, more=event is not private[-1]) for event in private]
+            outcomes += [handle(event) for event in public]
+            self._commit([outcome for outcome in outcomes if outcome is not NOTHING])
             self.progress_ns = self._clock.now_ns()
 
     async def tick(self) -> None:
         """Let the engine see the time every second, and renew the lease as it does."""
         while True:
             now_ns = self._clock.now_ns()
-            not_ours = {name: str(q) for name, q in self.engine.not_ours().items()}
+            known = self.engine.not_ours()
+            not_ours = None if known is None else {name: str(q) for name, q in known.items()}
             self._lease.renew(now_ns, not_ours)
             self._inbox.put(Timer(now_ns))
             await asyncio.sleep(1.0)

@@ -223,3 +223,17 @@ def test_trouble_outside_trips_its_limit_once_and_hedges_then_only_reduce() -> N
     outcome = engine.handle(manual(None, SPOT.id, Side.SELL, str(held / 2), now_ns + MINUTE))
     sent = [f.request for f in outcome.facts if isinstance(f, OrderIntended)]
     assert [(r.instrument, r.side, r.reduce_only) for r in sent] == [(PERP.id, Side.BUY, True)]
+
+
+def test_two_fills_told_together_are_hedged_once_by_what_they_come_to() -> None:
+    storm = holding()
+    engine, now_ns = storm.engine, storm.venue.now_ns
+    away = manual(None, SPOT.id, Side.SELL, "60", now_ns)
+    back = manual(None, SPOT.id, Side.SELL, "20", now_ns)
+    first = engine.handle(away, more=True)
+    assert not any(isinstance(fact, OrderIntended) for fact in first.facts)
+    second = engine.handle(back)
+    sent = [f.request for f in second.facts if isinstance(f, OrderIntended)]
+    assert [(r.instrument, r.side, r.quantity) for r in sent] == [
+        (PERP.id, Side.BUY, Decimal("79.99"))
+    ]  # the dust of the spot's fee stays

@@ -567,6 +567,14 @@ class Exchange:
         """The instruments in which an order is open."""
         return frozenset(order.request.instrument for order in self._open.values())
 
+    @property
+    def rules(self) -> VenueRules:
+        return self._rules
+
+    def position(self, name: str) -> Position:
+        """The position on a perp and its settings, flat or not."""
+        return self._clearing.position(name)
+
     def order_report(self, cloid: str, now_ns: int) -> OrderReport:
         """What the venue knows of an order; NEVER_SEEN where it knows nothing."""
         open_order, closed = self._open.get(cloid), self._clearing.closed.get(cloid)

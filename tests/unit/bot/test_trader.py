@@ -107,9 +107,9 @@ async def test_the_inbox_keeps_all_private_news_in_order_and_the_latest_of_each_
         inbox.put(Timer(number))
         inbox.put(book("b", number))
     taken = await inbox.take()
-    assert taken == [
-        Timer(0), Timer(1), Timer(2), book("a", 2), context("a", 2), book("b", 2),
-    ]  # fmt: skip
+    assert taken == (
+        [Timer(0), Timer(1), Timer(2)], [book("a", 2), context("a", 2), book("b", 2)],
+    )  # fmt: skip
 
 
 async def test_whoever_waits_for_the_inbox_waits_until_there_is_something() -> None:
@@ -118,7 +118,7 @@ async def test_whoever_waits_for_the_inbox_waits_until_there_is_something() -> N
     await asyncio.sleep(0)
     assert not waiting.done()
     inbox.put(Timer(1))
-    assert await waiting == [Timer(1)]
+    assert await waiting == ([Timer(1)], [])
 
 
 async def test_what_is_decided_and_signed_is_one_commit_and_only_then_sent(rig: Rig) -> None:
@@ -142,7 +142,7 @@ async def test_a_full_disk_costs_the_reserve_and_leaves_only_closing(rig: Rig) -
     rig.log.full = 1
     rig.trader.begin(rig.run)
     assert rig.kinds() == ["commit", "send"]
-    (trouble,) = [e for e in await rig.inbox.take() if isinstance(e, Trouble)]
+    (trouble,) = [e for e in (await rig.inbox.take())[0] if isinstance(e, Trouble)]
     outcome = rig.trader.engine.handle(trouble)
     assert [f.limit for f in outcome.facts if isinstance(f, LimitTripped)] == ["disk_full"]
 
@@ -157,6 +157,6 @@ async def test_after_its_lease_has_run_out_nothing_leaves(rig: Rig) -> None:
 async def test_a_tick_renews_the_lease_and_lets_the_engine_see_the_time(rig: Rig) -> None:
     rig.clock.ns += 2 * SECOND
     ticking = asyncio.create_task(rig.trader.tick())
-    assert await rig.inbox.take() == [Timer(rig.clock.ns)]
+    assert await rig.inbox.take() == ([Timer(rig.clock.ns)], [])
     assert rig.lease.holds(rig.clock.ns + 2 * SECOND)
     ticking.cancel()

@@ -24,7 +24,6 @@ from domain.orders import (
     OrderRequest,
     Side,
     TimeInForce,
-    client_order_id,
 )
 from execution import journal as journal_module
 from execution.facts import (
@@ -46,13 +45,14 @@ from execution.journal import (
     decode,
     digest,
     encode,
+    link,
     open_for_reading,
 )
 
 
 def intent(number: int) -> OrderIntended:
     request = OrderRequest(
-        client_order_id("BTC#1", "hedge", number),
+        f"0x{number:032x}",
         "synthetic:BTC-PERP",
         Side.SELL,
         Decimal("0.0123"),
@@ -210,7 +210,8 @@ def test_files_and_a_new_directory_are_their_owners_alone(path: Path) -> None:
         os.umask(old)
 
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    names = {f"journal.sqlite{end}" for end in ("", "-wal", "-shm", ".lock")}
+    ends = ("", "-wal", "-shm", ".lock", ".head", ".reserve")
+    names = {f"journal.sqlite{end}" for end in ends}
     assert modes == dict.fromkeys(names, 0o600)
 
 
@@ -376,11 +377,10 @@ def test_a_row_taken_out_of_the_middle_is_noticed(path: Path) -> None:
 def test_a_row_that_says_no_fact_stops_the_reader_with_its_number(path: Path) -> None:
     with SqliteJournal(path) as journal:
         journal.append(facts(2))
+        rumour = (3, SCHEMA, b"Rumour", 0, b'{"type":"Rumour"}')
+        row = (*rumour, link(journal.head, rumour))
     with sqlite3.connect(path) as connection:
-        connection.execute(
-            'INSERT INTO facts SELECT 3, schema, kind, 0, \'{"type":"Rumour"}\', hash '
-            "FROM facts WHERE seq = 1"
-        )
+        connection.execute(journal_module._INSERT, row)
     with open_for_reading(path) as reader, pytest.raises(JournalError, match="row 3 says no fact"):
         list(reader.read())
 
@@ -499,7 +499,7 @@ def test_a_digest_grows_fact_by_fact() -> None:
 
 
 def test_the_digest_of_a_known_run_never_changes() -> None:
-    expected = "0e1df25975c923517ec5ecb508d1a2dd4eafcd1e54da0afdae466ee41f4cf471"
+    expected = "1deabc0c99beb2f63b1ff3c31307874524132656956d2f5a35c87b0f536d0665"
     assert digest(facts(2)) == expected
 
 

@@ -1,0 +1,1 @@
+"""Hyperliquid: its protocol, and the gateway that speaks it."""

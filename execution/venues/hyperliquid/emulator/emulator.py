@@ -1,0 +1,276 @@
+"""The server, on virtual time: HTTP requests and socket frames in, answers and frames out.
+
+No sockets and no clock: time comes in with each call, and frames wait until they are
+drained. Faults of the road and of the venue's front are for whoever carries the bytes.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from domain.instruments import Pair
+from domain.market import FundingSettled, MarketInput
+from domain.time import MILLISECOND
+from execution.ports import Reply
+from execution.venues.hyperliquid.emulator import received, signing
+from execution.venues.hyperliquid.emulator.actions import Envelope, decode_action
+from execution.venues.hyperliquid.emulator.desk import Desk, Document, refused
+from execution.venues.hyperliquid.emulator.info import (
+    NOT_JSON,
+    Info,
+    Unanswered,
+    not_json,
+    unprocessable,
+)
+from execution.venues.hyperliquid.emulator.listing import Listing
+from execution.venues.hyperliquid.emulator.nonces import Nonces
+from execution.venues.hyperliquid.emulator.orders import Orders
+from execution.venues.hyperliquid.emulator.quotes import Quotes
+from execution.venues.hyperliquid.emulator.received import Arrival, Received
+from execution.venues.hyperliquid.emulator.records import Records
+from execution.venues.hyperliquid.emulator.streams import Streams
+from execution.venues.hyperliquid.emulator.teller import Teller
+from execution.venues.simulated.exchange import Exchange
+
+UNIFIED = "Action disabled when unified account is active."
+EXPIRED = "Action already expired"
+NO_SIGNER = "Unable to recover signer."
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Typed(msgspec.Struct):
+    type: str
+
+
+class Emulator:
+    """One account in unified mode, its agents, and one market.
+
+    What ``exchange`` did before is in the histories; orders placed before are not known.
+    ``agents``: address to the last millisecond it is valid, None for ever. ``history``:
+    rates published before the start. ``mainnet`` says which network signatures are for.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        pairs: Sequence[Pair],
+        account: str,
+        agents: Mapping[str, int | None],
+        *,
+        history: Iterable[FundingSettled] = (),
+        mainnet: bool = False,
+    ) -> None:
+        self.exchange = exchange
+        self.received: list[Received] = []
+        self._account = account.lower()
+        self._agents = {address.lower(): until_ms for address, until_ms in agents.items()}
+        self._mainnet = mainnet
+        self._listing = Listing(pairs)
+        self._orders = Orders()
+        self._records = Records(self._listing, exchange.rules, self._account)
+        self._quotes = Quotes(self._listing, exchange.rules)
+        self._streams = Streams(self._listing)
+        self._nonces: dict[str, Nonces] = {}
+        self._teller = Teller(
+            exchange, self._listing, self._orders, self._records, self._quotes, self._streams,
+            self._account,
+        )  # fmt: skip
+        self._tell = self._teller.tell
+        self._desk = Desk(exchange, self._listing, self._orders, self._records, self._tell)
+        self._info = Info(
+            exchange, self._listing, self._orders, self._records, self._quotes,
+            self._account, self._agents,
+        )  # fmt: skip
+        for settled in history:
+            self._records.rate(settled)
+        self._tell(exchange.private_since(0))
+
+    @property
+    def post_only(self) -> bool:
+        """The mode of the minutes after a network upgrade; may be set."""
+        return self._desk.post_only
+
+    @post_only.setter
+    def post_only(self, on: bool) -> None:
+        self._desk.post_only = on
+
+    # --- time and market -----------------------------------------------------------------
+
+    def play(self, event: MarketInput) -> None:
+        """The market moves: it is published, and orders fill, positions are liquidated."""
+        if event.venue_time_ns >= self._desk.cancel_at_ns:
+            self.advance(event.venue_time_ns)
+        self._teller.market(event, self.exchange.on_market(event))
+
+    def advance(self, now_ns: int) -> None:
+        """Time passes: funding of every whole hour, the scheduled cancel."""
+        if now_ns >= self._desk.cancel_at_ns:
+            time_ns = self._desk.triggered()
+            self._tell(self.exchange.advance(time_ns))
+            for order in self._orders.open():
+                events = self.exchange.cancel(order.key, time_ns)
+                self._tell(events, canceled_as="scheduledCancel")
+        if events := self.exchange.advance(now_ns):
+            self._tell(events)
+
+    def auto_deleverage(
+        self, instrument: str, fraction: Decimal, price: Decimal, now_ns: int
+    ) -> None:
+        """``Exchange.auto_deleverage``, told to whoever listens."""
+        self._tell(self.exchange.auto_deleverage(instrument, fraction, price, now_ns))
+
+    # --- HTTP ----------------------------------------------------------------------------
+
+    def request(self, path: str, body: bytes, now_ns: int) -> Reply:
+        """One POST of JSON. Other methods and types of content never come this far."""
+        self.advance(now_ns)
+        try:
+            if path == "/info":
+                return Reply(200, _encode(self._info.answer(body, now_ns)[1]))
+            if path == "/exchange":
+                return Reply(200, _encode(self._act(body, now_ns)))
+        except Unanswered as instead:
+            return Reply(instead.status, instead.body.encode())
+        return Reply(404, b"")
+
+    # --- actions -------------------------------------------------------------------------
+
+    def _act(self, body: bytes, now_ns: int) -> Document:
+        self._info.actions += 1
+        arrival = received.arrival(body, now_ns)
+        try:
+            document = self._judge(body, arrival, now_ns)
+        except Unanswered as instead:
+            self.received.append(arrival.failed(instead.body))
+            raise
+        self.received.append(arrival.answered(document))
+        return document
+
+    def _judge(self, body: bytes, arrival: Arrival, now_ns: int) -> Document:
+        """Signature, expiry and nonce, in this order; then the nonce is used up, whatever
+        becomes of the action. An expired action leaves its nonce unused (both UNVERIFIED)."""
+        envelope = _read(body)
+        arrival.nonce, arrival.expires_ms = envelope.nonce, envelope.expires_after
+        try:
+            arrival.action = msgspec.json.decode(envelope.action, type=_Typed).type
+            if arrival.action in signing.USER_SIGNED:
+                return self._user_signed(envelope, arrival)
+            action = decode_action(envelope.action)
+            digest = signing.l1_digest(
+                msgspec.msgpack.encode(action),
+                envelope.nonce,
+                envelope.vault_address,
+                envelope.expires_after,
+                mainnet=self._mainnet,
+            )
+        except (msgspec.ValidationError, ValueError) as error:
+            raise unprocessable() from error
+        arrival.orders = received.orders_in(action, self._listing)
+        arrival.cloids = received.cloids_in(action, self._orders)
+        arrival.signer = signer = signing.recover(digest, envelope.signature)
+        reason = self._refusal(envelope, signer, now_ns)
+        if reason is not None:
+            return refused(reason)
+        assert signer is not None, "Invariant: an action without a signer was refused"
+        self._nonces[signer].use(envelope.nonce)
+        return self._desk.act(action, now_ns)
+
+    def _refusal(self, envelope: Envelope, signer: str | None, now_ns: int) -> str | None:
+        now_ms = now_ns // MILLISECOND
+        if signer is None:
+            return NO_SIGNER
+        if not self._may_sign(signer, now_ms):
+            return f"User or API Wallet {signer} does not exist."
+        if envelope.vault_address is not None:
+            return f"Vault not registered: {envelope.vault_address}"
+        if envelope.expires_after is not None and now_ms > envelope.expires_after:
+            return EXPIRED
+        nonces = self._nonces.setdefault(signer, Nonces())
+        return nonces.refusal(envelope.nonce, now_ms)
+
+    def _may_sign(self, signer: str, now_ms: int) -> bool:
+        if signer == self._account:
+            return True
+        if signer not in self._agents:
+            return False
+        until_ms = self._agents[signer]
+        return until_ms is None or now_ms <= until_ms
+
+    def _user_signed(self, envelope: Envelope, arrival: Arrival) -> Document:
+        """Nobody but the account itself may, and in unified mode it need not."""
+        action = msgspec.json.decode(envelope.action, type=dict[str, Any])
+        try:
+            digest = signing.user_digest(action, mainnet=self._mainnet)
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+            raise unprocessable() from error
+        arrival.signer = signer = signing.recover(digest, envelope.signature)
+        if signer is None:
+            return refused(NO_SIGNER)
+        if signer != self._account:
+            return refused(f"Must deposit before performing actions. User: {signer}")
+        return refused(UNIFIED)
+
+    # --- sockets -------------------------------------------------------------------------
+
+    def opened(self, connection: int) -> None:
+        """A stream at ``/ws``; it hears nothing until it subscribes."""
+
+    def closed(self, connection: int) -> None:
+        self._streams.closed(connection)
+
+    def drain(self) -> list[tuple[int, bytes]]:
+        """Frames to deliver, in order, as (connection, frame)."""
+        return self._streams.drain()
+
+    def frame(self, connection: int, frame: bytes, now_ns: int) -> None:
+        """One frame from a client: subscribe, unsubscribe, ping or post."""
+        self.advance(now_ns)
+        streams = self._streams
+        try:
+            message = msgspec.json.decode(frame, type=dict[str, Any])
+        except NOT_JSON:
+            message = {}
+        method, subscription = message.get("method"), message.get("subscription")
+        if method == "ping":
+            streams.pong(connection)
+        elif method == "subscribe" and isinstance(subscription, dict):
+            if (key := streams.subscribe(connection, subscription)) is not None:
+                self._teller.snapshot(connection, key)
+        elif method == "unsubscribe" and isinstance(subscription, dict):
+            streams.unsubscribe(connection, subscription)
+        elif not (method == "post" and self._post(connection, message, now_ns)):
+            shown = frame[:200].decode(errors="replace")
+            reason = f"Error parsing JSON into valid websocket request: {shown}"
+            streams.error(connection, reason)
+
+    def _post(self, connection: int, message: dict[str, Any], now_ns: int) -> bool:
+        """Whether the post was answered: a malformed one has no number to answer to."""
+        number, request = message.get("id"), message.get("request")
+        if not isinstance(number, int) or not isinstance(request, dict):
+            return False
+        kind, body = request.get("type"), _encode(request.get("payload"))
+        if kind not in {"info", "action"}:
+            return False
+        response: Document
+        try:
+            if kind == "info":
+                name, data = self._info.answer(body, now_ns)
+                response = {"type": "info", "payload": {"type": name, "data": data}}
+            else:
+                response = {"type": "action", "payload": self._act(body, now_ns)}
+        except Unanswered as instead:
+            response = {"type": "error", "payload": f"{instead.status} {instead.body}"}
+        self._streams.send((connection,), "post", {"id": number, "response": response})
+        return True
+
+
+def _read(body: bytes) -> Envelope:
+    try:
+        return msgspec.json.decode(body, type=Envelope)
+    except msgspec.ValidationError as error:
+        raise unprocessable() from error
+    except NOT_JSON as error:
+        raise not_json() from error

@@ -1,0 +1,170 @@
+"""The emulator behind real sockets, on the loopback interface only.
+
+Thin: it carries bytes, lets the market play when its time has come, and knows the refusals
+that come before a body is read.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from itertools import count
+
+from aiohttp import WSMsgType, web
+
+from domain.market import MarketInput
+from execution.venues.hyperliquid.emulator.emulator import Emulator
+from execution.venues.simulated.source import MarketSource
+
+_HOST = "127.0.0.1"
+_TICK_SECONDS = 0.05
+_IDLE_SECONDS = 60.0
+"""The venue closes a connection to which it has sent nothing for so long."""
+_FRAMES_WAITING = 10_000
+_SHUTDOWN_SECONDS = 1.0
+
+
+class Tape:
+    """A source's market as it comes, looked at more closely while an order rests."""
+
+    def __init__(self, source: MarketSource, emulator: Emulator) -> None:
+        self._source, self._emulator = source, emulator
+        self._events = source.events(source.start_ns)
+        self._ahead: deque[MarketInput] = deque()
+        self._upcoming = next(self._events, None)
+        self._closely_ns = self._played_ns = source.start_ns
+
+    def play(self, now_ns: int) -> None:
+        """Everything that has happened by now."""
+        while (event := self._next()) is not None and event.venue_time_ns <= now_ns:
+            self._upcoming = self._ahead.popleft() if self._ahead else next(self._events, None)
+            self._played_ns = event.venue_time_ns
+            self._emulator.play(event)
+
+    def _next(self) -> MarketInput | None:
+        event, resting = self._upcoming, self._emulator.exchange.resting
+        if event is None or not resting or event.venue_time_ns <= self._closely_ns:
+            return event
+        self._closely_ns = event.venue_time_ns
+        between = self._source.between(resting, self._played_ns, event.venue_time_ns)
+        self._ahead.extend((*between, event))
+        self._upcoming = self._ahead.popleft()
+        return self._upcoming
+
+
+class _Front:
+    """What the sockets share. A connection that does not take its frames is closed."""
+
+    def __init__(self, emulator: Emulator, now_ns: Callable[[], int]) -> None:
+        self._emulator, self._now_ns = emulator, now_ns
+        self._waiting: dict[int, asyncio.Queue[bytes | None]] = {}
+        self._numbers = count(1)
+
+    def application(self) -> web.Application:
+        application = web.Application()
+        for path in ("/info", "/exchange"):
+            application.router.add_route("*", path, self._request)
+        application.router.add_get("/ws", self._socket)
+        return application
+
+    async def play(self, tape: Tape) -> None:
+        """Let time pass, for ever."""
+        while True:
+            now_ns = self._now_ns()
+            tape.play(now_ns)
+            self._emulator.advance(now_ns)
+            self._deliver()
+            await asyncio.sleep(_TICK_SECONDS)
+
+    def hang_up(self) -> None:
+        for queue in self._waiting.values():
+            _end(queue)
+
+    async def _request(self, request: web.Request) -> web.Response:
+        if request.method != "POST":
+            return web.Response(status=405)
+        if request.content_type != "application/json":
+            expected = "Expected request with `Content-Type: application/json`"
+            return web.Response(status=415, text=expected)
+        reply = self._emulator.request(request.path, await request.read(), self._now_ns())
+        self._deliver()
+        return web.Response(status=reply.status, body=reply.body, content_type="application/json")
+
+    async def _socket(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(compress=False)
+        await socket.prepare(request)
+        number = next(self._numbers)
+        queue = self._waiting[number] = asyncio.Queue(_FRAMES_WAITING)
+        self._emulator.opened(number)
+        writer = asyncio.create_task(_write(socket, queue))
+        try:
+            async for message in socket:
+                if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    data = message.data
+                    frame = data.encode() if isinstance(data, str) else data
+                    self._emulator.frame(number, frame, self._now_ns())
+                    self._deliver()
+        finally:
+            self._emulator.closed(number)
+            del self._waiting[number]
+            writer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await writer
+        return socket
+
+    def _deliver(self) -> None:
+        for connection, frame in self._emulator.drain():
+            queue = self._waiting.get(connection)
+            if queue is None:
+                continue
+            if queue.full():
+                _end(queue)
+            else:
+                queue.put_nowait(frame)
+
+
+def _end(queue: asyncio.Queue[bytes | None]) -> None:
+    """Nothing more is sent, not even what waits."""
+    while not queue.empty():
+        queue.get_nowait()
+    queue.put_nowait(None)
+
+
+async def _write(socket: web.WebSocketResponse, queue: asyncio.Queue[bytes | None]) -> None:
+    """Send what waits; close after silence, or when told to."""
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        while True:
+            async with asyncio.timeout(_IDLE_SECONDS):
+                frame = await queue.get()
+            if frame is None:
+                break
+            await socket.send_str(frame.decode())
+    await socket.close()
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    emulator: Emulator, source: MarketSource, now_ns: Callable[[], int], port: int = 0
+) -> AsyncIterator[str]:
+    """Serve until the context ends; yields the address (``http://127.0.0.1:…``).
+
+    ``now_ns`` is the venue's clock: by it the market plays, and nonces and expiries are judged.
+
+    Raises:
+        OSError: when the port is taken.
+    """
+    front = _Front(emulator, now_ns)
+    runner = web.AppRunner(front.application(), shutdown_timeout=_SHUTDOWN_SECONDS)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, _HOST, port)
+        await site.start()
+        async with asyncio.TaskGroup() as group:
+            playing = group.create_task(front.play(Tape(source, emulator)))
+            try:
+                yield f"http://{_HOST}:{runner.addresses[0][1]}"
+            finally:
+                playing.cancel()
+    finally:
+        front.hang_up()
+        await runner.cleanup()

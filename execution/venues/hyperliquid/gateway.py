@@ -1,0 +1,500 @@
+"""Hyperliquid as the engine sees it: effects in, events out.
+
+An action is signed by ``prepare``, journaled by the caller, and sent once by ``submit``;
+nothing here retries it. Questions are retried only where no one else would ask again. What
+has no trustworthy answer gives no event, or says that the outcome is unknown.
+
+Fills carry the venue's order id and no client id. One of an order that we have not heard of
+waits until the venue has said whose it is.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from domain.account import AccountReport, Cashflow, FundingPayment, MarginMoved, SettingRefused
+from domain.orders import CancelRejected, Fill, FillCause, OrderAccepted, OrderCanceled, SendFailed
+from domain.time import HOUR, MILLISECOND, SECOND, next_hour
+from execution.effects import (
+    CancelOrder,
+    FenceOrder,
+    MoveMargin,
+    PlaceOrder,
+    QueryAccount,
+    QueryOrder,
+    SetLeverage,
+    VenueEffect,
+)
+from execution.events import Event, Reconnected
+from execution.facts import RequestSigned
+from execution.ports import Clock, Reply, Signer, Transport, TransportFailed
+from execution.venues.hyperliquid import actions, answers, private, public, wire
+from execution.venues.hyperliquid.answers import Settled
+from execution.venues.hyperliquid.info import Info
+from execution.venues.hyperliquid.sign import Nonces
+from execution.venues.hyperliquid.start import address
+from execution.venues.hyperliquid.stream import Feed
+from execution.venues.hyperliquid.symbols import Listing, Market
+from execution.venues.hyperliquid.timing import Timing
+from execution.venues.hyperliquid.wire import BadMessage, Frame, Subscription
+
+STEADY_READS_MAX = 5
+"""So often the account is read again because it changed meanwhile, before the query gives up."""
+
+Signed = PlaceOrder | CancelOrder | SetLeverage | MoveMargin
+_NO_ANSWER = (TransportFailed, BadMessage)
+
+
+class HyperliquidGateway:
+    """One account, one agent's key, one wire.
+
+    ``emit`` takes what happened, in order. ``known_orders`` maps venue order ids to client
+    ids, as far as the journal has them. ``last_nonce`` is the highest ever signed with this
+    key. ``progress`` has, by stream (``public``, ``private``) and path (``info``,
+    ``exchange``), when the last good message came (ns, UTC).
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        signer: Signer,
+        listing: Listing,
+        account: str,
+        clock: Clock,
+        emit: Callable[[Event], None],
+        *,
+        last_nonce: int,
+        known_orders: Mapping[str, str],
+        chance: Callable[[], float],
+        timing: Timing,
+    ) -> None:
+        self._transport = transport
+        self._signer = signer
+        self._listing = listing
+        self._account = address(account)
+        self._clock = clock
+        self._emit = emit
+        self._timing = timing
+        self._nonces = Nonces(last_nonce)
+        self._cloids: dict[str, str | None] = dict(known_orders)  # None: that order has none
+        self._parked: dict[str, list[wire.FillRow]] = {}  # fills of orders nobody has told us of
+        self._bodies: dict[str, list[bytes]] = {}  # prepared, not yet submitted, oldest first
+        self._queued: list[tuple[VenueEffect, bytes]] = []  # submitted before ``run``
+        self._tasks: asyncio.TaskGroup | None = None
+        self._news = asyncio.Event()
+        self._info, self._patient = (
+            Info(
+                transport,
+                self._account,
+                timing.request_timeout,
+                lambda: self._progressed("info"),
+                attempts,
+            )
+            for attempts in (1, timing.attempts)
+        )
+        self._public = Feed(
+            transport,
+            [Subscription(public.BOOKS, coin=market.coin) for market in listing.markets]
+            + [Subscription(public.CONTEXTS, coin=market.coin) for market in listing.perps],
+            self._on_public,
+            lambda: None,
+            chance,
+            timing,
+        )
+        self._private = Feed(
+            transport,
+            [
+                Subscription(kind, user=self._account)
+                for kind in ("orderUpdates", "userFills", "userFundings", "userEvents")
+            ]
+            # An account is quiet for hours: this book is the proof that data still flows.
+            + [Subscription(public.BOOKS, coin=market.coin) for market in listing.perps[:1]],
+            self._on_private,
+            self._on_reconnected,
+            chance,
+            timing,
+        )
+        self.progress: dict[str, int] = {}
+
+    @property
+    def rejected(self) -> dict[str, int]:
+        """Messages of each stream that could not be believed, so far."""
+        return {"public": self._public.rejected, "private": self._private.rejected}
+
+    async def run(self) -> None:
+        """Connect, listen and carry out what is submitted, until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                tasks.create_task(self._public.run())
+                tasks.create_task(self._private.run())
+                tasks.create_task(self._report_news())
+                tasks.create_task(self._publish_funding())
+                for effect, body in self._queued:
+                    tasks.create_task(self._carry_out(effect, body))
+                self._queued.clear()
+        finally:
+            self._tasks = None
+
+    # --- effects ---------------------------------------------------------------------------
+
+    def prepare(self, effects: Sequence[VenueEffect]) -> tuple[RequestSigned, ...]:
+        """Sign every action; a fence has its nonce already and is signed as it leaves.
+
+        Raises:
+            ValueError: when a number cannot be written exactly.
+        """
+        return tuple(self._signed(effect) for effect in effects if isinstance(effect, Signed))
+
+    def submit(self, effects: Sequence[VenueEffect]) -> None:
+        """Send what was prepared, ask what is asked; what has not begun waits for ``run``."""
+        for effect in effects:
+            body = self._bodies[_request_id(effect)].pop(0) if isinstance(effect, Signed) else b""
+            if isinstance(effect, FenceOrder):
+                # It may arrive at any time: used up late, the nonce is used up all the same.
+                body = self._signer.sign(actions.NOOP, effect.nonce, None)
+            if self._tasks is None:
+                self._queued.append((effect, body))
+            else:
+                self._tasks.create_task(self._carry_out(effect, body))
+
+    def _signed(self, effect: Signed) -> RequestSigned:
+        now_ns = self._clock.now_ns()
+        if isinstance(effect, PlaceOrder):
+            expires_ns = effect.request.expires_ns
+        else:
+            expires_ns = now_ns + int(self._timing.expiry * SECOND)
+        nonce, request_id = self._nonces.next(now_ns // MILLISECOND), _request_id(effect)
+        action = _action(effect, self._listing)
+        body = self._signer.sign(action, nonce, expires_ns // MILLISECOND)
+        self._bodies.setdefault(request_id, []).append(body)
+        return RequestSigned(request_id, nonce, body.decode(), now_ns)
+
+    async def _carry_out(self, effect: VenueEffect, body: bytes) -> None:
+        match effect:
+            case PlaceOrder():
+                await self._place(effect, body)
+            case CancelOrder():
+                await self._cancel(effect, body)
+            case FenceOrder():
+                await self._fence(effect, body)
+            case SetLeverage() | MoveMargin():
+                await self._change(effect, body)
+            case QueryOrder():
+                await self._query_order(effect)
+            case QueryAccount():
+                await self._query_account(effect)
+
+    async def _place(self, effect: PlaceOrder, body: bytes) -> None:
+        try:
+            reply = await self._exchange(body)
+        except TransportFailed as error:
+            self._emit(SendFailed(effect.request.cloid, str(error), self._clock.now_ns()))
+            return
+        for event in answers.order_answer(effect.request, reply, self._clock.now_ns()):
+            self._emit(event)
+            if isinstance(event, OrderAccepted):
+                self._learn(event.venue_order_id, event.cloid)
+        self._news.set()
+
+    async def _cancel(self, effect: CancelOrder, body: bytes) -> None:
+        """How much was filled before it is not in the answer: the order is asked."""
+        try:
+            settled, text = answers.cancel_answer(await self._exchange(body))
+            if settled is Settled.DONE:
+                found = await self._info.order_status(effect.cloid)
+                self._learn_status(found)
+                news = self._order_news(found.order)
+                if isinstance(news, OrderCanceled) and news.cloid == effect.cloid:
+                    self._emit(news)
+        except _NO_ANSWER:
+            return  # the engine, which has heard nothing, asks for the order
+        if settled is Settled.REFUSED:
+            now_ns = self._clock.now_ns()
+            self._emit(CancelRejected(effect.cloid, text, now_ns, now_ns))
+        self._news.set()
+
+    async def _fence(self, effect: FenceOrder, body: bytes) -> None:
+        try:
+            reply = await self._exchange(body)
+        except TransportFailed:
+            return
+        fenced = answers.fence_answer(effect.cloid, reply, self._clock.now_ns())
+        if fenced is not None:
+            self._emit(fenced)
+
+    async def _change(self, effect: SetLeverage | MoveMargin, body: bytes) -> None:
+        """Leverage counts as set when it has been read back."""
+        name = effect.instrument
+        try:
+            settled, text = answers.setting_answer(await self._exchange(body))
+            now_ns = self._clock.now_ns()
+            if settled is Settled.REFUSED:
+                self._emit(SettingRefused(effect.request_id, name, text, now_ns, now_ns))
+            elif settled is Settled.DONE and isinstance(effect, MoveMargin):
+                self._emit(MarginMoved(effect.request_id, name, effect.amount, now_ns, now_ns))
+            elif settled is Settled.DONE:
+                data = await self._info.asset_data(self._listing.by_id[name].coin)
+                self._emit(private.leverage_confirmed(name, data, self._clock.now_ns()))
+        except _NO_ANSWER:
+            return
+        self._news.set()
+
+    async def _query_order(self, effect: QueryOrder) -> None:
+        asked_ns = self._clock.now_ns()
+        try:
+            found = await self._info.order_status(effect.cloid)
+            now_ns = self._clock.now_ns()
+            report = private.order_report(effect.cloid, found, asked_ns, now_ns)
+        except _NO_ANSWER:
+            return
+        self._learn_status(found)
+        self._emit(report)
+
+    async def _exchange(self, body: bytes) -> Reply:
+        reply = await self._transport.request("/exchange", body, self._timing.request_timeout)
+        if reply.status == 200:
+            self._progressed("exchange")
+        return reply
+
+    # --- the account -----------------------------------------------------------------------
+
+    async def _query_account(self, effect: QueryAccount) -> None:
+        """History and state that belong together: the state must not have moved meanwhile."""
+        for _ in range(STEADY_READS_MAX):
+            try:
+                before = await self._account_report(None)
+                history = await self._history(effect.since_ns // MILLISECOND)
+                after = await self._account_report(effect.request_id)
+            except _NO_ANSWER:
+                return
+            if private.standing(before) == private.standing(after):
+                for event in history:
+                    self._emit(event)
+                self._emit(after)
+                return
+
+    async def _account_report(self, request_id: str | None) -> AccountReport:
+        perp, spot, orders = await self._patient.states()
+        for oid, cloid in private.order_ids(orders).items():
+            self._learn(oid, cloid)
+        now_ns = self._clock.now_ns()
+        self._progressed("account")
+        return private.account_report(
+            self._listing, perp, spot, orders, self._cloids, request_id, now_ns
+        )
+
+    async def _history(self, since_ms: int) -> list[Fill | FundingPayment | Cashflow]:
+        """Everything since then, by time, every fill with its order's client id."""
+        rows, fundings, ledger = await asyncio.gather(
+            self._patient.fills(since_ms),
+            self._patient.fundings(since_ms),
+            self._patient.ledger(since_ms),
+        )
+        for row in rows:
+            if not self._is_attributed(row):
+                self._learn_status(await self._patient.order_status(row.oid), of=row.oid)
+        now_ns = self._clock.now_ns()
+        events: list[Fill | FundingPayment | Cashflow] = [self._fill(row) for row in rows]
+        events += [
+            private.funding_payment(self._listing, row.delta, row.time, now_ns) for row in fundings
+        ]
+        for update in ledger:
+            events += private.cashflows(self._listing, update, self._account, now_ns)
+        return sorted(events, key=lambda event: event.venue_time_ns)
+
+    async def _report_news(self) -> None:
+        """The account: after private news, once for all that came together, and every so often.
+
+        A frame that was lost leaves no gap to be seen; a position that is not as booked does.
+        """
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._timing.account_silence):
+                    await self._news.wait()
+            self._news.clear()
+            try:
+                self._emit(await self._account_report(None))
+            except _NO_ANSWER:
+                self._news.set()
+            await asyncio.sleep(self._timing.account_pause)
+
+    # --- whose fill ------------------------------------------------------------------------
+
+    def _is_attributed(self, row: wire.FillRow) -> bool:
+        """Whether it is known which order of whom it belongs to; forced ones belong to none."""
+        if row.cloid is not None:
+            self._learn(str(row.oid), row.cloid)
+        forced = private.fill_cause(row, self._account) is not FillCause.ORDER
+        return forced or str(row.oid) in self._cloids
+
+    def _fill(self, row: wire.FillRow) -> Fill:
+        cloid = self._cloids.get(str(row.oid))
+        return private.fill(self._listing, row, self._account, cloid, self._clock.now_ns())
+
+    def _take_fill(self, row: wire.FillRow) -> None:
+        """Pass it on, or have it wait for an answer about its order."""
+        attributed = self._is_attributed(row)
+        fill = self._fill(row)  # BadMessage now rather than when the answer is there
+        if attributed:
+            self._emit(fill)
+            return
+        oid = str(row.oid)
+        self._parked.setdefault(oid, []).append(row)
+        if len(self._parked[oid]) == 1:
+            assert self._tasks is not None, "Invariant: fills are heard only while running"
+            self._tasks.create_task(self._ask_whose(row.oid))
+
+    async def _ask_whose(self, oid: int) -> None:
+        """Until the venue says, or somebody else has told us."""
+        while str(oid) in self._parked:
+            try:
+                self._learn_status(await self._info.order_status(oid), of=oid)
+            except _NO_ANSWER:
+                await asyncio.sleep(self._timing.retry)
+
+    def _learn_status(self, found: wire.OrderStatus, of: int | None = None) -> None:
+        """Take an order's ids from an answer.
+
+        Raises:
+            BadMessage: when it was to be about ``of`` and is not.
+        """
+        order = found.order.order if found.order is not None else None
+        if of is not None and (order is None or order.oid != of):
+            raise BadMessage(f"the venue does not know order {of}")
+        if order is not None:
+            self._learn(str(order.oid), order.cloid)
+
+    def _learn(self, oid: str, cloid: str | None) -> None:
+        if cloid is not None or oid not in self._cloids:
+            self._cloids[oid] = cloid
+        for row in self._parked.pop(oid, ()):
+            self._emit(self._fill(row))
+
+    # --- streams ---------------------------------------------------------------------------
+
+    def _on_public(self, frame: Frame) -> None:
+        """One bad message degrades its instrument, whose data grows old; the rest goes on."""
+        try:
+            event = public.public_event(self._listing, frame, self._clock.now_ns())
+        except BadMessage:
+            self._public.rejected += 1
+            return
+        self._progressed("public")
+        if event is not None:
+            self._emit(event)
+
+    def _on_private(self, frame: Frame) -> None:
+        """One bad message ends the connection: what it was to tell has to be asked for."""
+        match frame.channel:
+            case "orderUpdates":
+                for update in wire.decode(frame.data, list[wire.OrderUpdate]):
+                    self._take_update(update)
+            case "userFills":
+                self._take_fills(wire.decode(frame.data, wire.UserFills))
+            case "userFundings":
+                self._take_fundings(wire.decode(frame.data, wire.UserFundings))
+            case "user":
+                self._news.set()  # its fills and funding have streams of their own
+            case _:
+                pass  # the pulse
+        self._progressed("private")
+
+    def _take_update(self, update: wire.OrderUpdate) -> None:
+        news = self._order_news(update)
+        if news is not None:
+            self._emit(news)
+            self._learn(str(update.order.oid), news.cloid)
+        self._news.set()
+
+    def _order_news(self, update: wire.OrderUpdate | None) -> private.OrderNews | None:
+        now_ns = self._clock.now_ns()
+        return private.order_news(update, now_ns) if update is not None else None
+
+    def _take_fills(self, message: wire.UserFills) -> None:
+        """A snapshot is history, from before our time too: of it only our orders' fills count.
+
+        The others are found by the account query that follows every new connection.
+        """
+        for row in message.fills:
+            if not message.is_snapshot or str(row.oid) in self._cloids:
+                self._take_fill(row)
+        if not message.is_snapshot:
+            self._news.set()
+
+    def _take_fundings(self, message: wire.UserFundings) -> None:
+        if message.is_snapshot:
+            return
+        now_ns = self._clock.now_ns()
+        for row in message.fundings:
+            self._emit(private.funding_payment(self._listing, row, row.time, now_ns))
+        self._news.set()
+
+    def _on_reconnected(self) -> None:
+        self._emit(Reconnected("private", self._clock.now_ns()))
+
+    def _progressed(self, what: str) -> None:
+        self.progress[what] = self._clock.now_ns()
+
+    # --- published funding -----------------------------------------------------------------
+
+    async def _publish_funding(self) -> None:
+        """The rate of every whole hour, as soon as the venue has published it.
+
+        Asked for from the last one on, so that an outage leaves no hole; the hour that has
+        begun when we start is among them.
+        """
+        since_ns = self._clock.now_ns() // HOUR * HOUR
+        missing = {perp.coin: since_ns for perp in self._listing.perps}  # the hour due next
+        while True:
+            now_ns = self._clock.now_ns()
+            for coin, due_ns in missing.items():
+                if due_ns <= now_ns:
+                    missing[coin] = await self._publish(coin, due_ns)
+            first_ns = min(missing.values(), default=next_hour(now_ns))
+            wait = (first_ns - self._clock.now_ns()) / SECOND
+            # Not to the hour in one sleep: the clock may step meanwhile.
+            await asyncio.sleep(min(max(wait, self._timing.funding_retry), 60.0))
+
+    async def _publish(self, coin: str, due_ns: int) -> int:
+        """Emit what there is of ``coin`` since ``due_ns``; returns the hour that is due next."""
+        try:
+            rows = await self._info.funding_history(coin, due_ns // MILLISECOND)
+            now_ns = self._clock.now_ns()
+            settled = [public.funding_settled(self._listing, row, now_ns) for row in rows]
+        except _NO_ANSWER:
+            return due_ns
+        for event in settled:
+            self._emit(event)
+            due_ns = next_hour(event.venue_time_ns + HOUR // 2)
+        return due_ns
+
+
+def _request_id(effect: Signed) -> str:
+    match effect:
+        case PlaceOrder():
+            return effect.request.cloid
+        case CancelOrder():
+            return f"cancel-{effect.cloid}"
+        case SetLeverage() | MoveMargin():
+            return effect.request_id
+
+
+def _action(effect: Signed, listing: Listing) -> dict[str, Any]:
+    match effect:
+        case PlaceOrder(request):
+            return actions.order_action(request, _market(listing, request.instrument).asset)
+        case CancelOrder():
+            market = _market(listing, effect.instrument)
+            return actions.cancel_action(effect.cloid, market.asset)
+        case SetLeverage():
+            market = _market(listing, effect.instrument)
+            return actions.leverage_action(effect.leverage, market.asset)
+        case MoveMargin():
+            market = _market(listing, effect.instrument)
+            return actions.margin_action(effect.amount, market.asset)
+
+
+def _market(listing: Listing, name: str) -> Market:
+    return listing.by_id[name]

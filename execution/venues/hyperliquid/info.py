@@ -1,0 +1,128 @@
+"""Questions to ``/info``. They change nothing, so that each may be asked again.
+
+Every method raises ``TransportFailed`` where no answer came in ``attempts`` and
+``BadMessage`` where the last was not one to this question.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+from execution.ports import Transport, TransportFailed
+from execution.venues.hyperliquid import wire
+
+T = TypeVar("T")
+Row = TypeVar("Row", wire.FillRow, wire.FundingUpdate, wire.LedgerUpdate, wire.FundingRow)
+
+
+class Info:
+    """``account`` is the address whose account it is, never an agent's: an agent's is empty."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        account: str,
+        timeout_seconds: float,
+        answered: Callable[[], None],
+        attempts: int = 1,
+    ) -> None:
+        self._transport = transport
+        self._account = account
+        self._timeout_seconds = timeout_seconds
+        self._answered = answered
+        self._attempts = attempts
+
+    async def meta(self) -> wire.Meta:
+        return await self._ask(wire.Meta, type="meta")
+
+    async def spot_meta(self) -> wire.SpotMeta:
+        return await self._ask(wire.SpotMeta, type="spotMeta")
+
+    async def user_fees(self) -> wire.UserFees:
+        return await self._ask(wire.UserFees, type="userFees", user=self._account)
+
+    async def account_mode(self) -> str:
+        return await self._ask(str, type="userAbstraction", user=self._account)
+
+    async def order_status(self, order: int | str) -> wire.OrderStatus:
+        """``order`` is the venue's order id or our client id."""
+        return await self._ask(wire.OrderStatus, type="orderStatus", user=self._account, oid=order)
+
+    async def asset_data(self, coin: str) -> wire.ActiveAssetData:
+        data = await self._ask(
+            wire.ActiveAssetData, type="activeAssetData", user=self._account, coin=coin
+        )
+        if data.coin != coin:
+            raise wire.BadMessage(f"asked about {coin!r}, told about {data.coin!r}")
+        return data
+
+    async def states(
+        self,
+    ) -> tuple[wire.ClearinghouseState, wire.SpotClearinghouseState, list[wire.OpenOrder]]:
+        """Positions, then at once balances and open orders: all of it is at least as new as the
+        time that the first names."""
+        user = self._account
+        perp = await self._ask(
+            wire.ClearinghouseState, type="clearinghouseState", user=user, dex=""
+        )
+        spot, orders = await asyncio.gather(
+            self._ask(wire.SpotClearinghouseState, type="spotClearinghouseState", user=user),
+            self._ask(list[wire.OpenOrder], type="openOrders", user=user, dex=""),
+        )
+        return perp, spot, orders
+
+    async def fills(self, since_ms: int) -> list[wire.FillRow]:
+        """All since then, inclusive, oldest first."""
+        question = {"type": "userFillsByTime", "user": self._account}
+        return await self._pages(list[wire.FillRow], question, since_ms)
+
+    async def fundings(self, since_ms: int) -> list[wire.FundingUpdate]:
+        question = {"type": "userFunding", "user": self._account}
+        return await self._pages(list[wire.FundingUpdate], question, since_ms)
+
+    async def ledger(self, since_ms: int) -> list[wire.LedgerUpdate]:
+        question = {"type": "userNonFundingLedgerUpdates", "user": self._account}
+        return await self._pages(list[wire.LedgerUpdate], question, since_ms)
+
+    async def funding_history(self, coin: str, since_ms: int) -> list[wire.FundingRow]:
+        question = {"type": "fundingHistory", "coin": coin}
+        rows = await self._pages(list[wire.FundingRow], question, since_ms)
+        if any(row.coin != coin for row in rows):
+            raise wire.BadMessage(f"asked for the funding of {coin!r}, told of another's")
+        return rows
+
+    async def _pages(
+        self, kind: type[list[Row]], question: dict[str, Any], since_ms: int
+    ) -> list[Row]:
+        """Page after page from the last row's time on, until one brings nothing new.
+
+        The end is not concluded from a page's length: the venue's limits change.
+        """
+        rows: dict[bytes, Row] = {}
+        while True:
+            page = await self._ask(kind, **question, startTime=since_ms)
+            known = len(rows)
+            rows.update((msgspec.json.encode(row), row) for row in page)
+            if len(rows) == known:
+                return sorted(rows.values(), key=lambda row: row.time)
+            since_ms = max(row.time for row in rows.values())
+
+    async def _ask(self, kind: type[T], **question: Any) -> T:
+        body = msgspec.json.encode(question)
+        for attempt in range(1, self._attempts):
+            with contextlib.suppress(TransportFailed, wire.BadMessage):
+                return await self._ask_once(kind, body)
+            # Whoever is asked too often is to be asked less often.
+            await asyncio.sleep(0.1 * 2.0**attempt)
+        return await self._ask_once(kind, body)
+
+    async def _ask_once(self, kind: type[T], body: bytes) -> T:
+        reply = await self._transport.request("/info", body, self._timeout_seconds)
+        if reply.status != 200:
+            raise TransportFailed(f"HTTP {reply.status} for {body.decode()}")
+        answer = wire.decode(reply.body, kind)
+        self._answered()
+        return answer

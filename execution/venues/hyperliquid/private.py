@@ -1,0 +1,346 @@
+"""Private messages and answers into events about our orders and money. Pure.
+
+Raises ``BadMessage`` and nothing else. What is not of a listed instrument still has a name
+(``hyperliquid:`` and the venue's coin), so that the engine sees that it is there.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Context, Decimal
+
+from domain.account import (
+    AccountReport,
+    Balance,
+    CashCause,
+    Cashflow,
+    FundingPayment,
+    LeverageConfirmed,
+    MarginMode,
+    PositionReport,
+)
+from domain.money import ZERO, Money, exact
+from domain.orders import (
+    CancelReason,
+    Fill,
+    FillCause,
+    Liquidity,
+    OrderAccepted,
+    OrderCanceled,
+    OrderRejected,
+    OrderReport,
+    OrderStatus,
+    Side,
+)
+from domain.time import HOUR, iso
+from execution.venues.hyperliquid import wire
+from execution.venues.hyperliquid.symbols import QUOTE, VENUE, Listing
+from execution.venues.hyperliquid.wire import (
+    BadMessage,
+    amount,
+    hourly_rate,
+    nanoseconds,
+    not_negative,
+    positive,
+)
+
+OrderNews = OrderAccepted | OrderCanceled | OrderRejected
+
+_SIDES = {"B": Side.BUY, "A": Side.SELL}
+_MODES = {"isolated": MarginMode.ISOLATED, "cross": MarginMode.CROSS}
+_CANCELED = {
+    "reduceOnlyCanceled": CancelReason.REDUCE_ONLY,
+    "marginCanceled": CancelReason.MARGIN,
+    "liquidatedCanceled": CancelReason.LIQUIDATION,
+    "iocCancelRejected": CancelReason.IOC,
+}
+"""The other cancels were requested, or are of a kind that the bot has no word for."""
+
+_QUOTIENT = Context(prec=12)
+
+
+# --- fills and funding ----------------------------------------------------------------------
+
+
+def fill(
+    listing: Listing, row: wire.FillRow, account: str, cloid: str | None, received_ns: int
+) -> Fill:
+    """One execution; ``cloid`` is of the order that it belongs to, None where that has none.
+
+    A trade id names both sides of a trade, so that the order's id is part of the fill's.
+    """
+    return Fill(
+        fill_id=f"{row.tid}-{row.oid}",
+        cloid=cloid,
+        instrument=_name(listing, row.coin),
+        side=_SIDES[row.side],
+        price=positive(row.px),
+        quantity=positive(row.sz),
+        fee=Money(amount(row.fee), row.fee_token),
+        liquidity=Liquidity.TAKER if row.crossed else Liquidity.MAKER,
+        cause=fill_cause(row, account),
+        venue_time_ns=nanoseconds(row.time),
+        received_ns=received_ns,
+    )
+
+
+def fill_cause(row: wire.FillRow, account: str) -> FillCause:
+    """Who trades against a liquidation has ``liquidation`` on his fill as well: it is ours
+    where it names us."""
+    liquidated = row.liquidation.liquidated_user if row.liquidation is not None else None
+    if liquidated is not None and liquidated.lower() == account:
+        return FillCause.LIQUIDATION
+    return FillCause.ADL if row.dir == "Auto-Deleveraging" else FillCause.ORDER
+
+
+def funding_payment(
+    listing: Listing,
+    row: wire.UserFunding | wire.FundingDelta,
+    time_ms: int,
+    received_ns: int,
+) -> FundingPayment:
+    """One hour's funding of one position.
+
+    Its id is the coin and the whole hour, which the stream and the history agree on. The
+    oracle price is not told: it follows from the payment to as many digits as that has, and
+    is zero where nothing was paid. The books take the payment alone.
+    """
+    rate, paid, position = amount(row.funding_rate), amount(row.usdc), amount(row.szi)
+    hourly_rate(row.funding_rate)
+    time_ns = nanoseconds(time_ms)
+    hour_ns = (time_ns + HOUR // 2) // HOUR * HOUR
+    with exact():
+        charged = position * rate
+    return FundingPayment(
+        payment_id=f"funding-{row.coin}-{iso(hour_ns)}",
+        instrument=_name(listing, row.coin),
+        position=position,
+        price=_QUOTIENT.divide(-paid, charged) if charged and paid else ZERO,
+        rate=rate,
+        interval_hours=1,
+        payment=Money(paid, QUOTE),
+        venue_time_ns=time_ns,
+        received_ns=received_ns,
+    )
+
+
+# --- other money ----------------------------------------------------------------------------
+
+
+def cashflows(
+    listing: Listing, row: wire.LedgerUpdate, account: str, received_ns: int
+) -> tuple[Cashflow, ...]:
+    """What a ledger row moved into or out of the account; a fee in another token apart.
+
+    Rows that move nothing over the account's edge give nothing. So do kinds that are not
+    known: what they moved shows as a difference to the books, and a person looks.
+    """
+    delta = row.delta
+    moved: list[tuple[Decimal, str, CashCause]] = []
+    if delta.type == "deposit":
+        moved = [(_sum(delta.usdc), QUOTE, CashCause.DEPOSIT)]
+    elif delta.type == "withdraw":
+        moved = [(-_sum(delta.usdc, delta.fee), QUOTE, CashCause.WITHDRAWAL)]
+    elif delta.type in ("internalTransfer", "subAccountTransfer"):
+        moved = _transfer(delta, delta.usdc, QUOTE, account)
+    elif delta.type in ("spotTransfer", "send"):
+        moved = _transfer(delta, delta.amount, delta.token or "", account)
+    elif delta.type in ("spotGenesis", "rewardsClaim"):
+        moved = [(_sum(delta.amount), delta.token or QUOTE, CashCause.DEPOSIT)]
+    elif delta.type == "liquidation":
+        moved = [(-_sum(delta.account_value), QUOTE, CashCause.LIQUIDATION_PENALTY)]
+    elif delta.type == "accountActivationGas":
+        moved = [(-_sum(delta.amount), delta.token or QUOTE, CashCause.GAS)]
+    time_ns = nanoseconds(row.time)
+    instrument = _liquidated(listing, delta)
+    return tuple(
+        Cashflow(
+            cashflow_id=f"{delta.type}-{row.time}-{row.hash}-{index}",
+            money=Money(change, asset),
+            cause=cause,
+            instrument=instrument,
+            venue_time_ns=time_ns,
+            received_ns=received_ns,
+        )
+        for index, (change, asset, cause) in enumerate(moved)
+        if change
+    )
+
+
+def _transfer(
+    delta: wire.LedgerDelta, text: str | None, asset: str, account: str
+) -> list[tuple[Decimal, str, CashCause]]:
+    """To or from somebody else; the sender pays the fee."""
+    sent = (delta.user or "").lower() == account
+    received = (delta.destination or "").lower() == account
+    moved: list[tuple[Decimal, str, CashCause]] = []
+    if sent != received:
+        value = _sum(text)
+        cause = CashCause.WITHDRAWAL if sent else CashCause.DEPOSIT
+        moved.append((-value if sent else value, asset, cause))
+    if sent:
+        moved.append((-_sum(delta.fee), delta.fee_token or QUOTE, CashCause.GAS))
+    return moved
+
+
+def _sum(*texts: str | None) -> Decimal:
+    with exact():
+        return sum((amount(text) for text in texts if text is not None), ZERO)
+
+
+def _liquidated(listing: Listing, delta: wire.LedgerDelta) -> str | None:
+    positions = delta.liquidated_positions
+    return _name(listing, positions[0].coin) if positions else None
+
+
+# --- orders ---------------------------------------------------------------------------------
+
+
+def order_news(update: wire.OrderUpdate, received_ns: int) -> OrderNews | None:
+    """What an update says of an order of ours; None where that is nothing, or it has no cloid."""
+    cloid = update.order.cloid
+    if cloid is None:
+        return None
+    status, filled = update.status, _filled(update.order)
+    time_ns = nanoseconds(update.status_timestamp)
+    if status in ("open", "filled", "triggered"):
+        return OrderAccepted(cloid, str(update.order.oid), time_ns, received_ns, filled)
+    if status in _CANCELED or (_is_dead(status) and (filled or _is_canceled(status))):
+        reason = _CANCELED.get(status, CancelReason.REQUESTED)
+        return OrderCanceled(cloid, reason, filled, time_ns, received_ns)
+    if _is_dead(status):
+        return OrderRejected(cloid, status, time_ns, received_ns)
+    return None
+
+
+def order_report(
+    cloid: str, answer: wire.OrderStatus, asked_ns: int, received_ns: int
+) -> OrderReport:
+    """The answer to a query by client id.
+
+    It is dated by the moment we asked: the venue answered no earlier, so that an expiry
+    which had passed by then had passed when the venue looked.
+    """
+    if answer.status == "unknownOid":
+        return OrderReport(cloid, OrderStatus.NEVER_SEEN, ZERO, asked_ns, received_ns)
+    if answer.status != "order" or answer.order is None or answer.order.order.cloid != cloid:
+        raise BadMessage(f"an answer about another order than {cloid}")
+    status, filled = answer.order.status, _filled(answer.order.order)
+    if status in ("open", "triggered"):
+        found = OrderStatus.OPEN
+    elif status == "filled":
+        found = OrderStatus.FILLED
+    elif _is_canceled(status) or status in _CANCELED:
+        found = OrderStatus.CANCELED
+    elif _is_dead(status):
+        found = OrderStatus.REJECTED
+    else:
+        raise BadMessage(f"an order is {status!r}, whatever that is")
+    return OrderReport(cloid, found, filled, asked_ns, received_ns)
+
+
+def _filled(order: wire.OrderRow) -> Decimal:
+    with exact():
+        filled = positive(order.orig_sz) - not_negative(order.sz)
+    if filled < ZERO:
+        raise BadMessage(f"order {order.oid}: more remains than was asked for")
+    return filled
+
+
+def _is_canceled(status: str) -> bool:
+    return status in ("canceled", "scheduledCancel") or status.endswith("Canceled")
+
+
+def _is_dead(status: str) -> bool:
+    return _is_canceled(status) or status == "rejected" or status.endswith("Rejected")
+
+
+# --- the account ----------------------------------------------------------------------------
+
+
+def account_report(
+    listing: Listing,
+    perp: wire.ClearinghouseState,
+    spot: wire.SpotClearinghouseState,
+    orders: Iterable[wire.OpenOrder],
+    cloids: Mapping[str, str | None],
+    request_id: str | None,
+    received_ns: int,
+) -> AccountReport:
+    """The account as of the perp state's time; the other parts must have been read after it.
+
+    ``cloids`` knows the client ids of orders where the list of open ones does not tell them.
+    """
+    return AccountReport(
+        balances=tuple(_balance(listing, balance) for balance in spot.balances),
+        positions=tuple(_position(listing, row.position) for row in perp.asset_positions),
+        open_orders=tuple(
+            order.cloid or cloids.get(str(order.oid)) or f"oid-{order.oid}" for order in orders
+        ),
+        request_id=request_id,
+        venue_time_ns=nanoseconds(perp.time),
+        received_ns=received_ns,
+    )
+
+
+def standing(report: AccountReport) -> tuple[object, ...]:
+    """What of a report changes only when something happens to the account: no price is in it."""
+    return (
+        sorted((b.asset, b.total, b.held) for b in report.balances),
+        sorted((p.instrument, p.quantity, p.raw_margin, p.leverage) for p in report.positions),
+        sorted(report.open_orders),
+    )
+
+
+def leverage_confirmed(
+    instrument: str, data: wire.ActiveAssetData, received_ns: int
+) -> LeverageConfirmed:
+    mode = _MODES[data.leverage.type]
+    return LeverageConfirmed(instrument, data.leverage.value, mode, received_ns, received_ns)
+
+
+def _balance(listing: Listing, balance: wire.SpotBalance) -> Balance:
+    """A token of the same name as a listed one is another asset."""
+    asset = listing.tokens.get(balance.token, f"{balance.coin}#{balance.token}")
+    return Balance(asset, amount(balance.total), not_negative(balance.hold))
+
+
+def _position(listing: Listing, position: wire.Position) -> PositionReport:
+    """Isolated margin is ``rawUsd`` plus the position's value: what the venue calls margin used."""
+    quantity, leverage = amount(position.szi), position.leverage
+    value, mode = not_negative(position.position_value), _MODES[leverage.type]
+    signed = value if quantity > ZERO else -value
+    with exact():
+        if mode is MarginMode.ISOLATED:
+            if leverage.raw_usd is None:
+                raise BadMessage(f"{position.coin}: isolated without rawUsd")
+            raw_margin = amount(leverage.raw_usd)
+        else:
+            raw_margin = amount(position.margin_used) - signed
+        margin = raw_margin + signed
+    return PositionReport(
+        instrument=_name(listing, position.coin),
+        quantity=quantity,
+        entry_price=positive(position.entry_px) if position.entry_px is not None else ZERO,
+        mark=_QUOTIENT.divide(value, abs(quantity)) if quantity else ZERO,
+        margin=margin,
+        raw_margin=raw_margin,
+        leverage=leverage.value,
+        mode=mode,
+        liquidation_price=amount(position.liquidation_px)
+        if position.liquidation_px is not None
+        else None,
+    )
+
+
+def _name(listing: Listing, coin: str) -> str:
+    known = listing.by_coin.get(coin)
+    return known.instrument.id if known is not None else f"{VENUE}:{coin}"
+
+
+def order_ids(rows: Sequence[wire.OrderUpdate | wire.OpenOrder]) -> dict[str, str]:
+    """Venue order id to client id, where a row tells both."""
+    found = {}
+    for row in rows:
+        order = row.order if isinstance(row, wire.OrderUpdate) else row
+        if order.cloid is not None:
+            found[str(order.oid)] = order.cloid
+    return found

@@ -1,0 +1,67 @@
+"""Public messages into market events. Pure. Raises ``BadMessage`` and nothing else."""
+
+from domain.market import Book, FundingSettled, PerpContext
+from domain.market import Level as BookLevel
+from domain.rates import FundingRate
+from execution.venues.hyperliquid.symbols import Listing, Market
+from execution.venues.hyperliquid.wire import (
+    ActiveAssetContext,
+    BadMessage,
+    Frame,
+    FundingRow,
+    L2Book,
+    Level,
+    decode,
+    hourly_rate,
+    market,
+    nanoseconds,
+)
+
+BOOKS, CONTEXTS = "l2Book", "activeAssetCtx"
+
+
+def public_event(listing: Listing, frame: Frame, received_ns: int) -> Book | PerpContext | None:
+    """None for what is no market data."""
+    if frame.channel == BOOKS:
+        return _book(listing, decode(frame.data, L2Book), received_ns)
+    if frame.channel == CONTEXTS:
+        return _context(listing, decode(frame.data, ActiveAssetContext), received_ns)
+    return None
+
+
+def funding_settled(listing: Listing, row: FundingRow, received_ns: int) -> FundingSettled:
+    rate = FundingRate(hourly_rate(row.funding_rate), 1)
+    name = _market(listing, row.coin).instrument.id
+    return FundingSettled(name, rate, nanoseconds(row.time), received_ns)
+
+
+def _book(listing: Listing, book: L2Book, received_ns: int) -> Book:
+    bids, asks = book.levels
+    name = _market(listing, book.coin).instrument.id
+    return Book(name, _levels(bids), _levels(asks), nanoseconds(book.time), received_ns)
+
+
+def _levels(rows: list[Level]) -> tuple[BookLevel, ...]:
+    return tuple((market(row.px), market(row.sz)) for row in rows)
+
+
+def _context(listing: Listing, context: ActiveAssetContext, received_ns: int) -> PerpContext:
+    """The message carries no time: it is as old as its receipt.
+
+    ``funding`` is the venue's running estimate of this hour's rate.
+    """
+    return PerpContext(
+        instrument=_market(listing, context.coin).instrument.id,
+        mark=market(context.ctx.mark_px),
+        oracle=market(context.ctx.oracle_px),
+        predicted=FundingRate(hourly_rate(context.ctx.funding), 1),
+        venue_time_ns=received_ns,
+        received_ns=received_ns,
+    )
+
+
+def _market(listing: Listing, coin: str) -> Market:
+    known = listing.by_coin.get(coin)
+    if known is None:
+        raise BadMessage(f"news of {coin!r}, which was not asked for")
+    return known

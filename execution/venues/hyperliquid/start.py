@@ -1,0 +1,76 @@
+"""What is read from Hyperliquid before anything can run: the listing, and funding's past."""
+
+import asyncio
+from collections.abc import Mapping
+
+from domain.market import FundingSettled
+from execution.ports import Transport
+from execution.venues.hyperliquid.info import Info
+from execution.venues.hyperliquid.public import funding_settled
+from execution.venues.hyperliquid.symbols import Listing, resolve
+from execution.venues.hyperliquid.timing import Timing
+from execution.venues.hyperliquid.wire import nanoseconds
+
+UNIFIED = "unifiedAccount"
+_HEX = frozenset("0123456789abcdef")
+
+
+def address(text: str) -> str:
+    """An account's address in the spelling used here: ``0x`` and 40 lower-case hex digits.
+
+    Raises:
+        ValueError: when it is none.
+    """
+    lower = text.lower()
+    if len(lower) != 42 or not lower.startswith("0x") or not _HEX.issuperset(lower[2:]):
+        raise ValueError(f"not an address: {text!r} (0x and 40 hex digits)")
+    return lower
+
+
+async def load(
+    transport: Transport, account: str, wanted: Mapping[str, str], timing: Timing
+) -> Listing:
+    """The listing of ``wanted`` (name of a pair to its spot token), with the account's own fees.
+
+    Raises:
+        ValueError: when something wanted is not listed, or the account is not a unified one.
+        TransportFailed: when an answer did not come.
+    """
+    info = _info(transport, address(account), timing)
+    mode, meta, spot_meta, fees = await asyncio.gather(
+        info.account_mode(), info.meta(), info.spot_meta(), info.user_fees()
+    )
+    if mode != UNIFIED:
+        raise ValueError(
+            f"the account {account} is in mode {mode!r}; only {UNIFIED!r} is supported, where "
+            "one USDC balance backs spot and perps (Hyperliquid: Settings, Account abstraction)"
+        )
+    return resolve(meta, spot_meta, fees, wanted)
+
+
+async def funding_history(
+    transport: Transport, listing: Listing, since_ms: int, until_ms: int, timing: Timing
+) -> list[FundingSettled]:
+    """Published rates of every perp listed from ``since_ms`` to ``until_ms``, by time.
+
+    They are received when they were settled: history is known as it happened.
+
+    Raises:
+        TransportFailed: when an answer did not come.
+        BadMessage: when it was none.
+    """
+    info = _info(transport, "", timing)
+    histories = await asyncio.gather(
+        *(info.funding_history(perp.coin, since_ms) for perp in listing.perps)
+    )
+    settled = [
+        funding_settled(listing, row, nanoseconds(row.time))
+        for rows in histories
+        for row in rows
+        if row.time <= until_ms
+    ]
+    return sorted(settled, key=lambda event: (event.venue_time_ns, event.instrument))
+
+
+def _info(transport: Transport, account: str, timing: Timing) -> Info:
+    return Info(transport, account, timing.request_timeout, lambda: None, timing.attempts)

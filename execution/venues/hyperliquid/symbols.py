@@ -1,0 +1,175 @@
+"""What of Hyperliquid's listing we trade, under our names and under the venue's. Pure.
+
+A spot leg is found by its token: the allow-list names the token, the token's index names the
+pair. Nothing is concluded from how a pair is called, since a token may carry the ticker of
+another coin.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+import msgspec
+
+from domain.instruments import FeeSchedule, Instrument, Kind, MarginTier, Pair
+from execution.venues.hyperliquid.wire import (
+    Meta,
+    PerpAsset,
+    SpotAsset,
+    SpotMeta,
+    SpotToken,
+    UserFees,
+    amount,
+    not_negative,
+)
+
+VENUE = "hyperliquid"
+QUOTE = "USDC"
+QUOTE_TOKEN = 0
+SPOT_ASSETS = 10_000
+"""Asset id of a spot pair: this plus its index."""
+PERP_DECIMALS, SPOT_DECIMALS = 6, 8
+SIGNIFICANT_FIGURES = 5
+MINIMUM_NOTIONAL = Decimal(10)
+SINGLE_TIER_TABLES = 50
+"""Margin tables below this id are not listed: one tier, whose leverage is the asset's."""
+
+
+class Market(msgspec.Struct, frozen=True):
+    """One instrument with the venue's names for it: ``coin`` in questions, ``asset`` in orders."""
+
+    instrument: Instrument
+    coin: str
+    asset: int
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """The pairs that may be traded and every name of their legs.
+
+    ``by_id`` goes from our instrument id, ``by_coin`` from the venue's coin; ``tokens``
+    maps the index of a spot token to the asset it is for us.
+    """
+
+    pairs: tuple[Pair, ...]
+    by_id: dict[str, Market]
+    by_coin: dict[str, Market]
+    tokens: dict[int, str]
+
+    @property
+    def markets(self) -> tuple[Market, ...]:
+        return tuple(self.by_id.values())
+
+    @property
+    def perps(self) -> tuple[Market, ...]:
+        return tuple(m for m in self.markets if m.instrument.kind is Kind.PERP)
+
+
+def resolve(meta: Meta, spot_meta: SpotMeta, fees: UserFees, wanted: Mapping[str, str]) -> Listing:
+    """The listing of ``wanted``: name of a pair (its perp) to its spot token (``UBTC``).
+
+    Raises:
+        ValueError: when one of them is not listed, is delisted, or is listed ambiguously.
+    """
+    quote = next((t for t in spot_meta.tokens if t.index == QUOTE_TOKEN), None)
+    if quote is None or quote.name != QUOTE or meta.collateral_token != QUOTE_TOKEN:
+        raise ValueError(f"Hyperliquid's token {QUOTE_TOKEN}, its collateral, is not {QUOTE}")
+    pairs, tokens = [], {QUOTE_TOKEN: QUOTE}
+    markets: list[Market] = []
+    for name, symbol in wanted.items():
+        token = _token(spot_meta.tokens, name, symbol)
+        spot = _spot(token, _spot_asset(spot_meta.universe, token), fees)
+        perp = _perp(meta, name, fees)
+        tokens[token.index] = token.name
+        markets += [spot, perp]
+        pairs.append(Pair(name, spot.instrument, perp.instrument))
+    return Listing(
+        tuple(pairs),
+        {market.instrument.id: market for market in markets},
+        {market.coin: market for market in markets},
+        tokens,
+    )
+
+
+def _token(tokens: Sequence[SpotToken], name: str, symbol: str) -> SpotToken:
+    found = [token for token in tokens if token.name == symbol]
+    if not found:
+        raise ValueError(f"{name}: Hyperliquid lists no spot token {symbol!r}")
+    if len(found) > 1:
+        indices = ", ".join(str(token.index) for token in found)
+        raise ValueError(f"{name}: {symbol!r} names several spot tokens ({indices})")
+    return found[0]
+
+
+def _spot_asset(universe: Sequence[SpotAsset], token: SpotToken) -> SpotAsset:
+    for asset in universe:
+        if asset.tokens == (token.index, QUOTE_TOKEN):
+            return asset
+    raise ValueError(
+        f"{token.name}: Hyperliquid has no spot pair of token {token.index} in {QUOTE}"
+    )
+
+
+def _spot(token: SpotToken, asset: SpotAsset, fees: UserFees) -> Market:
+    instrument = Instrument(
+        venue=VENUE,
+        symbol=f"{token.name}/{QUOTE}",
+        kind=Kind.SPOT,
+        base=token.name,
+        quote=QUOTE,
+        lot=_lot(token.sz_decimals),
+        price_decimals=SPOT_DECIMALS - token.sz_decimals,
+        minimum_notional=MINIMUM_NOTIONAL,
+        fees=FeeSchedule(
+            maker=amount(fees.user_spot_add_rate),
+            taker=amount(fees.user_spot_cross_rate),
+            buyer_pays_base=True,
+        ),
+        significant_figures=SIGNIFICANT_FIGURES,
+    )
+    return Market(instrument, asset.name, SPOT_ASSETS + asset.index)
+
+
+def _perp(meta: Meta, name: str, fees: UserFees) -> Market:
+    index, asset = next(
+        ((i, asset) for i, asset in enumerate(meta.universe) if asset.name == name), (0, None)
+    )
+    if asset is None:
+        raise ValueError(f"{name}: Hyperliquid lists no perp of that name")
+    if asset.is_delisted:
+        raise ValueError(f"{name}: Hyperliquid has delisted the perp")
+    instrument = Instrument(
+        venue=VENUE,
+        symbol=f"{name}-PERP",
+        kind=Kind.PERP,
+        base=name,
+        quote=QUOTE,
+        lot=_lot(asset.sz_decimals),
+        price_decimals=max(PERP_DECIMALS - asset.sz_decimals, 0),
+        minimum_notional=MINIMUM_NOTIONAL,
+        fees=FeeSchedule(maker=amount(fees.user_add_rate), taker=amount(fees.user_cross_rate)),
+        significant_figures=SIGNIFICANT_FIGURES,
+        margin_tiers=_tiers(meta, asset),
+        funding_interval_hours=1,
+    )
+    return Market(instrument, asset.name, index)
+
+
+def _tiers(meta: Meta, asset: PerpAsset) -> tuple[MarginTier, ...]:
+    table_id = asset.margin_table_id
+    for listed_id, table in meta.margin_tables:
+        if listed_id == table_id and table.margin_tiers:
+            return tuple(
+                sorted(
+                    (
+                        MarginTier(not_negative(tier.lower_bound), tier.max_leverage)
+                        for tier in table.margin_tiers
+                    ),
+                    key=lambda tier: tier.lower_bound,
+                )
+            )
+    if table_id is not None and table_id >= SINGLE_TIER_TABLES:
+        raise ValueError(f"{asset.name}: Hyperliquid does not list its margin table {table_id}")
+    return (MarginTier(Decimal(0), asset.max_leverage),)
+
+
+def _lot(size_decimals: int) -> Decimal:
+    return Decimal(1).scaleb(-size_decimals)

@@ -1,0 +1,36 @@
+"""How long the gateway waits for what."""
+
+import msgspec
+
+
+class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Seconds; ``attempts`` is how often a question about the account or the listing is asked.
+
+    ``silence`` is judged on data: a default book comes at least every five seconds, a pong
+    proves nothing. The venue closes what has been quiet for sixty, hence ``ping``. The account is
+    read after news, at most every ``account_pause``, and at least every ``account_silence``. An
+    action that is not an order expires ``expiry`` after it was signed; an order has its own.
+    """
+
+    request_timeout: float = 3.0
+    expiry: float = 5.0
+    ping: float = 30.0
+    acknowledgement: float = 5.0
+    silence: float = 15.0
+    backoff_first: float = 0.25
+    backoff_last: float = 5.0
+    retry: float = 1.0
+    funding_retry: float = 10.0
+    account_pause: float = 1.0
+    account_silence: float = 4.0
+    attempts: int = 5
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: must be positive, got {getattr(self, name)}")
+
+    def backoff(self, failures: int, chance: float) -> float:
+        """The pause after so many failures in a row; ``chance`` (0 to 1) takes up to half of it."""
+        longest = min(self.backoff_first * 2.0 ** min(failures, 30), self.backoff_last)
+        return longest * (1.0 - chance / 2)

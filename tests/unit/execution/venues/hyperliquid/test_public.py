@@ -1,0 +1,84 @@
+"""Public messages as market events."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from domain.market import Book, PerpContext
+from domain.rates import FundingRate
+from execution.venues.hyperliquid import public, wire
+from execution.venues.hyperliquid.wire import BadMessage, Frame, decode
+from tests.unit.execution.venues.hyperliquid.venue import NOW, listed
+
+LISTING = listed()
+CONTEXT = {"funding": "0.0000125", "oraclePx": "45.0", "markPx": "45.15", "premium": None}
+
+
+def event_of(channel: str, data: Any) -> Any:
+    frame = json.dumps({"channel": channel, "data": data}).encode()
+    return public.public_event(LISTING, decode(frame, Frame), NOW)
+
+
+def test_a_context_has_the_hourly_rate_and_the_time_of_its_receipt() -> None:
+    assert event_of("activeAssetCtx", {"coin": "HYPE", "ctx": CONTEXT}) == PerpContext(
+        "hyperliquid:HYPE-PERP", 45.15, 45.0, FundingRate(0.0000125, 1), NOW, NOW
+    )
+
+
+@pytest.mark.parametrize(
+    ("channel", "data"),
+    [
+        ("activeAssetCtx", {"coin": "HYPE", "ctx": CONTEXT | {"markPx": "0.0"}}),
+        ("activeAssetCtx", {"coin": "HYPE", "ctx": CONTEXT | {"oraclePx": "-1"}}),
+        ("activeAssetCtx", {"coin": "HYPE", "ctx": CONTEXT | {"oraclePx": None}}),
+        ("activeAssetCtx", {"coin": "HYPE", "ctx": CONTEXT | {"funding": "0.05"}}),
+        ("activeAssetCtx", {"coin": "HYPE", "ctx": CONTEXT | {"funding": "NaN"}}),
+        ("activeAssetCtx", {"coin": "DOGE", "ctx": CONTEXT}),
+        ("l2Book", {"coin": "HYPE", "time": 1, "levels": [[{"px": "Infinity", "sz": "1"}], []]}),
+        ("l2Book", {"coin": "HYPE", "time": 1, "levels": [[{"px": "1", "sz": "-1"}], []]}),
+        ("l2Book", {"coin": "HYPE", "time": 1, "levels": [[{"px": "1", "sz": "0"}], []]}),
+        ("l2Book", {"coin": "HYPE", "time": 1, "levels": [[]]}),
+        ("l2Book", {"coin": "HYPE", "levels": [[], []]}),
+        ("l2Book", None),
+    ],
+)
+def test_what_cannot_be_market_data_is_a_bad_message(channel: str, data: Any) -> None:
+    with pytest.raises(BadMessage):
+        event_of(channel, data)
+
+
+def test_other_channels_say_nothing() -> None:
+    assert event_of("allMids", {"mids": {}}) is None
+
+
+def test_settled_funding_is_of_its_hour() -> None:
+    row = msgspec.convert(
+        {"coin": "BTC", "fundingRate": "-0.0000081", "premium": "0", "time": 1769912400012},
+        wire.FundingRow,
+    )
+    settled = public.funding_settled(LISTING, row, NOW)
+
+    assert settled.instrument == "hyperliquid:BTC-PERP"
+    assert settled.rate == FundingRate(-0.0000081, 1)
+    assert settled.venue_time_ns == 1769912400012_000_000
+
+
+@pytest.mark.parametrize(
+    "name", ["goat_orderbook.json", "nt_ws_book_data.json", "nt_http_l2_book_btc.json"]
+)
+def test_a_recorded_book_is_read_best_first(shared_data: Path, name: str) -> None:
+    path = shared_data / "payloads" / "hyperliquid" / name
+    if not path.is_file():
+        pytest.skip(f"no {name} among the recorded payloads")
+    data = json.loads(path.read_text())
+    book = event_of("l2Book", data)
+
+    assert isinstance(book, Book)
+    assert book.venue_time_ns == data["time"] * 1_000_000
+    assert (len(book.bids), len(book.asks)) == tuple(map(len, data["levels"]))
+    assert sorted(book.bids, reverse=True) == list(book.bids)
+    assert sorted(book.asks) == list(book.asks)
+    assert book.bids[0][0] < book.asks[0][0]

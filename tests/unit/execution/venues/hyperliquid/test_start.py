@@ -1,0 +1,80 @@
+"""What is read before anything runs, and what stops the start."""
+
+import pytest
+
+from domain.time import HOUR, MILLISECOND
+from execution.ports import Reply, TransportFailed
+from execution.venues.hyperliquid.start import address, funding_history, load
+from execution.venues.hyperliquid.wire import BadMessage
+from tests.unit.execution.venues.hyperliquid.venue import (
+    ACCOUNT,
+    NOW,
+    QUICK,
+    WANTED,
+    FakeVenue,
+    listed,
+)
+
+
+async def test_the_listing_is_loaded_with_the_accounts_own_fees() -> None:
+    venue = FakeVenue()
+
+    assert await load(venue, ACCOUNT.upper().replace("X", "x"), WANTED, QUICK) == listed()
+    assert [question.get("user") for question in venue.asked("userFees")] == [ACCOUNT]
+
+
+@pytest.mark.parametrize("mode", ["disabled", "portfolioMargin", "default"])
+async def test_an_account_that_is_not_unified_is_refused_by_name(mode: str) -> None:
+    venue = FakeVenue()
+    venue.info["userAbstraction"] = mode
+
+    with pytest.raises(ValueError, match=f"{mode}.*unifiedAccount"):
+        await load(venue, ACCOUNT, WANTED, QUICK)
+
+
+@pytest.mark.parametrize("text", ["", "0x12", "ab" * 21, "0x" + "g" * 40])
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not an address"):
+        address(text)
+
+
+async def test_a_start_without_an_answer_fails_and_does_not_guess() -> None:
+    venue = FakeVenue()
+    venue.info["spotMeta"] = Reply(502, b"")
+    with pytest.raises(TransportFailed):
+        await load(venue, ACCOUNT, WANTED, QUICK)
+    venue.info["spotMeta"] = {"tokens": []}
+    with pytest.raises(BadMessage):
+        await load(venue, ACCOUNT, WANTED, QUICK)
+
+
+async def test_fundings_past_is_read_page_by_page_and_in_order() -> None:
+    venue, first = FakeVenue(), NOW // MILLISECOND
+    hours = [first + hour * HOUR // MILLISECOND + 5 for hour in range(30)]
+    venue.info["fundingHistory"] = lambda question: [
+        {"coin": question["coin"], "fundingRate": "0.00001", "premium": "0", "time": time_ms}
+        for time_ms in hours
+        if time_ms >= question["startTime"]
+    ][:7]
+    settled = await funding_history(venue, listed(), hours[1], hours[28], QUICK)
+
+    assert len(settled) == 3 * 28
+    assert [event.venue_time_ns for event in settled] == sorted(
+        time_ms * MILLISECOND for time_ms in hours[1:29] * 3
+    )
+    assert {event.instrument for event in settled[:3]} == {
+        "hyperliquid:HYPE-PERP",
+        "hyperliquid:BTC-PERP",
+        "hyperliquid:PURR-PERP",
+    }
+    assert all(event.received_ns == event.venue_time_ns for event in settled)
+
+
+async def test_the_funding_of_another_coin_is_not_taken_for_this_one() -> None:
+    venue = FakeVenue()
+    venue.info["fundingHistory"] = [
+        {"coin": "DOGE", "fundingRate": "0.00001", "premium": "0", "time": NOW // MILLISECOND}
+    ]
+
+    with pytest.raises(BadMessage, match="asked for the funding of"):
+        await funding_history(venue, listed(), 0, NOW // MILLISECOND, QUICK)
