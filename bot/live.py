@@ -5,8 +5,8 @@ fails ends it, so does a lost lease and a journal that cannot be written.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -44,7 +44,9 @@ class LiveGateway(VenueGateway, Protocol):
     @property
     def progress(self) -> Mapping[str, int]: ...
 
-    async def run(self) -> None: ...
+    def tasks(self) -> Mapping[str, Coroutine[Any, Any, None]]:
+        """What has to run for as long as it is used, by name; each for ever."""
+        ...
 
 
 SILENT_SECONDS: Mapping[str, float] = {
@@ -152,7 +154,7 @@ async def live(
     tasks = {
         "decide": started.trader.decide(),
         "tick": started.trader.tick(),
-        "venue": started.gateway.run(),
+        **started.gateway.tasks(),
         "health": _watch_health(started, clock, on_alarm),
     }
     await supervise(tasks, on_death)

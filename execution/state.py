@@ -52,7 +52,6 @@ from execution.orders import OrderEvent, OrderTable
 from execution.pairs import STAGES, PairTrade, naked_quantity
 from execution.risk.halts import LimitState, apply_limit
 
-
 OPENING = "opening-"
 """How the ids of cash flows begin that stand for what an account held before its journal."""
 

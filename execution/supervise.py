@@ -7,6 +7,7 @@ returns, and one that somebody cancelled.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 
 class TaskDied(Exception):
@@ -18,14 +19,16 @@ class TaskDied(Exception):
 
 
 async def supervise(
-    tasks: Mapping[str, Coroutine[None, None, None]], on_death: Callable[[TaskDied], None]
+    tasks: Mapping[str, Coroutine[Any, Any, None]], on_death: Callable[[TaskDied], None]
 ) -> None:
     """Run all ``tasks`` until one ends; then tell ``on_death`` and end the others.
 
     Raises:
         TaskDied: always, unless it is cancelled itself. The cause is what the task raised.
     """
-    running = {asyncio.ensure_future(coroutine): name for name, coroutine in tasks.items()}
+    running = {
+        asyncio.create_task(coroutine, name=name): name for name, coroutine in tasks.items()
+    }
     try:
         await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         # In the order in which they were given: a set's order is nobody's.
@@ -46,6 +49,8 @@ def _died(name: str, task: "asyncio.Future[None]") -> TaskDied:
     error = task.exception()
     if error is None:
         return TaskDied(name, "returned")
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
     death = TaskDied(name, f"failed: {type(error).__name__}: {error}")
     death.__cause__ = error
     return death

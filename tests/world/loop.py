@@ -319,7 +319,7 @@ def _bury(task: Task[Any]) -> None:
     for _ in range(100):  # each await in a `finally` takes one more
         try:
             coroutine.close()
-        except (Exception, asyncio.CancelledError, Killed):  # noqa: BLE001
+        except (Exception, asyncio.CancelledError, BaseExceptionGroup, Killed):  # noqa: BLE001
             # The world is over: nobody is left to hear what its `finally` blocks say.
             continue
         return

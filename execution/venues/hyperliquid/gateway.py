@@ -10,7 +10,7 @@ waits until the venue has said whose it is.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from domain.account import AccountReport, Cashflow, FundingPayment, MarginMoved, SettingRefused
@@ -80,7 +80,7 @@ class HyperliquidGateway:
         self._cloids: dict[str, str | None] = dict(known_orders)  # None: that order has none
         self._parked: dict[str, list[wire.FillRow]] = {}  # fills of orders nobody has told us of
         self._bodies: dict[str, list[bytes]] = {}  # prepared, not yet submitted, oldest first
-        self._queued: list[tuple[VenueEffect, bytes]] = []  # submitted before ``run``
+        self._queued: list[tuple[VenueEffect, bytes]] = []  # submitted before their task ran
         self._tasks: asyncio.TaskGroup | None = None
         self._news = asyncio.Event()
         self._info, self._patient = (
@@ -122,18 +122,25 @@ class HyperliquidGateway:
         """Messages of each stream that could not be believed, so far."""
         return {"public": self._public.rejected, "private": self._private.rejected}
 
-    async def run(self) -> None:
-        """Connect, listen and carry out what is submitted, until cancelled."""
+    def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """What has to run for as long as the gateway is used, by name; each for ever."""
+        return {
+            "public": self._public.run(),
+            "private": self._private.run(),
+            "account": self._report_news(),
+            "funding": self._publish_funding(),
+            "requests": self._carry_out_all(),
+        }
+
+    async def _carry_out_all(self) -> None:
+        """Own every request that is on the road: a defect in one of them ends this task."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
-                tasks.create_task(self._public.run())
-                tasks.create_task(self._private.run())
-                tasks.create_task(self._report_news())
-                tasks.create_task(self._publish_funding())
                 for effect, body in self._queued:
                     tasks.create_task(self._carry_out(effect, body))
                 self._queued.clear()
+                await asyncio.Event().wait()
         finally:
             self._tasks = None
 
@@ -148,7 +155,7 @@ class HyperliquidGateway:
         return tuple(self._signed(effect) for effect in effects if isinstance(effect, Signed))
 
     def submit(self, effects: Sequence[VenueEffect]) -> None:
-        """Send what was prepared, ask what is asked; what has not begun waits for ``run``."""
+        """Send what was prepared, ask what is asked; what has not begun waits for its task."""
         for effect in effects:
             body = self._bodies[_request_id(effect)].pop(0) if isinstance(effect, Signed) else b""
             if isinstance(effect, FenceOrder):
@@ -343,7 +350,8 @@ class HyperliquidGateway:
         oid = str(row.oid)
         self._parked.setdefault(oid, []).append(row)
         if len(self._parked[oid]) == 1:
-            assert self._tasks is not None, "Invariant: fills are heard only while running"
+            if self._tasks is None:  # its task has yet to begin
+                raise BadMessage(f"order {oid} cannot be asked for yet")
             self._tasks.create_task(self._ask_whose(row.oid))
 
     async def _ask_whose(self, oid: int) -> None:

@@ -10,6 +10,7 @@ from domain.orders import OrderRequest, Side, TimeInForce
 from domain.time import SECOND
 from execution.events import Event
 from execution.ports import Reply, TransportFailed
+from execution.supervise import supervise
 from execution.venues.hyperliquid.gateway import HyperliquidGateway
 from execution.venues.hyperliquid.sign import AgentSigner
 from execution.venues.hyperliquid.symbols import Listing, resolve
@@ -313,7 +314,7 @@ class Desk:
         )
 
     async def __aenter__(self) -> Self:
-        self._running = asyncio.create_task(self.gateway.run())
+        self._running = asyncio.create_task(supervise(self.gateway.tasks(), lambda _: None))
         await self.until(lambda: "Reconnected" in self.names())
         return self
 

@@ -85,7 +85,7 @@ class Floor:
         """Both legs a cent wide either side, mark and oracle at mid."""
         self.wait()
         for instrument in (SPOT, PERP):
-            bids, asks = ((mid - 0.01, size),), ((mid + 0.01, size),)
+            bids, asks = ((round(mid - 0.01, 2), size),), ((round(mid + 0.01, 2), size),)
             self.emulator.play(Book(instrument.id, bids, asks, self.now_ns, self.now_ns))
         self.emulator.play(Reference(PERP.id, mid, mid, self.now_ns, self.now_ns))
 

@@ -7,7 +7,7 @@ import pytest
 
 from domain.money import ZERO, exact
 from domain.orders import Side
-from domain.time import MINUTE, SECOND
+from domain.time import HOUR, MINUTE, SECOND
 from tests.unit.execution.venues.hyperliquid.emulator.floor import (
     ACCOUNT,
     PERP_ASSET,
@@ -143,3 +143,29 @@ def test_a_fill_realizes_what_it_was_bought_at() -> None:
     assert last["closedPnl"] == "79.6"  # 40 x (33.5 - 31.51)
     position = floor.info("clearinghouseState", user=ACCOUNT)["assetPositions"][0]["position"]
     assert (position["szi"], position["entryPx"]) == ("-10.0", "33.5")
+    floor.order(Side.BUY, "10", "33.52")
+    assert floor.info("userFills", user=ACCOUNT)[0]["closedPnl"] == "-0.2"  # 10 x (33.5 - 33.52)
+
+
+def test_funding_is_summed_since_the_position_was_opened_and_since_its_size_changed() -> None:
+    floor = Floor()
+
+    def paid() -> list[Decimal]:
+        """Ever, since opened, since changed: in hours of ten HYPE at 30 (0.00375 USDC each)."""
+        (row,) = floor.info("clearinghouseState", user=ACCOUNT)["assetPositions"]
+        told = row["position"]["cumFunding"]
+        hour = Decimal("0.00375")
+        return [Decimal(told[k]) / hour for k in ("allTime", "sinceOpen", "sinceChange")]
+
+    floor.quote(30.0)
+    floor.order(Side.BUY, "10", "30.01")
+    floor.wait(2 * HOUR)
+    assert paid() == [2, 2, 2]
+    floor.order(Side.BUY, "10", "30.01")
+    assert paid() == [2, 2, 0]
+    floor.wait(HOUR)
+    assert paid() == [4, 4, 2]
+    floor.order(Side.SELL, "30", "29.99")  # now short ten
+    assert paid() == [4, 0, 0]
+    floor.wait(HOUR)
+    assert paid() == [3, -1, -1]

@@ -342,17 +342,20 @@ def test_a_client_id_is_taken_once() -> None:
 
     assert again == {"error": "duplicate client order id asset=0"}
     assert [o["limitPx"] for o in floor.info("openOrders", user=ACCOUNT)] == ["29.0"]
+    told = floor.info("orderStatus", user=ACCOUNT, oid=cloid(1))["order"]
+    assert (told["status"], told["order"]["limitPx"]) == ("open", "29.0")
 
 
 def test_after_an_upgrade_only_post_only_orders_are_taken() -> None:
     floor = opened()
     floor.emulator.post_only = True
 
-    ioc = floor.order(BUY, "1", "31")
+    ioc, gtc = (floor.order(BUY, "1", "31", tif=tif) for tif in ("Ioc", "Gtc"))
     alo = floor.order(BUY, "1", "29", tif="Alo")
     floor.emulator.post_only = False
 
-    assert ioc["response"] == ("Only post-only orders allowed immediately after a network upgrade")
+    text = "Only post-only orders allowed immediately after a network upgrade"
+    assert ioc == gtc == {"status": "err", "response": text}
     assert list(alo) == ["resting"]
     assert "filled" in floor.order(BUY, "1", "31")
 

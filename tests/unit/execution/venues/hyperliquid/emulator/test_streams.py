@@ -130,6 +130,8 @@ def test_a_closed_connection_hears_no_more_and_the_others_do() -> None:
     floor.quote(30.0)
 
     assert {connection for connection, _, _ in floor.heard()} == {2}
+    floor.emulator.closed(2)
+    assert floor.emulator._streams.listeners("l2Book", "HYPE") is None  # nothing is made for nobody
 
 
 # --- the market ----------------------------------------------------------------------------
