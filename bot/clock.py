@@ -1,6 +1,7 @@
 """The only reader of time."""
 
 import time
+from collections.abc import Callable
 
 
 class SystemClock:
@@ -16,3 +17,28 @@ class SystemClock:
     def sleep(self, duration_ns: int) -> None:
         """Give the processor away for about so long."""
         time.sleep(duration_ns / 1_000_000_000)
+
+
+def since_boot_ns() -> int:
+    """Time since the machine was started, also what it spent asleep; never steps."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+class SteadyClock:
+    """``execution.ports.Clock`` that goes on at the same pace whatever becomes of the wall clock.
+
+    It is the wall clock as it was when this was made, plus the time since. A wall clock that
+    is set back can then neither extend a lease that has run out nor repeat an hour; one that is
+    set right is followed by the next process.
+    """
+
+    def __init__(
+        self,
+        wall_ns: Callable[[], int] = time.time_ns,
+        steady_ns: Callable[[], int] = since_boot_ns,
+    ) -> None:
+        self._steady_ns = steady_ns
+        self._offset_ns = wall_ns() - steady_ns()
+
+    def now_ns(self) -> int:
+        return self._offset_ns + self._steady_ns()

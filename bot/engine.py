@@ -340,8 +340,15 @@ class Engine:
             self._wake(self._orders_at)
 
     def _ask(self, order: Order) -> None:
-        """Query an UNKNOWN order, not more often than every second."""
+        """Ask what became of an UNKNOWN order, not more often than every second.
+
+        One that the venue never acknowledged is fenced at the same time: its fate is then
+        known by the first answer that comes, and a late one no longer lands.
+        """
+        nonce = self.state.nonces.get(order.cloid)
         if self.now_ns - self._asked_ns.get(order.cloid, -_ASK_NS) >= _ASK_NS:
+            if nonce is not None and not order.acknowledged and order.cloid not in self._used_ns:
+                self._effects.append(FenceOrder(order.cloid, nonce))
             self._asked_ns[order.cloid] = self.now_ns
             self._effects.append(QueryOrder(order.cloid, order.request.instrument))
 
@@ -386,8 +393,6 @@ class Engine:
         proof = proof_of(event, order.request, used_ns, margin)
         if proof is not None:
             self._resolve(order, event.status, event.filled, proof)
-        elif used_ns is None and (nonce := self.state.nonces.get(event.cloid)) is not None:
-            self._effects.append(FenceOrder(event.cloid, nonce))
 
     def _on_fenced(self, event: OrderFenced) -> None:
         order = self.state.orders.get(event.cloid)

@@ -84,7 +84,8 @@ class IllegalTransition(ValueError):
 
 class Order(msgspec.Struct, frozen=True):
     """One order as we know it. ``filled`` sums the fills seen, ``reported`` is what the
-    venue says was filled in all; while they differ, fills are still on the way."""
+    venue says was filled in all; while they differ, fills are still on the way.
+    ``acknowledged``: the venue has had it, so that its nonce is used."""
 
     request: OrderRequest
     trade_id: str
@@ -95,6 +96,7 @@ class Order(msgspec.Struct, frozen=True):
     filled: Decimal = ZERO
     reported: Decimal = ZERO
     changed_ns: int = 0
+    acknowledged: bool = False
 
     @property
     def cloid(self) -> str:
@@ -172,7 +174,8 @@ class OrderTable:
 
     def accept(self, cloid: str, reported: Decimal, time_ns: int) -> Order:
         """The venue has it, and says that ``reported`` of it was filled at once."""
-        return self._report(self.advance(cloid, OrderEvent.ACCEPTED, time_ns), reported)
+        order = self.advance(cloid, OrderEvent.ACCEPTED, time_ns)
+        return self._report(msgspec.structs.replace(order, acknowledged=True), reported)
 
     def end(self, cloid: str, reported: Decimal, time_ns: int) -> Order:
         """The venue ended it, ``reported`` of it filled in all."""

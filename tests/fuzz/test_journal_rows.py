@@ -1,5 +1,6 @@
 """Whatever bytes a journal's rows or file hold, they are facts or a documented refusal."""
 
+import math
 import sqlite3
 from collections.abc import Callable
 from decimal import Decimal
@@ -8,7 +9,7 @@ from typing import cast
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from domain.money import Money
@@ -156,6 +157,9 @@ numbers = st.integers(1, 3) | st.integers(1, (1 << 63) - 1)
 
 @many
 @given(st.lists(st.tuples(numbers, values, values, values, values, values), max_size=3))
+@example([(1, math.inf, b"Fill", 0, b"{}", GENESIS)])
+@example([(1, SCHEMA, b"Fill", -math.inf, b"{}", GENESIS)])
+@example([(1, SCHEMA, None, 0, b"{}", GENESIS)])
 def test_rows_of_anything_are_refused(
     tmp_path: Path, stable: None, rows: list[tuple[object, ...]]
 ) -> None:

@@ -11,6 +11,7 @@ from domain.orders import (
     Fill,
     FillCause,
     Liquidity,
+    OrderAccepted,
     OrderFenced,
     OrderReport,
     OrderStatus,
@@ -39,6 +40,7 @@ def in_doubt() -> tuple[Storm, str]:
     storm.engine.adopt([RequestSigned(cloid, NONCE, "{}", first.time_ns)])
     outcome = storm.engine.handle(SendFailed(cloid, "reset", storm.venue.now_ns))
     assert QueryOrder(cloid, first.request.instrument) in outcome.effects
+    assert FenceOrder(cloid, NONCE) in outcome.effects
     return storm, cloid
 
 
@@ -49,8 +51,7 @@ def never_seen(cloid: str, time_ns: int) -> OrderReport:
 def test_an_unseen_order_is_fenced_with_its_own_nonce_and_dead_when_the_nonce_was_free() -> None:
     storm, cloid = in_doubt()
     now_ns = storm.venue.now_ns
-    outcome = storm.engine.handle(never_seen(cloid, now_ns))
-    assert FenceOrder(cloid, NONCE) in outcome.effects
+    storm.engine.handle(never_seen(cloid, now_ns))
     assert storm.engine.state.orders[cloid].state is OrderState.UNKNOWN
     outcome = storm.engine.handle(OrderFenced(cloid, FenceOutcome.BURNT, now_ns, now_ns))
     (resolved,) = [f for f in outcome.facts if isinstance(f, OrderResolved)]
@@ -237,3 +238,13 @@ def test_two_fills_told_together_are_hedged_once_by_what_they_come_to() -> None:
     assert [(r.instrument, r.side, r.quantity) for r in sent] == [
         (PERP.id, Side.BUY, Decimal("79.99"))
     ]  # the dust of the spot's fee stays
+
+
+def test_an_order_that_the_venue_has_had_is_asked_for_and_not_fenced() -> None:
+    storm, cloid = in_doubt()
+    engine, now_ns = storm.engine, storm.venue.now_ns
+    engine.handle(OrderAccepted(cloid, "7", now_ns, now_ns))
+    report = storm.venue.exchange.account_report(None, now_ns + SECOND)
+    effects = engine.handle(report).effects  # it is not among the venue's open orders
+    assert engine.state.orders[cloid].state is OrderState.UNKNOWN
+    assert [type(effect) for effect in effects if isinstance(effect, FenceOrder)] == []

@@ -659,7 +659,7 @@ def test_where_messages_are_lost_the_alarm_may_come_as_late_as_the_knowledge(
     alarm: int, found: bool
 ) -> None:
     story = led("5")
-    story.window(WindowKind.FAULTY, 0, 200)
+    story.window(WindowKind.FAULTY, 64, 200)  # while the alarm was not yet due
     story.alarm(alarm)
     story.traded(96, "hedge", PERP, Side.SELL, "4.99")
     sound = led("5")

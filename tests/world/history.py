@@ -75,12 +75,23 @@ class Mark(msgspec.Struct, frozen=True, tag=True):
     price: Decimal
 
 
-Record = Received | Fill | FundingPayment | Cashflow | Mark
+class Lost(msgspec.Struct, frozen=True, tag=True):
+    """An order of ours that left at ``time_ns`` and never reached the venue: the road's word.
+
+    It was an attempt all the same. What becomes of one is nothing that its sender can choose.
+    """
+
+    time_ns: int
+    instrument: str
+    side: Side
+
+
+Record = Received | Fill | FundingPayment | Cashflow | Mark | Lost
 
 
 def time_of(record: Record) -> int:
     """When it happened at the venue. Funding is charged when the venue says so, not at its hour."""
-    if isinstance(record, Received | Mark):
+    if isinstance(record, Received | Mark | Lost):
         return record.time_ns
     return record.received_ns if isinstance(record, FundingPayment) else record.venue_time_ns
 

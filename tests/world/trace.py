@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from domain.instruments import Instrument, Kind, Pair
 from domain.money import ZERO
 from domain.orders import Fill, FillCause, Side
-from tests.world.history import Bounds, History, Mark, Received, SentOrder, Window, WindowKind
+from tests.world.history import Bounds, History, Lost, Mark, Received, SentOrder, Window, WindowKind
 
 HELPLESS = (WindowKind.VENUE_DOWN, WindowKind.WRITES_DOWN, WindowKind.DEAD)
 BLIND = (WindowKind.DOUBT, WindowKind.FAULTY)
@@ -152,8 +152,9 @@ class Move(NamedTuple):
 class Span(msgspec.Struct, frozen=True):
     """A time for which a pair's delta could have been traded and was not.
 
-    ``attempts_ns`` are the arrivals of new hedging orders in it, ``foreign_ns`` those of fills
-    that we did not order. ``peak`` is the largest delta in base units, ``price`` the one at it.
+    ``attempts_ns`` are the arrivals of new hedging orders in it, or their departures where the
+    road lost them; ``foreign_ns`` the arrivals of fills that we did not order. ``peak`` is the
+    largest delta in base units, ``price`` the one at it.
     """
 
     pair: Pair
@@ -198,6 +199,8 @@ def trace_of(history: History) -> Trace:
             fold.filled(record)
         elif isinstance(record, Mark):
             fold.marked(record)
+        elif isinstance(record, Lost):
+            fold.lost(record)
     return fold.trace()
 
 
@@ -236,9 +239,17 @@ class _Fold:
             placed = Placed(action, order, pair, leg.kind, role, taken, again, position, held)
             self._placed.append(placed)
             if role is Role.HEDGE and not again:
-                span = self._naked[pair.name]
-                attempts = (*span.attempts_ns, action.time_ns)
-                self._naked[pair.name] = replace(span, attempts_ns=attempts)
+                self._attempted(pair, action.time_ns)
+
+    def lost(self, lost: Lost) -> None:
+        if lost.instrument in self._legs:
+            pair, _ = self._legs[lost.instrument]
+            if pair.name in self._naked and lost.side.sign * self._now[pair.name].delta < 0:
+                self._attempted(pair, lost.time_ns)
+
+    def _attempted(self, pair: Pair, time_ns: int) -> None:
+        span = self._naked[pair.name]
+        self._naked[pair.name] = replace(span, attempts_ns=(*span.attempts_ns, time_ns))
 
     def _role(self, pair: Pair, leg: Instrument, order: SentOrder) -> Role:
         if pair.name in self._naked and order.side.sign * self._now[pair.name].delta < 0:

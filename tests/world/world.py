@@ -7,12 +7,14 @@ bot. Everything that is left open is the oracle's choice, so a seed is a run.
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from bot.engine import Engine
@@ -22,7 +24,7 @@ from bot.settings import Settings
 from domain.instruments import FeeSchedule, Instrument, Kind, MarginTier, Pair
 from domain.market import PublicEvent
 from domain.money import ZERO, decimal_of
-from domain.orders import Fill
+from domain.orders import Fill, Side
 from domain.time import MILLISECOND, SECOND
 from execution.effects import RaiseAlarm
 from execution.facts import Fact, Stage
@@ -40,6 +42,7 @@ from tests.world.history import (
     Alarm,
     Bounds,
     History,
+    Lost,
     Mark,
     Received,
     SentOrder,
@@ -210,6 +213,7 @@ class World:
         self.cells: Counter[tuple[str, str]] = Counter()
         self.violations: list[str] = []
         self.faulty = True
+        self._sent: list[tuple[int, bytes]] = []  # what the road was given, when
         self._opening = exchange.account_report(None, start_ns)
         self._dead_since_ns: int | None = start_ns
         self._on_process = on_process
@@ -299,9 +303,11 @@ class World:
             self.die(owner)
             raise Killed
 
-    def _on_send(self, owner: str, _path: str, _body: bytes, moment: Moment) -> None:
+    def _on_send(self, owner: str, path: str, body: bytes, moment: Moment) -> None:
         if not owner.startswith("trader"):
             return
+        if moment is Moment.AFTER and path == "/exchange":
+            self._sent.append((self.loop.now_ns, body))
         alive = self.process is not None and self.process.owner == owner
         site = f"kill.{moment}"
         if self.faulty and alive and self.oracle.choose(site, 2):
@@ -502,12 +508,22 @@ class World:
 
     # --- what the checker reads ------------------------------------------------------------
 
+    def _lost(self) -> Iterator[Lost]:
+        """Orders that the road was given and the venue never got."""
+        arrived = {entry.digest for entry in self.emulator.received}
+        for time_ns, body in self._sent:
+            if sha256(body).hexdigest() not in arrived:
+                action = msgspec.json.decode(body)["action"]
+                for order in action.get("orders", ()):
+                    side = Side.BUY if order["b"] else Side.SELL
+                    yield Lost(time_ns, _ASSETS[order["a"]], side)
+
     def history(self) -> History:
         exchange, now_ns = self.emulator.exchange, self.loop.now_ns
         received = [_received(entry) for entry in self.emulator.received]
         # The deposit that it begins with is in the opening.
         private = [_told(e) for e in exchange.private_since(0) if e.venue_time_ns > self.start_ns]
-        others = sorted([*private, *self.marks], key=time_of)
+        others = sorted([*private, *self.marks, *self._lost()], key=time_of)
         policy = self.settings.execution
         bounds = Bounds(
             pairs=PAIRS,
@@ -525,6 +541,13 @@ class World:
             bounds, self._opening, in_order(received, others), tuple(self.alarms),
             tuple(self.windows), tuple(sorted(reads)), exchange.account_report(None, now_ns),
         )  # fmt: skip
+
+
+_ASSETS = {
+    number: leg.id
+    for index, pair in enumerate(PAIRS)
+    for number, leg in ((index, pair.perp), (10_000 + index, pair.spot))
+}
 
 
 def _told(event: Any) -> Any:
