@@ -13,9 +13,8 @@ from itertools import pairwise
 import msgspec
 
 from tests.world.campaign import Mix
-from tests.world.net import HIGHEST_RATES
-from tests.world.oracle import SCHEDULE, Oracle, swarm
-from tests.world.world import RATES, World
+from tests.world.oracle import SCHEDULE, Oracle
+from tests.world.world import World, wild
 
 HASH_SEEDS = ("1", "4711")
 
@@ -29,7 +28,7 @@ class Run(msgspec.Struct):
 
 
 def one(seed: int, hours: float) -> Run:
-    mix: Mix = swarm(seed, {**HIGHEST_RATES, **RATES})
+    mix: Mix = wild(seed)
     world = World(Oracle.seeded(seed, mix), seed, hours=hours)
     try:
         world.run()

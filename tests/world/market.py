@@ -26,13 +26,15 @@ class Moment(msgspec.Struct, frozen=True):
     """What a scenario does to one pair at one moment.
 
     ``price`` multiplies the walk, ``spot`` the spot leg on top of it; ``depth`` the sizes
-    shown, ``spread`` the half-spreads.
+    shown, ``spread`` the half-spreads. A perp that is not ``listed`` has an empty book, and
+    nothing else of it is told.
     """
 
     price: float = 1.0
     spot: float = 1.0
     depth: float = 1.0
     spread: float = 1.0
+    listed: bool = True
 
 
 Scenario = Callable[[str, float], Moment]
@@ -81,13 +83,15 @@ class WildMarket:
             before = self._prices[pair.name]
             self._prices[pair.name] = price = before * exp(self._move())
             moment = self._scenario(pair.name, seconds)
-            for leg in (pair.spot, pair.perp):
-                yield from self._prints(leg, before * moment.price, now_ns)
-            for leg in (pair.spot, pair.perp):
-                factor = moment.price * (moment.spot if leg.kind is Kind.SPOT else 1.0)
+            legs = ((pair.spot, moment.price * moment.spot), (pair.perp, moment.price))
+            for leg, factor in legs:
+                if moment.listed or leg is pair.spot:
+                    yield from self._prints(leg, before * factor, now_ns)
+            for leg, factor in legs:
                 yield self._book(leg, price * factor, moment, now_ns)
             mark = price * moment.price
-            yield Reference(pair.perp.id, mark, mark, now_ns, now_ns)
+            if moment.listed:
+                yield Reference(pair.perp.id, mark, mark, now_ns, now_ns)
 
     def _move(self) -> float:
         jump = self._random.gauss(0, 0.01) if self._random.random() < 0.002 else 0.0
@@ -112,6 +116,6 @@ class WildMarket:
                 size = self._depth_quote * moment.depth / mid * self._random.uniform(0.5, 1.5)
                 if not levels or (float(at) - levels[-1][0]) * sign > 0:
                     levels.append((float(at), size))
-            empty = self._random.random() < 0.003
+            empty = self._random.random() < 0.003 or not (moment.listed or leg.kind is Kind.SPOT)
             sides.append(() if empty else tuple(levels))
         return Book(leg.id, sides[0], sides[1], now_ns, now_ns)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from hashlib import sha256
+from math import fsum
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -38,6 +39,7 @@ from execution.venues.hyperliquid.sign import AgentSigner
 from execution.venues.hyperliquid.venue import Hyperliquid
 from execution.venues.simulated.exchange import Exchange
 from execution.venues.simulated.rules import VenueRules
+from strategies.strategy import Strategy
 from tests.world.history import (
     Alarm,
     Bounds,
@@ -53,8 +55,8 @@ from tests.world.history import (
 )
 from tests.world.loop import Killed, SimLoop
 from tests.world.market import STEP_NS, Scenario, WildMarket, calm
-from tests.world.net import Moment, SimNet, Weather
-from tests.world.oracle import Oracle
+from tests.world.net import HIGHEST_RATES, Fate, Moment, SimNet, Weather
+from tests.world.oracle import Oracle, swarm
 from tests.world.restless import Restless
 from tests.world.store import FaultyJournal
 
@@ -92,6 +94,23 @@ RATES = {
     ADL: 0.03,
     BY_HAND: 0.03,
 }
+
+
+_UNANSWERED = tuple(f for f in Fate if f not in (Fate.ANSWERED, Fate.DUPLICATED))
+_UNANSWERED_MAX = 0.4
+
+
+def wild(seed: int) -> dict[str, float]:
+    """The faults of one seed: its own mixture of everything that can go wrong.
+
+    Of all requests at most two in five stay without an answer that can be trusted. What is
+    then promised, a hedge tried within a minute, is some fifteen attempts; on a worse road
+    nothing could be promised at all.
+    """
+    mix = swarm(seed, {**HIGHEST_RATES, **RATES})
+    total = fsum(mix.get(fate, 0.0) for fate in _UNANSWERED)
+    scale = min(1.0, _UNANSWERED_MAX / total) if total else 1.0
+    return mix | {fate: mix[fate] * scale for fate in _UNANSWERED if fate in mix}
 
 
 _HELPLESS_IN = {
@@ -201,7 +220,7 @@ class World:
         self.net.host(VENUE, self.emulator)
         self.net.on_fault = self._count_fault
         self.net.on_send = self._on_send
-        self.strategy = Restless(tuple(WANTED), start_ns, self.end_ns, seed)
+        self.strategy: Strategy = Restless(tuple(WANTED), start_ns, self.end_ns, seed)
         self.clock = SkewedClock(self.loop)
         self.process: Process | None = None
         self.starts = self.deaths = 0
