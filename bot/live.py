@@ -20,7 +20,7 @@ from domain.instruments import Pair
 from domain.market import PublicEvent
 from domain.time import DAY, MINUTE, SECOND
 from execution.effects import RaiseAlarm
-from execution.events import Event
+from execution.events import Event, Trouble
 from execution.facts import Fact, RunStarted
 from execution.ports import Clock, TransportFailed, VenueGateway
 from execution.state import State, apply
@@ -136,6 +136,9 @@ async def live(
         )
         trader = Trader(engine, journal, gateway, clock, lease, inbox, on_alarm, on_fact)
         trader.begin(run)
+        if not journal.reserved:
+            detail = "the journal has used the room that was set aside for it"
+            inbox.put(Trouble("disk_full", detail, clock.now_ns()))
         return Live(trader, gateway, clock.now_ns())
 
     def on_slow() -> None:

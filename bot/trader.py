@@ -23,6 +23,11 @@ from execution.ports import Clock, Journal, VenueGateway
 class ReservedJournal(Journal, Protocol):
     """A journal with room set aside for the day on which the disk is full."""
 
+    @property
+    def reserved(self) -> bool:
+        """Whether that room is still there."""
+        ...
+
     def free_reserve(self) -> bool:
         """Give the room back to the disk; False where there is none left."""
         ...

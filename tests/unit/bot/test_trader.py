@@ -46,7 +46,7 @@ class Log:
     def __init__(self) -> None:
         self.done: list[object] = []
         self.full = 0
-        self.reserve = True
+        self.reserved = True
 
     def append(self, facts: Sequence[Fact]) -> None:
         if self.full:
@@ -55,7 +55,7 @@ class Log:
         self.done.append(("commit", tuple(facts)))
 
     def free_reserve(self) -> bool:
-        had, self.reserve = self.reserve, False
+        had, self.reserved = self.reserved, False
         return had
 
     def read(self) -> Iterator[Fact]:
