@@ -68,6 +68,7 @@ from execution.venues.simulated.state import (
 
 NOTHING_TO_CANCEL = "Order was never placed, already canceled, or filled."
 _NEVER = 2**62
+_NONE: frozenset[str] = frozenset()
 
 
 class Exchange:
@@ -565,6 +566,8 @@ class Exchange:
     @property
     def resting(self) -> frozenset[str]:
         """The instruments in which an order is open."""
+        if not self._open:
+            return _NONE
         return frozenset(order.request.instrument for order in self._open.values())
 
     def order_report(self, cloid: str, now_ns: int) -> OrderReport:
