@@ -18,6 +18,7 @@ Karatzas & Shreve, section 5.6.)
 
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import dropwhile
 from math import exp, expm1, log, sqrt
 from typing import Protocol
 
@@ -116,11 +117,11 @@ class FundingProcess:
         anchor = self._policy.anchor_hourly
         current, level = self.current, self.level
         deviation_variance, level_variance = self.deviation_variance, self.level_variance
-        of_current, of_level, of_variance = self._weights
+        weighed, (of_current, of_level, of_variance) = self._hours, self._weights
         for _, rate, hours in rates:
-            if hours != self._hours:
-                self._hours, self._weights = hours, _weights(self._policy, hours)
-                of_current, of_level, of_variance = self._weights
+            if hours != weighed:
+                weighed = hours
+                of_current, of_level, of_variance = _weights(self._policy, hours)
             gap = rate - level
             deviation_variance += of_variance * (gap * gap - deviation_variance)
             level += of_level * gap
@@ -129,6 +130,7 @@ class FundingProcess:
             level_variance += of_variance * (away * away - level_variance)
         self.current, self.level = current, level
         self.deviation_variance, self.level_variance = deviation_variance, level_variance
+        self._hours, self._weights = weighed, (of_current, of_level, of_variance)
 
     def forecast(self, predicted: FundingRate | None, horizon_hours: float) -> Forecast:
         """Mean and standard error over the coming ``horizon_hours``, closed form.
@@ -182,7 +184,7 @@ class MeanReverting:
         if known is None or known[0] != key:
             process = FundingProcess(self._policy)
             first_ns = newest_ns // DAY * DAY - WINDOW_NS
-            process.update([s for s in settled if s.time_ns >= first_ns])
+            process.update(dropwhile(lambda s: s.time_ns < first_ns, settled))
         else:
             process = known[2]
             if newest_ns > known[1]:
