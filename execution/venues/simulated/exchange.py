@@ -178,10 +178,7 @@ class Exchange:
         out = self.advance(now_ns) if now_ns >= state.hour_due_ns else []
         if now_ns > state.now_ns:  # noqa: PLR1730
             state.now_ns = now_ns
-        if type(event) is Trade:
-            if market.orders:
-                out += self._print(market, event)
-        elif type(event) is Book:
+        if type(event) is Book:
             if now_ns > market.next_sample_ns:
                 self._sample(event.instrument, now_ns)
             market.book = event
@@ -192,6 +189,8 @@ class Exchange:
                 out += self._cross_resting(market, event)
         elif type(event) is Reference:
             self._on_reference(event, market, out)
+        elif type(event) is Trade and market.orders:
+            out += self._print(market, event)
         return out
 
     def _on_reference(self, event: Reference, market: Market, out: list[VenueEvent]) -> None:
