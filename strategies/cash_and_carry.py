@@ -47,16 +47,31 @@ HALVINGS = 30
 """How often a size that the books cannot take is halved before giving up."""
 
 
+class _Terms(msgspec.Struct, frozen=True):
+    """What policy, limits and the venue's rules fix for a pair, once and for all.
+
+    ``capital_per_notional`` is spot, isolated margin and reserve for one unit of
+    notional; ``distance`` the price move from entry to liquidation of the short at the
+    target leverage (SPEC R11); ``liquidation_loss`` what being liquidated costs. All
+    are fractions of notional, ``hurdle`` per hour.
+    """
+
+    capital_per_notional: Decimal
+    hurdle: float
+    distance: float
+    liquidation_loss: float
+    buckets: tuple[str, ...]
+
+
 class _Look(msgspec.Struct, frozen=True):
-    """One pair as it is now. ``hurdle`` per hour, ``gain``, expected from the basis
-    returning to its mean, and ``basis_stop`` are fractions of notional."""
+    """One pair as it is now. ``gain``, expected from the basis returning to its mean, and
+    ``basis_stop`` are fractions of notional."""
 
     pair: Pair
+    terms: _Terms
     spot: InstrumentState
     perp: InstrumentState
     forecast: Forecast
-    capital_per_notional: Decimal
-    hurdle: float
     usual: UsualBasis | None
     gain: float
     basis_stop: float
@@ -93,7 +108,6 @@ class CashAndCarry:
     ) -> None:
         self._policy = policy
         self._pairs = tuple(pairs)
-        self._leverage_target = leverage_target
         self._risk_per_trade = risk_per_trade
         self._forecast = forecaster or MeanReverting(
             ForecastPolicy(
@@ -101,7 +115,7 @@ class CashAndCarry:
                 deviation_half_life_hours=policy.funding_half_life_hours,
             )
         )
-        self._capital = {pair.name: self._capital_per_notional(pair) for pair in self._pairs}
+        self._terms = {pair.name: _terms(pair, policy, leverage_target) for pair in self._pairs}
         self._age_ns = int(policy.book_age_seconds_max * SECOND)
 
     def targets(
@@ -135,24 +149,17 @@ class CashAndCarry:
         spot, perp = market.of(pair.spot.id), market.of(pair.perp.id)
         if spot is None or perp is None:
             return None
-        capital = self._capital[pair.name]
         usual = market.usual_basis(pair)
         return _Look(
             pair,
+            self._terms[pair.name],
             spot,
             perp,
             self._forecast(perp, self._policy.horizon_hours),
-            capital,
-            hurdle_hourly(self._policy.hurdle_apr, float(capital)),
             usual,
             basis_gain(usual),
             basis_stop(float(self._policy.basis_stop), self._policy.basis_sigmas, usual),
         )
-
-    def _capital_per_notional(self, pair: Pair) -> Decimal:
-        """Spot, isolated margin and reserve for one unit of notional."""
-        leverage = min(self._leverage_target, Decimal(pair.perp.margin_tiers[0].max_leverage))
-        return ONE + (ONE / leverage) + self._policy.reserve_fraction
 
     # --- entry -----------------------------------------------------------------------------
 
@@ -168,11 +175,11 @@ class CashAndCarry:
         if surplus < 0.0:
             reason = f"carry_below_hurdle: {_carry(look, cost, net, net - surplus)}"
             return _target(look, Action.WAIT, ZERO, reason, cost=cost, net=net)
-        if (now := look.perp.predicted) is not None and now.per_hour < look.hurdle:
+        if (now := look.perp.predicted) is not None and now.per_hour < look.terms.hurdle:
             # Whoever waits for it to recover loses nothing: the round trip costs the same then.
             reason = (
                 f"funding_low_now: {_percent(now.apr)} a year, hurdle "
-                f"{_percent(look.hurdle * HOURS_PER_YEAR)}; forecast {_yearly(look.forecast)}"
+                f"{_percent(look.terms.hurdle * HOURS_PER_YEAR)}; forecast {_yearly(look.forecast)}"
             )
             return _target(look, Action.WAIT, ZERO, reason, cost=cost, net=net)
         sized = self._size(look, equity, touch, surplus)
@@ -188,7 +195,7 @@ class CashAndCarry:
         forecast = look.forecast
         # A favourable basis may pay the way; it is not a reason to go.
         cost = trip.total - min(look.gain, trip.total)
-        rate = entry_rate(forecast, cost, look.hurdle, self._policy.error_multiple)
+        rate = entry_rate(forecast, cost, look.terms.hurdle, self._policy.error_multiple)
         surplus = (forecast.hourly - rate) * forecast.horizon_hours
         return cost, forecast.total - cost, surplus
 
@@ -205,7 +212,7 @@ class CashAndCarry:
         volatility = max(spot.volatility or 0.0, perp.volatility or 0.0)
         if perp.volatility is None or not spot.mid or not perp.mid or not perp.oracle:
             return "not_warm: less than an hour of prices known"
-        sigma, distance = volatility * sqrt(policy.guard_hours), self._distance(look.pair)
+        sigma, distance = volatility * sqrt(policy.guard_hours), look.terms.distance
         if sigma * policy.volatility_sigmas > distance:
             return (
                 f"volatile: {_percent(sigma)} in {policy.guard_hours:.0f} h, "
@@ -226,7 +233,7 @@ class CashAndCarry:
         if equity <= 0:
             return f"below_minimum: equity is {equity}"
         notional = min(
-            equity * policy.max_share_per_pair / look.capital_per_notional,
+            equity * policy.max_share_per_pair / look.terms.capital_per_notional,
             notional_for_loss(equity, self._risk_per_trade, self._loss_fraction(look, touch)),
         ).quantize(CENT, ROUND_DOWN)
         for _ in range(HALVINGS):
@@ -268,7 +275,7 @@ class CashAndCarry:
             name, capital = entry.look.pair.name, granted[entry.look.pair.name]
             notional = min(
                 entry.notional,
-                (capital / entry.look.capital_per_notional).quantize(CENT, ROUND_DOWN),
+                (capital / entry.look.terms.capital_per_notional).quantize(CENT, ROUND_DOWN),
             )
             # A fragment would block the pair for as long as it is held.
             if 2 * notional < entry.notional or _too_small(
@@ -304,14 +311,13 @@ class CashAndCarry:
             "total": policy.max_total_share,
         }
         room: dict[str, Decimal] = {}
-        for pair in self._pairs:
-            for name in buckets(pair):
+        for terms in self._terms.values():
+            for name in terms.buckets:
                 room.setdefault(name, equity * shares[name.split(" ")[0]])
-        for pair in self._pairs:
-            holding = holdings.get(pair.name)
-            if holding is not None:
-                for name in buckets(pair):
-                    room[name] -= holding.notional * self._capital[pair.name]
+        for pair_name, terms in self._terms.items():
+            if (holding := holdings.get(pair_name)) is not None:
+                for name in terms.buckets:
+                    room[name] -= holding.notional * terms.capital_per_notional
         return room
 
     def _rotate(
@@ -331,14 +337,16 @@ class CashAndCarry:
         for entry in refused:
             wanted = _candidate(entry)
             for look, trip, holding in held:
-                staying = holding_value(look.forecast, look.hurdle, look.gain) + trip.total
+                staying = holding_value(look.forecast, look.terms.hurdle, look.gain) + trip.total
                 gain = float(entry.notional) * entry.surplus - float(holding.notional) * staying
                 # Less than a round trip more is within what the two forecasts may err.
                 least = float(holding.notional) * trip.total
                 if gain <= (best[0] if best is not None else least):
                     continue
-                freed = holding.notional * look.capital_per_notional
-                wider = {n: left + freed * (n in buckets(look.pair)) for n, left in room.items()}
+                freed = holding.notional * look.terms.capital_per_notional
+                wider = dict(room)
+                for name in look.terms.buckets:
+                    wider[name] += freed
                 if allocate([wanted], wider)[entry.look.pair.name] >= wanted.capital:
                     reason = (
                         f"rotation: {entry.look.pair.name} earns {gain:.2f} more over "
@@ -364,8 +372,8 @@ class CashAndCarry:
         if danger := self._danger(look, trip):
             return _exit(look, trip, danger, ExitCause.VOLATILITY, urgent=True), trip
         forecast, policy = look.forecast, self._policy
-        value = holding_value(forecast, look.hurdle, look.gain)
-        loss = exit_loss(forecast, trip.total, look.hurdle, policy.error_multiple)
+        value = holding_value(forecast, look.terms.hurdle, look.gain)
+        loss = exit_loss(forecast, trip.total, look.terms.hurdle, policy.error_multiple)
         worth = (
             f"staying {_days(forecast)} is worth {_percent(value)}, exit under {_percent(-loss)}; "
             f"forecast {_yearly(forecast)}"
@@ -411,21 +419,14 @@ class CashAndCarry:
         """Leave when the modelled loss from liquidation exceeds the round trip (SPEC R15)."""
         policy = self._policy
         volatility = max(look.spot.volatility or 0.0, look.perp.volatility or 0.0)
-        distance = self._distance(look.pair)
-        chance = liquidation_probability(volatility, distance, policy.guard_hours)
-        maintenance = maintenance_rate(look.pair.perp.margin_tiers, ZERO)
-        avoided = chance * float(policy.liquidation_allowance + maintenance)
+        chance = liquidation_probability(volatility, look.terms.distance, policy.guard_hours)
+        avoided = chance * look.terms.liquidation_loss
         if avoided <= trip.total:
             return None
         return (
             f"volatile: {_percent(chance)} chance of liquidation in {policy.guard_hours:.0f} h, "
             f"expected loss {_percent(avoided)} over round trip {_percent(trip.total)}"
         )
-
-    def _distance(self, pair: Pair) -> float:
-        """Price move from entry to liquidation of the short at the target leverage (SPEC R11)."""
-        margin = self._capital[pair.name] - self._policy.reserve_fraction - ONE
-        return float(margin - maintenance_rate(pair.perp.margin_tiers, ZERO))
 
     def _is_paid_soon(self, perp: InstrumentState, now_ns: int) -> bool:
         predicted = perp.predicted
@@ -438,10 +439,24 @@ class CashAndCarry:
 # --- words and numbers -------------------------------------------------------------------------
 
 
+def _terms(pair: Pair, policy: CarryPolicy, leverage_target: Decimal) -> _Terms:
+    tiers = pair.perp.margin_tiers
+    margin = ONE / min(leverage_target, Decimal(tiers[0].max_leverage))
+    maintenance = maintenance_rate(tiers, ZERO)
+    capital = ONE + margin + policy.reserve_fraction
+    return _Terms(
+        capital,
+        hurdle_hourly(policy.hurdle_apr, float(capital)),
+        float(margin - maintenance),
+        float(policy.liquidation_allowance + maintenance),
+        buckets(pair),
+    )
+
+
 def _candidate(entry: _Entry) -> Candidate:
     look = entry.look
-    score = entry.net / float(look.capital_per_notional)
-    capital = (entry.notional * look.capital_per_notional).quantize(CENT, ROUND_UP)
+    score = entry.net / float(look.terms.capital_per_notional)
+    capital = (entry.notional * look.terms.capital_per_notional).quantize(CENT, ROUND_UP)
     return Candidate(look.pair, score, capital)
 
 
@@ -470,7 +485,7 @@ def _target(
         cost=cost,
         expected_net=net,
         apr_on_capital=apr_on_capital(
-            net, forecast.horizon_hours, float(look.capital_per_notional)
+            net, forecast.horizon_hours, float(look.terms.capital_per_notional)
         ),
     )
 

@@ -2,19 +2,21 @@
 
 The model, stated once: a bar's path is ``path.walk``; each of its points is the
 mid of a three-level book (``Ladder``) whose spread and depth follow the last
-hours before it (``QuoteModel``), one print a leg at the path's price with an equal share
-of the bar's volume, bought on the way up and sold on the way down, and a
-reference whose mark is the perp's mid. The oracle is the last completed perp
-close. Nothing published inside a bar uses a later one. Between the points, while an
-order rests, there are books and marks on the straight line, and no prints.
+hours before it (``QuoteModel``), and a reference whose mark is the perp's mid. The
+oracle is the last completed perp close. Nothing published inside a bar uses a later one.
+
+While an order rests there is more to see: between the points books and marks on the
+straight line, and at each point one print a leg, at the path's price with an equal share
+of the bar's volume, bought on the way up and sold on the way down.
 """
 
 from array import array
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
-from heapq import merge
-from itertools import chain
+from itertools import chain, groupby
 from math import exp, sqrt
+from operator import attrgetter, itemgetter
 from pathlib import Path
 
 import msgspec
@@ -34,7 +36,13 @@ from bot.backtest.funding import read_funding
 from bot.backtest.path import Candle, finer, finer_times, times, walk
 from bot.instruments import Listing, QuoteModel, UnknownPair, load_listings, load_pairs
 from domain.instruments import Instrument, Kind, Pair
-from domain.market import FundingSettled, MarketInput, RecordedFunding, Reference
+from domain.market import (
+    FundingSettled,
+    MarketInput,
+    RecordedFunding,
+    Reference,
+    Trade,
+)
 from domain.orders import Side
 from domain.time import DAY, HOUR
 from execution.venues.simulated.ladder import Ladder
@@ -47,9 +55,11 @@ _ORACLE_NOTE = "oracle: last completed perp close"
 
 _BUY, _SELL = Side.BUY, Side.SELL
 
+_time_of = attrgetter("venue_time_ns")
+
 Files = dict[int, list[Path]]
-Chunk = tuple[int, int, list[MarketInput]]
-"""(time, rank among equal times, what happens then)"""
+Row = tuple[int, int, int]
+"""(open time, perp bar or -1, spot bar or -1)"""
 
 
 class _Leg(msgspec.Struct, frozen=True):
@@ -68,11 +78,11 @@ class _Leg(msgspec.Struct, frozen=True):
 
 
 class _PairHistory(msgspec.Struct, frozen=True):
-    """``rows``: (open time, perp bar or -1, spot bar or -1), from where both have begun."""
+    """One pair; ``rows`` are its bars, in order, from where both legs have begun."""
 
     perp: _Leg
     spot: _Leg
-    rows: Sequence[tuple[int, int, int]]
+    rows: Sequence[Row]
 
 
 class HistorySource:
@@ -105,7 +115,8 @@ class HistorySource:
         self.coverage = coverage
         self._histories = histories
         self._funding = funding
-        self._closest: dict[str, tuple[int, list[MarketInput]]] = {}  # by perp, its last bar
+        # By perp, the last bar that was looked at closely: its finer steps, and its prints.
+        self._closest: dict[str, tuple[int, tuple[list[MarketInput], list[MarketInput]]]] = {}
 
     @property
     def instruments(self) -> tuple[Instrument, ...]:
@@ -116,44 +127,60 @@ class HistorySource:
         return [settled for settled in self._funding if settled.venue_time_ns <= self.start_ns]
 
     def events(self, after_ns: int) -> Iterator[MarketInput]:
-        """Every input after ``after_ns``, in order of time."""
-        chunks = [
-            _chunks(history, self.cadence_ns, rank, after_ns)
-            for rank, history in enumerate(self._histories)
+        """Every input after ``after_ns`` but prints, in order of time."""
+        rows = [
+            (*row, walker)
+            for walker in (_Walker(history, self.cadence_ns) for history in self._histories)
+            for row in walker.rows_after(after_ns)
         ]
-        # At equal times funding comes last, after the bar that ended has moved the oracle.
-        settlements = self._settlements(len(chunks), max(after_ns, self.start_ns))
-        for _, _, chunk in merge(*chunks, settlements):
-            yield from chunk
+        rows.sort(key=itemgetter(0))
+        due = deque(self._settlements(max(after_ns, self.start_ns)))
+        for open_ns, together in groupby(rows, key=itemgetter(0)):
+            inputs: list[MarketInput] = []
+            for _, i, j, walker in together:
+                walker.walk((open_ns, i, j), inputs)
+            while due and due[0].venue_time_ns <= open_ns + self.cadence_ns:
+                inputs.append(due.popleft())
+            # At equal times they keep this order: a perp's reference follows both books, and
+            # funding comes last, after the bar that ended has moved the oracle.
+            inputs.sort(key=_time_of)
+            if open_ns <= after_ns:
+                inputs = [event for event in inputs if event.venue_time_ns > after_ns]
+            yield from inputs
+        yield from due
 
     def between(
         self, instruments: Collection[str], after_ns: int, before_ns: int
     ) -> list[MarketInput]:
-        """Books and marks on the way from point to point of ``path.walk``, without prints."""
+        """Books and marks on the way from point to point of ``path.walk``; at the point, prints."""
         found: list[MarketInput] = []
         for history in self._histories:
             legs = history.perp.instrument.id, history.spot.instrument.id
-            at = bisect_right(history.rows, after_ns, key=lambda row: row[0]) - 1
+            at = bisect_right(history.rows, after_ns, key=itemgetter(0)) - 1
             if at >= 0 and not set(legs).isdisjoint(instruments):
-                found += self._closely(history, at)
-        inside = (event for event in found if after_ns < event.venue_time_ns < before_ns)
-        return sorted(inside, key=lambda event: event.venue_time_ns)
+                finer, prints = self._closely(history, at)
+                found += [event for event in finer if after_ns < event.venue_time_ns < before_ns]
+                found += [event for event in prints if event.venue_time_ns == before_ns]
+        found.sort(key=_time_of)
+        return found
 
-    def _closely(self, history: _PairHistory, at: int) -> list[MarketInput]:
-        """One bar of a pair in finer steps, kept while its events are played."""
-        name, row = history.perp.instrument.id, history.rows[at]
+    def _closely(
+        self, history: _PairHistory, at: int
+    ) -> tuple[list[MarketInput], list[MarketInput]]:
+        """One bar of a pair: its finer steps, and its prints; kept while its events are played."""
+        name = history.perp.instrument.id
         kept = self._closest.get(name)
         if kept is None or kept[0] != at:
-            quoters = _Quoter(history.perp), _Quoter(history.spot)
-            _, chunks = _bar(history, quoters, row, self.cadence_ns, closely=True)
-            kept = self._closest[name] = at, list(chain(*chunks))
+            walker = _Walker(history, self.cadence_ns)
+            kept = self._closest[name] = at, walker.walk_closely(history.rows[at])
         return kept[1]
 
-    def _settlements(self, rank: int, after_ns: int) -> Iterator[Chunk]:
-        for record in self._funding:
-            if after_ns < (time_ns := record.venue_time_ns) <= self._last_ns:
-                recorded = RecordedFunding(record.instrument, record.rate, time_ns, time_ns)
-                yield time_ns, rank, [recorded]
+    def _settlements(self, after_ns: int) -> list[RecordedFunding]:
+        return [
+            RecordedFunding(record.instrument, record.rate, time_ns, time_ns)
+            for record in self._funding
+            if after_ns < (time_ns := record.venue_time_ns) <= self._last_ns
+        ]
 
 
 def open_history(
@@ -375,9 +402,7 @@ def _leg(listing: Listing, bars: Bars, bar_ns: int) -> _Leg:
     return _Leg(listing.instrument, listing.quotes, bars, ranges, depths, previous)
 
 
-def _rows(
-    perp: Sequence[int], spot: Sequence[int], start_ns: int
-) -> Sequence[tuple[int, int, int]]:
+def _rows(perp: Sequence[int], spot: Sequence[int], start_ns: int) -> Sequence[Row]:
     perps = {time: i for i, time in enumerate(perp)}
     spots = {time: i for i, time in enumerate(spot)}
     joined = min((time for time in spot if time in perps and time >= start_ns), default=None)
@@ -419,51 +444,59 @@ def _coverage(
     )
 
 
-def _chunks(history: _PairHistory, bar_ns: int, rank: int, after_ns: int) -> Iterator[Chunk]:
-    """What one pair's market does, an instant at a time."""
-    perp_id, closes = history.perp.instrument.id, history.perp.bars.close
-    quoters = _Quoter(history.perp), _Quoter(history.spot)
-    begin = bisect_left(history.rows, (after_ns - bar_ns, -1, -1))
-    for row in history.rows[begin:]:
-        instants, chunks = _bar(history, quoters, row, bar_ns, closely=False)
-        time, i, _ = row
+class _Walker:
+    """What one pair's market does inside its bars."""
+
+    def __init__(self, history: _PairHistory, bar_ns: int) -> None:
+        self._rows, self._bar_ns = history.rows, bar_ns
+        self._perp, self._spot = _Quoter(history.perp), _Quoter(history.spot)
+
+    def rows_after(self, after_ns: int) -> Sequence[Row]:
+        """The bars that end after ``after_ns``, and the one that ends there."""
+        return self._rows[bisect_left(self._rows, (after_ns - self._bar_ns, -1, -1)) :]
+
+    def walk(self, row: Row, inputs: list[MarketInput]) -> None:
+        """Append the books and marks of one bar, and at its end the mark it closed at."""
+        quoted, paths, instants = self._paths(row)
+        self._quote(row, quoted, paths, instants, inputs)
+        time_ns, i, _ = row
         if i >= 0:
             # The bar is complete: its close is known, and the oracle is there.
-            instants.append(time + bar_ns)
-            chunks.append([Reference(perp_id, closes[i], closes[i], instants[-1], instants[-1])])
-        for instant, chunk in zip(instants, chunks, strict=True):
-            if instant > after_ns:
-                yield instant, rank, chunk
+            inputs.append(self._perp.reference_at_close(i, time_ns + self._bar_ns))
 
+    def walk_closely(self, row: Row) -> tuple[list[MarketInput], list[MarketInput]]:
+        """Books and marks of one bar in finer steps; and what was traded on the way."""
+        quoted, paths, instants = self._paths(row)
+        closely: list[MarketInput] = []
+        self._quote(row, quoted, [finer(path) for path in paths], finer_times(instants), closely)
+        prints: list[MarketInput] = []
+        for (quoter, at), path in zip(quoted, paths, strict=True):
+            prints += quoter.prints(at, path, instants)
+        return closely, prints
 
-def _bar(
-    history: _PairHistory,
-    quoters: tuple["_Quoter", "_Quoter"],
-    row: tuple[int, int, int],
-    bar_ns: int,
-    *,
-    closely: bool,
-) -> tuple[list[int], list[list[MarketInput]]]:
-    """The instants of one bar and what happens at each; a close look sees no prints."""
-    time, i, j = row
-    legs = [(quoter, at) for quoter, at in zip(quoters, (i, j), strict=True) if at >= 0]
-    paths = walk(*(quoter.candle(at) for quoter, at in legs))
-    instants = times(time, bar_ns, len(paths[0]))
-    if closely:
-        paths, instants = [finer(path) for path in paths], finer_times(instants)
-    chunks: list[list[MarketInput]] = [[] for _ in instants]
-    for (quoter, at), path in zip(legs, paths, strict=True):
-        quoter.quote(at, path, instants, chunks, prints=not closely)
-    if i >= 0:
-        perp, oracle = history.perp.instrument, history.perp.previous[i]
-        perp_id, decimals = perp.id, perp.price_decimals
-        for chunk, price, instant in zip(chunks, paths[0], instants, strict=True):
-            chunk.append(Reference(perp_id, round(price, decimals), oracle, instant, instant))
-    return instants, chunks
+    def _paths(self, row: Row) -> tuple[list[tuple["_Quoter", int]], list[list[float]], list[int]]:
+        """The legs that have the bar, the path of each, and when they come by its points."""
+        time_ns, i, j = row
+        quoted = [(quoter, at) for quoter, at in ((self._perp, i), (self._spot, j)) if at >= 0]
+        paths = walk(*(quoter.candle(at) for quoter, at in quoted))
+        return quoted, paths, times(time_ns, self._bar_ns, len(paths[0]))
+
+    def _quote(
+        self,
+        row: Row,
+        quoted: Sequence[tuple["_Quoter", int]],
+        paths: Sequence[Sequence[float]],
+        instants: Sequence[int],
+        inputs: list[MarketInput],
+    ) -> None:
+        for (quoter, at), path in zip(quoted, paths, strict=True):
+            quoter.quote(at, path, instants, inputs)
+        if row[1] >= 0:
+            inputs += self._perp.references(row[1], paths[0], instants)
 
 
 class _Quoter:
-    """Prints and books along the paths of one leg."""
+    """Books, prints and marks along the paths of one leg."""
 
     def __init__(self, leg: _Leg) -> None:
         self._leg = leg
@@ -474,32 +507,45 @@ class _Quoter:
         return bars.open[i], bars.high[i], bars.low[i], bars.close[i]
 
     def quote(
-        self,
-        i: int,
-        path: Sequence[float],
-        instants: Sequence[int],
-        chunks: Sequence[list[MarketInput]],
-        *,
-        prints: bool,
+        self, i: int, path: Sequence[float], instants: Sequence[int], inputs: list[MarketInput]
     ) -> None:
-        """Add at each point the print that moved the price there, then the book that is left."""
-        leg, make_book, make_trade = self._leg, self._ladder.book, self._ladder.trade
+        """Append the book at each point."""
+        leg, make_book = self._leg, self._ladder.book
         floor, share = leg.quotes.half_spread_bps * 1e-4, leg.quotes.spread_of_range
         usual, depth = leg.ranges[i], leg.depths[i] * floor
-        quantity = leg.bars.volume[i] / len(path) if prints else 0.0
         quiet = floor + share * usual
-        before = highest = lowest = leg.previous[i]
-        rising = False
-        for price, instant, chunk in zip(path, instants, chunks, strict=True):
+        highest = lowest = leg.previous[i]
+        for price, instant in zip(path, instants, strict=True):
             if price > highest:
                 highest = price
             elif price < lowest:
                 lowest = price
+            moved = (highest - lowest) / price
+            half = floor + share * moved if moved > usual else quiet
+            inputs.append(make_book(price, half, depth / half, instant))
+
+    def references(self, i: int, path: Sequence[float], instants: Sequence[int]) -> list[Reference]:
+        """The mark at each point, over the last completed close."""
+        perp, oracle = self._leg.instrument, self._leg.previous[i]
+        perp_id, decimals = perp.id, perp.price_decimals
+        return [
+            Reference(perp_id, round(price, decimals), oracle, instant, instant)
+            for price, instant in zip(path, instants, strict=True)
+        ]
+
+    def reference_at_close(self, i: int, time_ns: int) -> Reference:
+        close = self._leg.bars.close[i]
+        return Reference(self._leg.instrument.id, close, close, time_ns, time_ns)
+
+    def prints(self, i: int, path: Sequence[float], instants: Sequence[int]) -> list[Trade]:
+        """The print that moved the price to each point."""
+        make_trade, quantity = self._ladder.trade, self._leg.bars.volume[i] / len(path)
+        found = []
+        before, rising = self._leg.previous[i], False
+        for price, instant in zip(path, instants, strict=True):
             # Unmoved, the sides take turns.
             rising = price > before if price != before else not rising
             before = price
-            moved = (highest - lowest) / price
-            half = floor + share * moved if moved > usual else quiet
             if trade := make_trade(price, quantity, _BUY if rising else _SELL, instant):
-                chunk.append(trade)
-            chunk.append(make_book(price, half, depth / half, instant))
+                found.append(trade)
+        return found

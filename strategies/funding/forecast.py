@@ -16,8 +16,12 @@ Ornstein-Uhlenbeck process that starts from a known value; for instance
 Karatzas & Shreve, section 5.6.)
 """
 
+from array import array
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import takewhile
 from math import exp, expm1, log, sqrt
 from typing import Protocol
 
@@ -110,17 +114,17 @@ class FundingProcess:
         self.level = self.current = policy.anchor_hourly
         self.deviation_variance = self.level_variance = PRIOR_DEVIATION**2
 
-    def update(self, rates: Iterable[Settlement]) -> None:
-        """Take in settlements, oldest first."""
+    def update(self, rates: Iterable[tuple[int, float, float]]) -> None:
+        """Take in settlements, oldest first: time, rate per hour, hours."""
         # Plain names: every midnight this reads two months of rates again.
         anchor = self._policy.anchor_hourly
         current, level = self.current, self.level
         deviation_variance, level_variance = self.deviation_variance, self.level_variance
-        of_current, of_level, of_variance = self._weights
+        weighed, (of_current, of_level, of_variance) = self._hours, self._weights
         for _, rate, hours in rates:
-            if hours != self._hours:
-                self._hours, self._weights = hours, _weights(self._policy, hours)
-                of_current, of_level, of_variance = self._weights
+            if hours != weighed:
+                weighed = hours
+                of_current, of_level, of_variance = _weights(self._policy, hours)
             gap = rate - level
             deviation_variance += of_variance * (gap * gap - deviation_variance)
             level += of_level * gap
@@ -129,6 +133,7 @@ class FundingProcess:
             level_variance += of_variance * (away * away - level_variance)
         self.current, self.level = current, level
         self.deviation_variance, self.level_variance = deviation_variance, level_variance
+        self._hours, self._weights = weighed, (of_current, of_level, of_variance)
 
     def forecast(self, predicted: FundingRate | None, horizon_hours: float) -> Forecast:
         """Mean and standard error over the coming ``horizon_hours``, closed form.
@@ -170,33 +175,51 @@ class MeanReverting:
 
     def __init__(self, policy: ForecastPolicy) -> None:
         self._policy = policy
-        self._known: dict[str, tuple[tuple[int, int], int, FundingProcess]] = {}
+        self._read: dict[str, _Read] = {}
 
     def __call__(self, perp: InstrumentState, horizon_hours: float) -> Forecast:
-        settled = perp.settled
-        if not settled:
+        if not perp.settled:
             return FundingProcess(self._policy).forecast(perp.predicted, horizon_hours)
-        newest_ns = settled[-1].time_ns
-        key = (newest_ns // DAY, perp.backfills)
-        known = self._known.get(perp.instrument)
-        if known is None or known[0] != key:
-            process = FundingProcess(self._policy)
-            first_ns = newest_ns // DAY * DAY - WINDOW_NS
-            process.update([s for s in settled if s.time_ns >= first_ns])
-        else:
-            process = known[2]
-            if newest_ns > known[1]:
-                process.update(_after(perp, known[1]))
-        self._known[perp.instrument] = (key, newest_ns, process)
-        return process.forecast(perp.predicted, horizon_hours)
+        read = self._read.get(perp.instrument)
+        if read is None or read.backfills != perp.backfills:
+            read = self._read[perp.instrument] = _Read(self._policy, perp.backfills)
+        read.on(perp.settled)
+        return read.process.forecast(perp.predicted, horizon_hours)
 
 
-def _after(perp: InstrumentState, time_ns: int) -> list[Settlement]:
-    fresh = []
-    for settlement in reversed(perp.settled):
-        if settlement.time_ns <= time_ns:
-            break
-        fresh.append(settlement)
+class _Read:
+    """The settlements of one perp that were read, and where they leave its process.
+
+    In columns: two months of them are read again every midnight, and that is slow over
+    objects that lie all over the heap.
+    """
+
+    def __init__(self, policy: ForecastPolicy, backfills: int) -> None:
+        self.backfills = backfills
+        self.process = FundingProcess(policy)
+        self._policy = policy
+        self._day = -1
+        self._times, self._rates, self._hours = array("q"), array("d"), array("d")
+
+    def on(self, settled: deque[Settlement]) -> None:
+        """Read on to the newest of ``settled``."""
+        fresh = _after(settled, self._times[-1] if self._times else -1)
+        for time_ns, rate, hours in fresh:
+            self._times.append(time_ns)
+            self._rates.append(rate)
+            self._hours.append(hours)
+        day = self._times[-1] // DAY
+        if day == self._day:
+            self.process.update(fresh)
+            return
+        first = bisect_left(self._times, day * DAY - WINDOW_NS)
+        del self._times[:first], self._rates[:first], self._hours[:first]
+        self._day, self.process = day, FundingProcess(self._policy)
+        self.process.update(zip(self._times, self._rates, self._hours, strict=True))
+
+
+def _after(settled: deque[Settlement], time_ns: int) -> list[Settlement]:
+    fresh = list(takewhile(lambda settlement: settlement.time_ns > time_ns, reversed(settled)))
     return fresh[::-1]
 
 

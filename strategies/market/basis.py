@@ -1,7 +1,8 @@
 """What the basis of a pair usually is, and how restless: averages of samples five minutes apart."""
 
 from math import sqrt
-from typing import NamedTuple
+
+import msgspec
 
 from domain.time import HOUR
 
@@ -13,7 +14,7 @@ DISLOCATED = 0.05
 """A perp this far from its spot is not quoting the same thing: no part of the usual basis."""
 
 
-class UsualBasis(NamedTuple):
+class UsualBasis(msgspec.Struct, frozen=True):
     """Perp over spot, less one, as it has been for ``hours``.
 
     ``mean`` is what it is expected to return to; ``recent`` the average over
@@ -46,7 +47,7 @@ def with_sample(known: UsualBasis | None, now: float, now_ns: int) -> UsualBasis
     hours = (now_ns - known.sampled_ns) / HOUR
     recent = known.recent + (1.0 - 0.5 ** (hours / RECENT_HALF_LIFE_HOURS)) * (now - known.recent)
     if not usual:
-        return known._replace(recent=recent, sampled_ns=now_ns)
+        return msgspec.structs.replace(known, recent=recent, sampled_ns=now_ns)
     seen, gap = known.hours + hours, now - known.mean
     mean = known.mean + weight_of(hours, seen, MEAN_HALF_LIFE_HOURS) * gap
     change = weight_of(hours, seen, DEVIATION_HALF_LIFE_HOURS) * (gap * gap - known.variance)

@@ -24,6 +24,7 @@ VOLATILITY_HALF_LIFE_HOURS = 24.0
 FREAK_SIGMAS = 10.0
 VARIANCE_FLOOR = 1e-6
 _FREAK = FREAK_SIGMAS**2
+_FREAK_AT_LEAST = _FREAK * VARIANCE_FLOOR
 
 
 class Settlement(NamedTuple):
@@ -238,24 +239,25 @@ class Market:
             weight = weight_of(hours, seen, VOLATILITY_HALF_LIFE_HOURS)
             move = log(mid / state.sampled_mid)
             rate = move * move / hours
-            if state.sampled_hours >= 1.0 and rate > _FREAK * VARIANCE_FLOOR:
+            if rate > _FREAK_AT_LEAST and state.sampled_hours >= 1.0:
                 # One freak price is not a volatile market; several in a row soon are.
                 rate = min(rate, _FREAK * max(state.variance, VARIANCE_FLOOR))
             state.variance += weight * (rate - state.variance)
             state.sampled_hours = seen
         state.sampled_ns, state.sampled_mid = now_ns, mid
         for spot_id, perp_id in self._legs.get(state.instrument, ()):
-            self._sample_basis(spot_id, perp_id, now_ns)
-
-    def _sample_basis(self, spot_id: str, perp_id: str, now_ns: int) -> None:
-        spot, perp = self._states.get(spot_id), self._states.get(perp_id)
-        if spot is None or perp is None or not (spot.usable and perp.usable):
-            return
-        apart_ns = abs(spot.venue_time_ns - perp.venue_time_ns)
-        if not spot.mid or not perp.mid or apart_ns > IN_STEP_NS:
-            return
-        known = self._basis.get(perp_id)
-        self._basis[perp_id] = with_sample(known, perp.mid / spot.mid - 1.0, now_ns)
+            spot, perp = self._states.get(spot_id), self._states.get(perp_id)
+            if (
+                spot is not None
+                and perp is not None
+                and abs(spot.venue_time_ns - perp.venue_time_ns) <= IN_STEP_NS
+                and spot.usable
+                and perp.usable
+                and spot.mid
+                and perp.mid
+            ):
+                known = self._basis.get(perp_id)
+                self._basis[perp_id] = with_sample(known, perp.mid / spot.mid - 1.0, now_ns)
 
 
 def basis(market: Market, pair: Pair) -> float | None:

@@ -170,7 +170,12 @@ def cross_reserves(
     Never negative: profit that is not realized backs nothing else.
     """
     reserves: dict[str, Decimal] = {}
-    for asset in {instrument.quote: None for instrument in instruments.values()}:
+    crossed = {
+        instruments[name].quote: None
+        for name, market in state.markets.items()
+        if market.position is not None and market.position.mode is MarginMode.CROSS
+    }
+    for asset in crossed:
         reserve = ZERO
         for _, position, mark in cross_positions(state, instruments, asset):
             notional = abs(position.quantity) * mark

@@ -68,6 +68,7 @@ from execution.venues.simulated.state import (
 
 NOTHING_TO_CANCEL = "Order was never placed, already canceled, or filled."
 _NEVER = 2**62
+_NONE: frozenset[str] = frozenset()
 
 
 class Exchange:
@@ -177,10 +178,7 @@ class Exchange:
         out = self.advance(now_ns) if now_ns >= state.hour_due_ns else []
         if now_ns > state.now_ns:  # noqa: PLR1730
             state.now_ns = now_ns
-        if type(event) is Trade:
-            if market.orders:
-                out += self._print(market, event)
-        elif type(event) is Book:
+        if type(event) is Book:
             if now_ns > market.next_sample_ns:
                 self._sample(event.instrument, now_ns)
             market.book = event
@@ -191,6 +189,8 @@ class Exchange:
                 out += self._cross_resting(market, event)
         elif type(event) is Reference:
             self._on_reference(event, market, out)
+        elif type(event) is Trade and market.orders:
+            out += self._print(market, event)
         return out
 
     def _on_reference(self, event: Reference, market: Market, out: list[VenueEvent]) -> None:
@@ -565,6 +565,8 @@ class Exchange:
     @property
     def resting(self) -> frozenset[str]:
         """The instruments in which an order is open."""
+        if not self._open:
+            return _NONE
         return frozenset(order.request.instrument for order in self._open.values())
 
     @property

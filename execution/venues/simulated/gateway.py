@@ -15,7 +15,9 @@ on the road when the process dies is lost, as on a real road.
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Protocol
 
 import msgspec
@@ -39,6 +41,8 @@ from execution.venues.simulated.source import MarketSource
 from execution.venues.simulated.state import VenueEvent
 
 _NEVER = 1 << 63
+_END: tuple[int, Iterable[MarketInput]] = (_NEVER, ())
+_TIME_OF = attrgetter("venue_time_ns")
 _PUBLIC = (Book, PerpContext, FundingSettled)
 _QUIET = (Book, PerpContext)  # published, and nothing else happened
 
@@ -91,12 +95,15 @@ class SimulatedVenue:
         self._draw = draw
         self._store = store
         self._market_ns = market_ns
-        self._market: Iterator[MarketInput] = source.events(market_ns)
         self._source = source
-        self._ahead: deque[MarketInput] = deque()  # seen by a closer look, before ``_market``
-        self._closely_ns = market_ns  # up to where it has been taken
-        self._upcoming = next(self._market, None)
-        self._upcoming_ns = _NEVER if self._upcoming is None else self._upcoming.venue_time_ns
+        self._instants = groupby(source.events(market_ns), key=_TIME_OF)
+        # When the market's own events go on, and what they are.
+        self._next_ns: int
+        self._next: Iterable[MarketInput]
+        self._next_ns, self._next = next(self._instants, _END)
+        # What a closer look sees up to then, and the instruments that it was taken at.
+        self._ahead: deque[MarketInput] = deque()
+        self._watched: frozenset[str] = frozenset()
         # (time, order of scheduling, effect on its way in or event on its way out)
         self._road: list[tuple[int, int, VenueEffect | Event]] = []
         self._scheduled = 0
@@ -120,7 +127,7 @@ class SimulatedVenue:
             market_ns = self._next_instant()
             road_ns = road[0][0] if road else _NEVER
             if market_ns <= limit_ns and market_ns <= road_ns:
-                yield from self._play_instant()
+                yield from self._play_instant(market_ns)
             elif road_ns <= limit_ns:
                 self.now_ns = max(self.now_ns, road_ns)
                 _, _, item = heapq.heappop(road)
@@ -135,12 +142,12 @@ class SimulatedVenue:
     @property
     def ended(self) -> bool:
         """Whether the market has no further event."""
-        return self._upcoming is None
+        return self._next_ns == _NEVER
 
     def fast_forward(self, until_ns: int) -> Iterator[PublicEvent]:
         """Let the market run to ``until_ns`` after a restart; what it publishes warms the bot."""
-        while self._next_instant() <= until_ns:
-            yield from self._play_instant()
+        while (market_ns := self._next_instant()) <= until_ns:
+            yield from self._play_instant(market_ns)
         self.now_ns = max(self.now_ns, until_ns)
 
     def _next_instant(self) -> int:
@@ -150,36 +157,41 @@ class SimulatedVenue:
         is done about the fill would pay for the distance.
         """
         resting = self.exchange.resting
-        if resting and self._upcoming is not None and self._upcoming_ns > self._closely_ns:
-            self._closely_ns = self._upcoming_ns
-            self._ahead.extend(self._source.between(resting, self.now_ns, self._upcoming_ns))
-            self._ahead.append(self._upcoming)
-            self._upcoming = self._ahead.popleft()
-            self._upcoming_ns = self._upcoming.venue_time_ns
-        return self._upcoming_ns
+        if resting and not resting <= self._watched and self._next_ns != _NEVER:
+            self._watched |= resting
+            self._ahead = deque(self._source.between(self._watched, self.now_ns, self._next_ns))
+        return self._ahead[0].venue_time_ns if self._ahead else self._next_ns
 
-    def _play_instant(self) -> list[PublicEvent]:
+    def _take_instant(self, time_ns: int) -> list[MarketInput]:
+        """Everything that happens at ``time_ns``, the next instant."""
+        inputs: list[MarketInput] = []
+        while self._ahead and self._ahead[0].venue_time_ns == time_ns:
+            inputs.append(self._ahead.popleft())
+        if self._next_ns == time_ns:
+            inputs += self._next
+            self._next_ns, self._next = next(self._instants, _END)
+            self._watched = frozenset()
+        return inputs
+
+    def _play_instant(self, time_ns: int) -> list[PublicEvent]:
         """Take all market inputs of the next instant; returns what they publish.
 
         What an instant did to the account is told in one message.
         """
-        on_market, market, ahead = self.exchange.on_market, self._market, self._ahead
-        upcoming, time_ns = self._upcoming, self._upcoming_ns
+        on_market = self.exchange.on_market
         self._market_ns = self.now_ns = time_ns
         published: list[PublicEvent] = []
-        private: list[VenueEvent] | None = None
-        while upcoming is not None and upcoming.venue_time_ns == time_ns:
-            events = on_market(upcoming)
-            upcoming = ahead.popleft() if ahead else next(market, None)
+        private: list[VenueEvent] = []
+        told = False
+        for event in self._take_instant(time_ns):
+            events = on_market(event)
             if len(events) == 1 and type(events[0]) in _QUIET:
                 published += events  # type: ignore[arg-type]
             elif events:
+                told = True
                 published += [event for event in events if isinstance(event, _PUBLIC)]
-                private = private or []
                 private += [event for event in events if not isinstance(event, _PUBLIC)]
-        self._upcoming = upcoming
-        self._upcoming_ns = _NEVER if upcoming is None else upcoming.venue_time_ns
-        if private is not None:
+        if told:
             self._remember_and_tell(private)
         return published
 

@@ -33,13 +33,15 @@ class MarketSource(Protocol):
         """Every input with ``venue_time_ns > after_ns``, in order of that time.
 
         ``received_ns`` equals ``venue_time_ns`` here; feed latency is added by the venue.
+        Prints may be left to ``between``: they matter to resting orders alone.
         """
         ...
 
     def between(
         self, instruments: Collection[str], after_ns: int, before_ns: int
     ) -> Sequence[MarketInput]:
-        """What ``instruments`` do strictly between two neighbouring events, in order of time.
+        """What ``instruments`` do on the way from one event to the next, in order of time:
+        strictly between them, and at ``before_ns`` the prints that ``events`` leaves out.
 
         Asked for while an order rests in them, and only then. Nothing where the
         market is not known more finely than by its events.

@@ -134,16 +134,19 @@ def test_a_closer_look_finds_what_lies_between_two_neighbouring_events(tmp_path:
     source = opened(directory(tmp_path, perp=[LEAP, *FLAT[1:]]))
     points = [book for book in books(source, PERP) if book.venue_time_ns < T0 + HOUR]
     a, b = points[1], points[2]
-    seen = source.between([PERP], a.venue_time_ns, b.venue_time_ns)
+    *seen, spot_print, perp_print = source.between([PERP], a.venue_time_ns, b.venue_time_ns)
     found = [event for event in seen if isinstance(event, Book) and event.instrument == PERP]
 
     assert all(a.venue_time_ns < event.venue_time_ns < b.venue_time_ns for event in seen)
     assert [e.venue_time_ns for e in seen] == sorted(e.venue_time_ns for e in seen)
+    assert not any(isinstance(event, Trade) for event in seen)
+    for event in (spot_print, perp_print):
+        assert isinstance(event, Trade)
+        assert event.venue_time_ns == b.venue_time_ns
     mids = [mid(book) for book in (a, *found, b)]
     assert mids == sorted(mids)
     assert len(mids) == FINER + 1
     assert max(abs(y / x - 1) for x, y in pairwise(mids)) < 0.0006
-    assert not any(isinstance(event, Trade) for event in seen)
 
 
 def test_a_closer_look_goes_on_from_bar_to_bar(tmp_path: Path) -> None:
@@ -217,19 +220,46 @@ def test_funding_before_the_start_is_history(tmp_path: Path) -> None:
     ]
 
 
+def prints(source: HistorySource, instrument: str) -> list[Trade]:
+    """What a closer look from point to point finds, over the whole history."""
+    points = [source.start_ns, *sorted({event.venue_time_ns for event in inputs(source)})]
+    seen = [e for a, b in pairwise(points) for e in source.between([instrument], a, b)]
+    return [e for e in seen if isinstance(e, Trade) and e.instrument == instrument]
+
+
 def test_prints_share_the_volume_and_follow_the_direction(tmp_path: Path) -> None:
     source = opened(directory(tmp_path, perp=[(20.0, 20.08, 19.99, 20.04, 300.0)] * 6))
-    prints = [e for e in inputs(source) if isinstance(e, Trade) and e.instrument == PERP][4:8]
+    found = prints(source, PERP)
 
-    assert [trade.aggressor for trade in prints] == [Side.SELL, Side.BUY, Side.SELL, Side.BUY]
-    assert [trade.quantity for trade in prints] == [75.0] * 4
+    assert len(found) == 24
+    second_bar = found[4:8]
+    assert [print_.venue_time_ns for print_ in second_bar] == [
+        book.venue_time_ns for book in books(source, PERP)[4:8]
+    ]
+    sides = [print_.aggressor for print_ in second_bar]
+    assert sides == [Side.SELL, Side.BUY, Side.SELL, Side.BUY]
+    assert [print_.quantity for print_ in second_bar] == [75.0] * 4
+
+
+def test_prints_come_at_the_points_of_the_path_alone(tmp_path: Path) -> None:
+    source = opened(directory(tmp_path, perp=[LEAP, *FLAT[1:]]))
+    points = [book.venue_time_ns for book in books(source, PERP)]
+    seen = source.between([PERP], points[0], points[1] - MINUTE)
+
+    assert seen
+    assert not any(isinstance(event, Trade) for event in seen)
+
+
+def test_nobody_prints_where_nobody_looks(tmp_path: Path) -> None:
+    assert not [e for e in inputs(opened(directory(tmp_path))) if isinstance(e, Trade)]
 
 
 def test_a_bar_without_volume_is_quoted_and_prints_nothing(tmp_path: Path) -> None:
     source = opened(directory(tmp_path, spot=[(20.0, 20.0, 20.0, 20.0, 0.0)] * 6))
 
     assert len(books(source, SPOT)) == 24
-    assert not [e for e in inputs(source) if isinstance(e, Trade) and e.instrument == SPOT]
+    assert prints(source, SPOT) == []
+    assert len(prints(source, PERP)) == 24
     assert source.coverage[0].zero_volume_share == 1.0
 
 

@@ -4,10 +4,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from decimal import Decimal
 from itertools import pairwise
 
+import msgspec
+
 from domain.account import AccountReport
 from domain.instruments import Instrument, Pair
 from domain.market import Book, FundingSettled, MarketInput, RecordedFunding, Trade
-from domain.orders import Fill, OrderRequest, Side, TimeInForce
+from domain.orders import Fill, OrderAccepted, OrderRequest, Side, TimeInForce
 from domain.rates import FundingRate
 from domain.time import HOUR, MILLISECOND, MINUTE, SECOND
 from execution.effects import PlaceOrder
@@ -119,6 +121,56 @@ def test_from_arrival_to_fill_the_market_comes_in_small_steps_and_then_in_its_ow
     gaps = [b - a for a, b in pairwise(times)]
     assert set(gaps[:19]) == {6 * SECOND}
     assert set(gaps[19:]) == {MINUTE}
+
+
+class Printing(Falling):
+    """The spot stands still; every minute somebody sells there under 99, before the book.
+
+    Which instruments were looked at closely, and until when, is kept.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[set[str], int]] = []
+
+    def events(self, after_ns: int) -> Iterator[MarketInput]:
+        times = (START + minute * MINUTE for minute in range(1, 11))
+        return (book(100.0, time_ns) for time_ns in times if time_ns > after_ns)
+
+    def between(
+        self, instruments: Collection[str], after_ns: int, before_ns: int
+    ) -> Sequence[MarketInput]:
+        self.asked.append((set(instruments), before_ns))
+        quote = Book(PERP.id, ((99.9, 1e6),), ((100.1, 1e6),), after_ns + SECOND, after_ns + SECOND)
+        return [quote, Trade(SPOT.id, 98.9, 1e9, Side.SELL, before_ns, before_ns)]
+
+
+def test_a_print_that_only_the_closer_look_brings_fills_the_order_it_reaches() -> None:
+    at = venue(Printing())
+    play(at, 1)
+    at.submit([buy("99.0")])
+    (fill,) = events_of(Fill, play(at, 10))
+
+    assert fill.venue_time_ns == START + 2 * MINUTE
+
+
+def test_an_order_that_comes_during_a_closer_look_at_another_is_looked_at_too() -> None:
+    source = Printing()
+    at = venue(source)
+    play(at, 1)
+    at.submit([buy("98.0")])
+    list(at.until(START + MINUTE + 30 * SECOND))
+    short = msgspec.structs.replace(
+        buy("101.0").request, cloid="0x2", instrument=PERP.id, side=Side.SELL
+    )
+    at.submit([PlaceOrder(short)])
+    seen = play(at, 2)
+
+    next_ns = START + 2 * MINUTE
+    assert source.asked[:2] == [({SPOT.id}, next_ns), ({SPOT.id, PERP.id}, next_ns)]
+    assert len(events_of(OrderAccepted, seen)) == 1
+    times = [event.venue_time_ns for event in events_of(Book, seen)]
+    assert times == sorted(set(times))
 
 
 class Settling(Falling):
