@@ -324,7 +324,6 @@ class Engine:
                 self._alarm_unknown(order)
             if order.filled < order.reported and age_ns >= _ASK_NS:
                 self._reconcile_at = min(self._reconcile_at, self._reconciling_ns + timeout_ns)
-        self._orders_at = self.now_ns + (_ASK_NS if pressing else timeout_ns)
         if live:  # what rests may fill without our hearing of it
             self._reconcile_at = min(self._reconcile_at, self._reconciling_ns + _RESTING_NS)
         preparing = [t for t in self._open_trades() if t.stage is Stage.PREPARING]
@@ -336,6 +335,8 @@ class Engine:
             if unasked and self.now_ns - request.time_ns >= timeout_ns:
                 # Whether it arrived shows in the account, whose report asks the guard again.
                 self._asked_ns[request.request_id] = self._reconcile_at = self.now_ns
+        pause_ns = _ASK_NS if pressing else timeout_ns if preparing else _RESTING_NS
+        self._orders_at = self.now_ns + pause_ns
         if live or preparing:
             self._wake(self._orders_at)
 
@@ -350,6 +351,7 @@ class Engine:
             if nonce is not None and not order.acknowledged and order.cloid not in self._used_ns:
                 self._effects.append(FenceOrder(order.cloid, nonce))
             self._asked_ns[order.cloid] = self.now_ns
+            self._check_orders_in(_ASK_NS)
             self._effects.append(QueryOrder(order.cloid, order.request.instrument))
 
     # --- answers about orders --------------------------------------------------------------
@@ -971,7 +973,10 @@ class Engine:
             self._retarget(trade, kept, urgent=False, cause=ExitCause.LIMIT, reason=reason)
 
     def _check_orders_later(self) -> None:
-        later = self.now_ns + int(self._execution.order_timeout_seconds * SECOND)
+        self._check_orders_in(int(self._execution.order_timeout_seconds * SECOND))
+
+    def _check_orders_in(self, pause_ns: int) -> None:
+        later = self.now_ns + pause_ns
         self._orders_at = min(self._orders_at, later) if self._orders_at > self.now_ns else later
         self._wake(self._orders_at)
 

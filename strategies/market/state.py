@@ -223,7 +223,7 @@ class Market:
         """A sample of volatility and nothing else: only a book is acted on."""
         if not 0.0 < event.price < inf:
             state.rejected += 1
-        elif event.venue_time_ns >= state.sample_due_ns and event.venue_time_ns > state.venue_time_ns:
+        elif event.venue_time_ns >= max(state.sample_due_ns, state.venue_time_ns + 1):
             state.mid, state.venue_time_ns = event.price, event.venue_time_ns
             self._sample(state)
 
