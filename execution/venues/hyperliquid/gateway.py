@@ -87,7 +87,7 @@ class HyperliquidGateway:
             Info(
                 transport,
                 self._account,
-                timing.request_timeout,
+                timing.read_timeout,
                 lambda: self._progressed("info"),
                 attempts,
             )

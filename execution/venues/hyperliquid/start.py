@@ -73,4 +73,4 @@ async def funding_history(
 
 
 def _info(transport: Transport, account: str, timing: Timing) -> Info:
-    return Info(transport, account, timing.request_timeout, lambda: None, timing.attempts)
+    return Info(transport, account, timing.read_timeout, lambda: None, timing.attempts)

@@ -6,6 +6,7 @@ import msgspec
 class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds; ``attempts`` is how often a question about the account or the listing is asked.
 
+    A question is given up sooner than an action (``read_timeout``): it can be asked again.
     ``silence`` is judged on data: a default book comes at least every five seconds, a pong
     proves nothing. The venue closes what has been quiet for sixty, hence ``ping``. The account is
     read after news, at most every ``account_pause``, and at least every ``account_silence``. An
@@ -13,6 +14,7 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     request_timeout: float = 3.0
+    read_timeout: float = 1.5
     expiry: float = 5.0
     ping: float = 30.0
     acknowledgement: float = 5.0
