@@ -172,7 +172,7 @@ class Engine:
         self._used_ns: dict[str, int] = {}  # UNKNOWN order -> when its nonce was found used
         self._raised_ns: dict[tuple[str, str], int] = {}  # (alarm, subject) -> when last raised
         self._evaluate_at = self._reconcile_at = self._mark_at = self._orders_at = 0
-        self._reconciling_ns = self._wake_at = 0
+        self._reconciling_ns = self._wake_at = self._started_ns = 0
         self._more = False
         self._postponed: dict[str, None] = {}  # trades to be worked once all has been heard
         self._clock_skew_seconds = 0.0
@@ -206,7 +206,7 @@ class Engine:
         last process ended is UNKNOWN until the venue is asked; nothing is entered
         before the books agree with the venue.
         """
-        self.now_ns = max(self.now_ns, run.time_ns)
+        self.now_ns = self._started_ns = max(self.now_ns, run.time_ns)
         if self.state.run is None:
             self._record(run)
         last = self.state.reconciled
@@ -511,8 +511,11 @@ class Engine:
     # --- reconciliation --------------------------------------------------------------------
 
     def _reconcile(self) -> None:
+        """Ask for the account; again soon while this process has not seen the books agree yet."""
+        sure = self.reconciled_ns is not None
+        pause_ns = int(self._execution.reconcile_seconds * SECOND) if sure else _UNSURE_NS
         self._reconciling_ns = self.now_ns
-        self._reconcile_at = self.now_ns + int(self._execution.reconcile_seconds * SECOND)
+        self._reconcile_at = self.now_ns + pause_ns
         since_ns = max(self._clean_ns - MINUTE, 0)
         self._effects.append(QueryAccount(str(self.now_ns), since_ns))
 
@@ -1042,6 +1045,9 @@ class Engine:
         spot_market, perp_market = self.market.of(pair.spot.id), self.market.of(pair.perp.id)
         if spot_market is None or perp_market is None:
             return None
+        unquoted = any(m.bid is None and m.ask is None for m in (spot_market, perp_market))
+        if unquoted and self.now_ns - self._started_ns < _UNSURE_NS:
+            return None  # a book that is still on its way is no empty one
         spot, perp = self.state.quantities(trade)
         age_ns = int(self._limits.data_age_seconds_max * SECOND)
         fresh = all(m.is_fresh(self.now_ns, age_ns) for m in (spot_market, perp_market))
@@ -1129,6 +1135,8 @@ class Engine:
         return [self.state.trades[i] for i in self.state.open_trades.values()]
 
 
+_UNSURE_NS = 5 * SECOND
+"""How long after a start what has not been heard of yet counts as still on its way."""
 _RESTING_NS = 20 * SECOND
 """How often the books are compared with the venue while an order may fill."""
 _ASK_NS = SECOND

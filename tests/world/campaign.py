@@ -3,14 +3,15 @@
 ``python -m tests.world.campaign --seeds 250`` runs a simulated hour of each seed on all
 processors, and fails on any violation or where the faults did not meet the bot in the middle of
 everything it does. ``--seed N`` runs one and tells more. ``--minutes M --into FILE`` goes on
-over new seeds for so long, and adds to what the file has.
+over new seeds for so long, and adds to what the file has. ``--venue cex`` does it at the other
+venue, which has no nonces.
 """
 
 import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count, takewhile
 from math import ceil
@@ -22,6 +23,8 @@ import msgspec
 
 from domain.time import SECOND
 from execution.facts import OrderDoubted, OrderResolved, TradePlanned
+from tests.world import cex_world
+from tests.world.cex_world import CexWorld
 from tests.world.checker import check
 from tests.world.figures import coverage, forced_to_neutral_seconds, naked_seconds
 from tests.world.net import Fate, StreamFault, Weather
@@ -38,6 +41,11 @@ LOSSY: Mix = {
 TAKEN: Mix = {ADL: 0.3, BY_HAND: 0.3}
 """A healthy road, and now and then the venue or a person takes away a part of a leg."""
 MIXES: Mapping[str, Mix | None] = {"swarm": None, "calm": CALM, "lossy": LOSSY, "taken": TAKEN}
+
+VENUES: Mapping[str, tuple[type[World], Callable[[int], Mix]]] = {
+    "hyperliquid": (World, wild),
+    "cex": (CexWorld, cex_world.wild),
+}
 
 STATES = ("idle", "preparing", "opening", "holding", "closing", "naked", "unknown", "starting")
 KINDS = (
@@ -100,11 +108,14 @@ class Total(msgspec.Struct):
         self.next_seed = max(self.next_seed, result.seed + 1)
 
 
-def run_seed(seed: int, hours: float = 1.0, mix: Mix | None = None) -> Result:
+def run_seed(
+    seed: int, hours: float = 1.0, mix: Mix | None = None, venue: str = "hyperliquid"
+) -> Result:
     """One world from its seed; ``mix`` None is the seed's own swarm of faults."""
-    chosen = wild(seed) if mix is None else mix
+    kind, wild_at = VENUES[venue]
+    chosen = wild_at(seed) if mix is None else mix
     began = time.process_time()
-    world = World(Oracle.seeded(seed, chosen), seed, hours=hours)
+    world = kind(Oracle.seeded(seed, chosen), seed, hours=hours)
     try:
         world.run()
         return judged(world, seed, hours, time.process_time() - began)
@@ -203,9 +214,11 @@ def _spread(seconds: Sequence[float]) -> str:
     return f"{len(seconds)} times, p50 {p50:.2f} s, p99 {p99:.2f} s, longest {longest:.1f} s"
 
 
-def campaign(seeds: Iterable[int], hours: float, mix: Mix | None, jobs: int) -> Iterator[Result]:
+def campaign(
+    seeds: Iterable[int], hours: float, mix: Mix | None, jobs: int, venue: str = "hyperliquid"
+) -> Iterator[Result]:
     """Results as they come."""
-    work = partial(run_seed, hours=hours, mix=mix)
+    work = partial(run_seed, hours=hours, mix=mix, venue=venue)
     with get_context("spawn").Pool(jobs, maxtasksperchild=50) as pool:
         yield from pool.imap_unordered(work, seeds)
 
@@ -217,6 +230,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--first", type=int, help="the first of them (0, or where FILE ended)")
     parser.add_argument("--hours", type=float, default=1.0, help="simulated, of each (1)")
     parser.add_argument("--mix", choices=tuple(MIXES), default="swarm")
+    parser.add_argument("--venue", choices=tuple(VENUES), default="hyperliquid")
     parser.add_argument("--minutes", type=float, help="go on for so long instead")
     parser.add_argument("--into", type=Path, help="add to what this file has")
     parser.add_argument("--floor", type=int, default=0, help="each kind must be met so often")
@@ -228,7 +242,7 @@ def main() -> int:
     asked = _arguments()
     mix = MIXES[asked.mix]
     if asked.seed is not None:
-        result = run_seed(asked.seed, asked.hours, mix)
+        result = run_seed(asked.seed, asked.hours, mix, asked.venue)
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(result)).decode() + "\n")
         return 1 if result.violations else 0
     total = Total()
@@ -241,7 +255,7 @@ def main() -> int:
         if ends is None
         else takewhile(lambda _: time.monotonic() < ends, count(first))
     )
-    for result in campaign(seeds, asked.hours, mix, asked.jobs):
+    for result in campaign(seeds, asked.hours, mix, asked.jobs, asked.venue):
         total.add(result)
         if total.runs % 10 == 0 or result.violations:
             sys.stderr.write(

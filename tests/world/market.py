@@ -110,7 +110,7 @@ class WildMarket:
         sides: list[tuple[Level, ...]] = []
         for up in (False, True):
             sign = 1 if up else -1
-            levels = []
+            levels: list[Level] = []
             for n in range(_LEVELS):
                 at = leg.round_price(Decimal(repr(mid * (1 + sign * half * (1 + 0.8 * n)))), up=up)
                 size = self._depth_quote * moment.depth / mid * self._random.uniform(0.5, 1.5)

@@ -13,17 +13,17 @@ from hashlib import sha256
 from math import fsum
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec.structs import replace
 
 from bot.engine import Engine
 from bot.lease import Lease, LeaseLost
-from bot.live import Live, live
+from bot.live import Live, Venue, live
 from bot.settings import Settings
 from domain.instruments import FeeSchedule, Instrument, Kind, MarginTier, Pair
-from domain.market import PublicEvent
+from domain.market import MarketInput, PublicEvent
 from domain.money import ZERO, decimal_of
 from domain.orders import Fill, Side
 from domain.time import MILLISECOND, SECOND
@@ -55,7 +55,7 @@ from tests.world.history import (
 )
 from tests.world.loop import Killed, SimLoop
 from tests.world.market import STEP_NS, Scenario, WildMarket, calm
-from tests.world.net import HIGHEST_RATES, Fate, Moment, SimNet, Weather
+from tests.world.net import HIGHEST_RATES, Fate, Moment, Server, SimNet, Weather
 from tests.world.oracle import Oracle, swarm
 from tests.world.restless import Restless
 from tests.world.store import FaultyJournal
@@ -180,6 +180,16 @@ class WarmVenue(Hyperliquid):
         return [*self.market.closes_before(until_ns), *rates]
 
 
+class Site(Server, Protocol):
+    """A venue that the world can play a market to."""
+
+    def play(self, event: MarketInput) -> None: ...
+
+    def auto_deleverage(
+        self, instrument: str, fraction: Decimal, price: Decimal, now_ns: int
+    ) -> None: ...
+
+
 class Process:
     """One life of the bot, from its start to its end."""
 
@@ -190,7 +200,15 @@ class Process:
 
 
 class World:
-    """One run. ``violations`` is what the harness itself found wrong, one line each."""
+    """One run. ``violations`` is what the harness itself found wrong, one line each.
+
+    ``actions`` are the paths of requests that change something, ``key`` is how the venue's log
+    names the bot. What knows the venue's words is in the methods under "the venue".
+    """
+
+    pairs = PAIRS
+    actions: tuple[str, ...] = ("/exchange",)
+    key = TRADER.address
 
     def __init__(
         self,
@@ -211,16 +229,16 @@ class World:
         self.directory = Path(mkdtemp(prefix="world-", dir=memory if memory.is_dir() else None))
         self.settings = settings or busy()
         self.end_ns = start_ns + int(hours * 3600 * SECOND)
-        self.market = WildMarket(PAIRS, start_ns, seed, scenario)
-        legs = [leg for pair in PAIRS for leg in (pair.perp, pair.spot)]
-        exchange = Exchange(legs, VenueRules(), {"USDC": CAPITAL}, start_ns)
-        agents = {TRADER.address: None, WATCHDOG.address: None}
-        history = self.market.history(_HISTORY_HOURS)
-        self.emulator = Emulator(exchange, PAIRS, ACCOUNT, agents, history=history)
-        self.net.host(VENUE, self.emulator)
+        self.market = WildMarket(self.pairs, start_ns, seed, scenario)
+        legs = [leg for pair in self.pairs for leg in (pair.perp, pair.spot)]
+        deposits = {self.pairs[0].spot.quote: CAPITAL}
+        self.exchange = Exchange(legs, VenueRules(), deposits, start_ns)
+        self.site = self._site()
+        self.net.host(VENUE, self.site, self.actions)
         self.net.on_fault = self._count_fault
         self.net.on_send = self._on_send
-        self.strategy: Strategy = Restless(tuple(WANTED), start_ns, self.end_ns, seed)
+        names = tuple(pair.name for pair in self.pairs)
+        self.strategy: Strategy = Restless(names, start_ns, self.end_ns, seed)
         self.clock = SkewedClock(self.loop)
         self.process: Process | None = None
         self.starts = self.deaths = 0
@@ -232,13 +250,55 @@ class World:
         self.cells: Counter[tuple[str, str]] = Counter()
         self.violations: list[str] = []
         self.faulty = True
-        self._sent: list[tuple[int, bytes]] = []  # what the road was given, when
-        self._opening = exchange.account_report(None, start_ns)
+        self._sent: list[tuple[int, str, bytes]] = []  # what the road was given, when and where
+        self._opening = self.exchange.account_report(None, start_ns)
         self._dead_since_ns: int | None = start_ns
         self._on_process = on_process
         self.loop.at(start_ns, self._play_market)
         self.loop.at(start_ns + 30 * SECOND, self._misfortune)
         self.loop.at(start_ns, self.start)
+
+    # --- the venue -------------------------------------------------------------------------
+
+    def _site(self) -> Site:
+        agents = {TRADER.address: None, WATCHDOG.address: None}
+        history = self.market.history(_HISTORY_HOURS)
+        self.emulator = Emulator(self.exchange, self.pairs, ACCOUNT, agents, history=history)
+        return self.emulator
+
+    def _venue(self, owner: str) -> Venue:
+        """The bot's side of it, for the process ``owner``."""
+        venue = WarmVenue(
+            self.net.transport(owner, VENUE), TRADER, ACCOUNT, WANTED, self.clock, self._jitter
+        )
+        venue.market = self.market
+        return venue
+
+    def _sell_by_hand(self, spot: Instrument, quantity: Decimal, price: Decimal) -> None:
+        order = {
+            "a": next(number for number, name in _ASSETS.items() if name == spot.id),
+            "b": False,
+            "p": format(price.normalize(), "f"),
+            "s": format(quantity.normalize(), "f"),
+            "r": False,
+            "t": {"limit": {"tif": "Ioc"}},
+        }
+        action = {"type": "order", "orders": [order], "grouping": "na"}
+        body = PERSON.sign(action, self.loop.now_ns // MILLISECOND, None)
+        self.emulator.request("/exchange", body, self.loop.now_ns)
+
+    def _received(self) -> list[Received]:
+        """The venue's log of what was to change something."""
+        return [_received(entry) for entry in self.emulator.received]
+
+    def _orders_in(self, _path: str, body: bytes) -> Iterator[tuple[str, Side]]:
+        """Instrument and side of each order in a request."""
+        for order in msgspec.json.decode(body)["action"].get("orders", ()):
+            yield _ASSETS[order["a"]], Side.BUY if order["b"] else Side.SELL
+
+    def _told(self, event: Any) -> Any:
+        """The venue's record of a fill, with the client id that its sender gave, if any."""
+        return _told(event)
 
     # --- the bot ---------------------------------------------------------------------------
 
@@ -263,12 +323,8 @@ class World:
         if self._dead_since_ns is not None:
             self.windows.append(Window(WindowKind.DEAD, self._dead_since_ns, now_ns))
             self._dead_since_ns = None
-        venue = WarmVenue(
-            self.net.transport(owner, VENUE), TRADER, ACCOUNT, WANTED, self.clock, self._jitter
-        )
-        venue.market = self.market
         running = live(
-            venue,
+            self._venue(owner),
             journal,
             Lease(self.directory / "lease.json", "trader", LEASE_NS),
             self.clock,
@@ -325,8 +381,8 @@ class World:
     def _on_send(self, owner: str, path: str, body: bytes, moment: Moment) -> None:
         if not owner.startswith("trader"):
             return
-        if moment is Moment.AFTER and path == "/exchange":
-            self._sent.append((self.loop.now_ns, body))
+        if moment is Moment.AFTER and path in self.actions:
+            self._sent.append((self.loop.now_ns, path, body))
         alive = self.process is not None and self.process.owner == owner
         site = f"kill.{moment}"
         if self.faulty and alive and self.oracle.choose(site, 2):
@@ -390,40 +446,30 @@ class World:
         self.loop.at(now_ns + duration_ns, self.loop.resume, owner)
 
     def _a_pair(self) -> Pair:
-        return PAIRS[self.oracle.amount("pair", 0, len(PAIRS) - 1)]
+        return self.pairs[self.oracle.amount("pair", 0, len(self.pairs) - 1)]
 
     def deleverage(self, pair: Pair, fraction: Decimal) -> None:
         """The venue closes a part of the short at its mark, if that is in profit or even."""
-        report = self.emulator.exchange.account_report(None, self.loop.now_ns)
+        report = self.exchange.account_report(None, self.loop.now_ns)
         position = report.position(pair.perp.id)
         if position is None or not position.quantity or position.margin < ZERO:
             return
         self._count_fault(ADL)
         self._external()
-        self.emulator.auto_deleverage(pair.perp.id, fraction, position.mark, self.loop.now_ns)
+        self.site.auto_deleverage(pair.perp.id, fraction, position.mark, self.loop.now_ns)
         self.net.flush(VENUE)
 
     def trade_by_hand(self, pair: Pair, percent: Decimal) -> None:
         """A person sells some of the spot leg, with his own key and no client id."""
-        report = self.emulator.exchange.account_report(None, self.loop.now_ns)
+        report = self.exchange.account_report(None, self.loop.now_ns)
         held = sum((b.total for b in report.balances if b.asset == pair.spot.base), ZERO)
-        market = self.emulator.exchange._markets[pair.spot.id]
+        market = self.exchange._markets[pair.spot.id]
         if market.mid is None or held * decimal_of(market.mid) < 100:
             return
         self._count_fault(BY_HAND)
         self._external()
-        mid = decimal_of(market.mid)
-        order = {
-            "a": 10_000 + PAIRS.index(pair),
-            "b": False,
-            "p": format(pair.spot.round_price(mid * Decimal("0.97"), up=False).normalize(), "f"),
-            "s": format(pair.spot.floor_quantity(held * percent / 100).normalize(), "f"),
-            "r": False,
-            "t": {"limit": {"tif": "Ioc"}},
-        }
-        action = {"type": "order", "orders": [order], "grouping": "na"}
-        body = PERSON.sign(action, self.loop.now_ns // MILLISECOND, None)
-        self.emulator.request("/exchange", body, self.loop.now_ns)
+        price = pair.spot.round_price(decimal_of(market.mid) * Decimal("0.97"), up=False)
+        self._sell_by_hand(pair.spot, pair.spot.floor_quantity(held * percent / 100), price)
         self.net.flush(VENUE)
 
     def _external(self) -> None:
@@ -461,15 +507,15 @@ class World:
     def _play_market(self) -> None:
         now_ns = self.loop.now_ns
         for event in self.market.step(now_ns):
-            self.emulator.play(event)
+            self.site.play(event)
         self.net.flush(VENUE)
         if (now_ns - self.start_ns) % _MARKS_NS == 0:
             self._mark(now_ns)
         self.loop.at(now_ns + STEP_NS, self._play_market)
 
     def _mark(self, now_ns: int) -> None:
-        exchange = self.emulator.exchange
-        for pair in PAIRS:
+        exchange = self.exchange
+        for pair in self.pairs:
             for leg in (pair.spot, pair.perp):
                 price = exchange._markets[leg.id].mid
                 if price is not None:
@@ -497,7 +543,7 @@ class World:
 
     def is_settled(self) -> bool:
         """Whether the books are the venue's at this very moment."""
-        report = self.emulator.exchange.account_report(None, self.loop.now_ns)
+        report = self.exchange.account_report(None, self.loop.now_ns)
         return self.engine is not None and differences(self.engine.state, report) == ()
 
     def judge_ending(self) -> None:
@@ -507,7 +553,7 @@ class World:
             self.violations.append("after the faults have ended the bot is not running")
             return
         state, now_ns = engine.state, self.loop.now_ns
-        report = self.emulator.exchange.account_report(None, now_ns)
+        report = self.exchange.account_report(None, now_ns)
         self.violations += [f"books: {what}" for what in differences(state, report)]
         self.violations += [f"order {o.cloid} is still UNKNOWN" for o in state.orders.unknown()]
         if not state.books.balanced():
@@ -529,35 +575,33 @@ class World:
 
     def _lost(self) -> Iterator[Lost]:
         """Orders that the road was given and the venue never got."""
-        arrived = {entry.digest for entry in self.emulator.received}
-        for time_ns, body in self._sent:
+        arrived = {entry.digest for entry in self._received()}
+        for time_ns, path, body in self._sent:
             if sha256(body).hexdigest() not in arrived:
-                action = msgspec.json.decode(body)["action"]
-                for order in action.get("orders", ()):
-                    side = Side.BUY if order["b"] else Side.SELL
-                    yield Lost(time_ns, _ASSETS[order["a"]], side)
+                for instrument, side in self._orders_in(path, body):
+                    yield Lost(time_ns, instrument, side)
 
     def history(self) -> History:
-        exchange, now_ns = self.emulator.exchange, self.loop.now_ns
-        received = [_received(entry) for entry in self.emulator.received]
+        exchange, now_ns = self.exchange, self.loop.now_ns
         # The deposit that it begins with is in the opening.
-        private = [_told(e) for e in exchange.private_since(0) if e.venue_time_ns > self.start_ns]
+        events = [e for e in exchange.private_since(0) if e.venue_time_ns > self.start_ns]
+        private = [self._told(event) for event in events]
         others = sorted([*private, *self.marks, *self._lost()], key=time_of)
         policy = self.settings.execution
         bounds = Bounds(
-            pairs=PAIRS,
-            trader=TRADER.address,
+            pairs=self.pairs,
+            trader=self.key,
             watchdog=WATCHDOG.address,
             slice_notional=policy.max_naked_notional,
-            position_notional_max={pair.name: Decimal(6000) for pair in PAIRS},
+            position_notional_max={pair.name: Decimal(6000) for pair in self.pairs},
         )
         reads = tuple(
             sent.answered_ns
             for sent in self.net.log
-            if sent.path == "/info" and sent.answered_ns is not None
+            if sent.path not in self.actions and sent.answered_ns is not None
         )
         return History(
-            bounds, self._opening, in_order(received, others), tuple(self.alarms),
+            bounds, self._opening, in_order(self._received(), others), tuple(self.alarms),
             tuple(self.windows), tuple(sorted(reads)), exchange.account_report(None, now_ns),
         )  # fmt: skip
 
