@@ -1,7 +1,8 @@
 """The alarm outbox: what a person has to be told, kept until somebody has told it.
 
-A file of its own, one JSON line an alarm, appended and synced: it must work when the
-journal does not. What cannot even be written goes to standard error.
+A file of its own, one JSON line an alarm: it must work when the journal does not. It is not
+synced, since a disk that stalls is one of the things to tell of, and whoever waits for it
+loses the lease meanwhile. What cannot even be written goes to standard error.
 """
 
 import os
@@ -26,7 +27,6 @@ class AlarmFile:
             descriptor = os.open(self._path, flags, 0o600)
             try:
                 os.write(descriptor, line)
-                os.fsync(descriptor)
             finally:
                 os.close(descriptor)
         except OSError as error:

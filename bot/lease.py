@@ -14,10 +14,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 _LENGTH = 16_384
+_LENGTH_MAX = 1 << 20
+_REASON_LENGTH = 200
 _TRIES = 50  # a millisecond apart: nobody holds the file for longer unless it was stopped just then
 
 
@@ -30,24 +33,32 @@ class LeaseHeld(Exception):
 
 
 class LeaseLost(Exception):
-    """Somebody else took the lease over, or it ran out: nothing may leave any more."""
+    """Somebody else took the lease over, it ran out, or nobody can tell: nothing may leave."""
 
 
-class Held(msgspec.Struct, frozen=True):
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Quantity = Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]{1,3})?\Z")]
+
+
+class Held(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the file says.
 
     ``not_ours`` is what the trader knows to be no part of its trades (instrument id to
     signed base quantity, as text): a person's inventory, which nobody may sell.
     """
 
-    epoch: int = 0
+    epoch: Count = 0
     holder: str = "nobody"
-    until_ns: int = 0
-    not_ours: dict[str, str] = {}
+    until_ns: Count = 0
+    not_ours: dict[str, Quantity] = {}
 
 
 class Lease:
-    """One process's view of the lease file. Not held until ``acquire``."""
+    """One process's view of the lease file. Not held until ``acquire``.
+
+    Every method that looks at the file raises ``LeaseLost`` where it says nothing that can be
+    understood: whoever acted then might not be the only one.
+    """
 
     def __init__(self, path: Path, holder: str, duration_ns: int) -> None:
         self._path = path
@@ -68,7 +79,7 @@ class Lease:
     def look(self) -> Held:
         """What the file says now."""
         with self._file() as descriptor:
-            return _read(descriptor)
+            return self._read(descriptor)
 
     def acquire(self, now_ns: int) -> None:
         """Take the lease, from nobody or from a holder whose time has run out.
@@ -80,7 +91,7 @@ class Lease:
             LeaseHeld: when another holder's time has not.
         """
         with self._file() as descriptor:
-            held = _read(descriptor)
+            held = self._read(descriptor)
             if held.until_ns > now_ns and held.holder != self._holder:
                 raise LeaseHeld(held.holder, held.until_ns)
             self._epoch = held.epoch + 1
@@ -95,7 +106,7 @@ class Lease:
         if not self.holds(now_ns):
             raise LeaseLost("the lease was not renewed in time")
         with self._file() as descriptor:
-            held = _read(descriptor)
+            held = self._read(descriptor)
             if held.epoch != self._epoch:
                 self._until_ns = 0
                 raise LeaseLost(f"the lease was taken over by {held.holder}")
@@ -105,10 +116,27 @@ class Lease:
     def release(self) -> None:
         """Give it back, if it is still ours, so that the next holder need not wait."""
         with self._file() as descriptor:
-            held = _read(descriptor)
+            held = self._read(descriptor)
             if held.epoch == self._epoch:
                 _replace(descriptor, Held(self._epoch, not_ours=held.not_ours))
         self._until_ns = 0
+
+    def _read(self, descriptor: int) -> Held:
+        """An empty file is a new one: nobody ever held it."""
+        if os.fstat(descriptor).st_size > _LENGTH_MAX:
+            raise self._unreadable("it is too long")
+        body = os.pread(descriptor, _LENGTH_MAX, 0)
+        try:
+            return msgspec.json.decode(body, type=Held) if body.strip() else Held()
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise self._unreadable(str(error)[:_REASON_LENGTH]) from error
+
+    def _unreadable(self, why: str) -> LeaseLost:
+        # Not "remove it": epochs would begin again, and the watchdog's order ids with them.
+        return LeaseLost(
+            f"{self._path} cannot be read as a lease ({why}): stop the bot and the watchdog, and "
+            'write {"epoch": N} into it, with an N beyond every epoch before (1000000 will do)'
+        )
 
     def _write(self, descriptor: int, now_ns: int, not_ours: dict[str, str]) -> None:
         self._until_ns = now_ns + self._duration_ns
@@ -140,11 +168,7 @@ def _lock(descriptor: int) -> None:
     raise LeaseLost("another process has the lease file and does not let go of it")
 
 
-def _read(descriptor: int) -> Held:
-    body = os.pread(descriptor, _LENGTH, 0)
-    return msgspec.json.decode(body, type=Held) if body.strip() else Held()
-
-
 def _replace(descriptor: int, held: Held) -> None:
     # One write over the old words, padded: shorter words leave no tail of longer ones.
-    os.pwrite(descriptor, msgspec.json.encode(held).ljust(_LENGTH), 0)
+    length = max(_LENGTH, os.fstat(descriptor).st_size)
+    os.pwrite(descriptor, msgspec.json.encode(held).ljust(length), 0)

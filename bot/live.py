@@ -13,7 +13,7 @@ import msgspec
 from bot import settings as settings_module
 from bot.engine import Engine
 from bot.lease import Lease, LeaseHeld
-from bot.run import require_same
+from bot.run import require_room, require_same
 from bot.settings import Settings
 from bot.trader import Inbox, ReservedJournal, Trader
 from domain.instruments import Pair
@@ -107,8 +107,12 @@ async def live(
     on_fact: Callable[[Fact], None] | None = None,
     on_started: Callable[[Live], None] | None = None,
     evaluation_ns: int = EVALUATION_NS,
+    *,
+    synthetic: bool = False,
 ) -> None:
     """Run until a task dies. Everything that may leave waits for the lease first.
+
+    ``synthetic`` labels a run whose market is known to be generated.
 
     Raises:
         TaskDied: which task ended, and how.
@@ -121,7 +125,8 @@ async def live(
     async def start() -> Live:
         pairs = await _answered(venue.load)
         state = State(pairs)
-        run = _run_started(venue, pairs, settings, mode, clock.now_ns())
+        require_room(pairs, settings)
+        run = _run_started(venue, pairs, settings, mode, clock.now_ns(), synthetic=synthetic)
         for fact in journal.read():
             if isinstance(fact, RunStarted):
                 require_same(fact, msgspec.structs.replace(run, time_ns=fact.time_ns))
@@ -211,13 +216,19 @@ async def _answered(ask: Callable[[], Awaitable[T]]) -> T:
 
 
 def _run_started(
-    venue: Venue, pairs: Sequence[Pair], settings: Settings, mode: str, now_ns: int
+    venue: Venue,
+    pairs: Sequence[Pair],
+    settings: Settings,
+    mode: str,
+    now_ns: int,
+    *,
+    synthetic: bool,
 ) -> RunStarted:
     return RunStarted(
         mode=mode,
         venue=venue.name,
         feed=venue.name,
-        synthetic=False,
+        synthetic=synthetic,
         seed=0,
         capital=settings.account.capital,
         pairs=tuple(pair.name for pair in pairs),

@@ -75,7 +75,7 @@ class Run:
         self, strategy: Strategy, settings: Settings, mode: str, seed: int, capital: Decimal
     ) -> None:
         source = self.source
-        _require_room(source.pairs, settings)
+        require_room(source.pairs, settings)
         run = RunStarted(
             mode=mode,
             venue=source.venue,
@@ -185,8 +185,12 @@ def _memory(state: Path | None) -> tuple[Journal, VenueStore]:
     return SqliteJournal(state / "journal.sqlite"), SqliteVenueStore(state / "venue.sqlite")
 
 
-def _require_room(pairs: Sequence[Pair], settings: Settings) -> None:
-    """A slice that may be naked must at least be an order that both legs take."""
+def require_room(pairs: Sequence[Pair], settings: Settings) -> None:
+    """A slice that may be naked must at least be an order that both legs take.
+
+    Raises:
+        RunError: when it is not.
+    """
     bound = settings.execution.max_naked_notional
     for pair in pairs:
         least = 2 * max(pair.spot.minimum_notional, pair.perp.minimum_notional)

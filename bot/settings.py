@@ -7,10 +7,8 @@ them. ``FUNDARB_RISK__MAX_DRAWDOWN=0.1`` sets ``max_drawdown`` of ``[risk]``.
 
 import difflib
 import hashlib
-import math
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import cache
@@ -35,6 +33,8 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _SECRET_VALUE = re.compile(r"\s*(0x)?[0-9a-fA-F]{64}\s*")
+_DIGITS_MAX = 30
+_SENTENCE_MAX = 300
 _WORDS = {
     "float": "a number",
     "decimal": "a number",
@@ -164,8 +164,8 @@ def _layers(path: Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
             raise SettingsError(f"no settings file {str(file)!r}: `fundarb config init` writes one")
         try:
             yield str(file), TomlConfigSettingsSource(model, toml_file=file)()
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{file}: not valid TOML: {error}") from None
+        except (ValueError, RecursionError) as error:  # of the reader: also a number without end
+            raise SettingsError(f"{file}: not valid TOML: {_short(error)}") from None
         except OSError as error:
             raise SettingsError(f"{file}: cannot be read: {error.strerror}") from None
     _refuse_unknown_variables()
@@ -176,6 +176,8 @@ def _refuse_unknown_variables() -> None:
     """The library reads only the variables it knows; a misspelt one must not pass in silence."""
     for name in sorted(os.environ):
         section, separator, key = name.removeprefix(PREFIX).lower().partition("__")
+        if name.startswith(PREFIX) and not (name + os.environ[name]).isprintable():
+            raise SettingsError(f"environment variable {name!a} is not plain text")
         if name.startswith(PREFIX) and (section not in SECTIONS or not separator or not key):
             raise SettingsError(
                 f"environment variable {name} sets nothing: names are {PREFIX}SECTION__KEY, "
@@ -186,16 +188,21 @@ def _refuse_unknown_variables() -> None:
 def _known(origin: str, layer: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
     """Every (section, key, value) of one layer, or the one sentence about what is wrong."""
     for section, table in layer.items():
-        _refuse_secret(origin, section, table)
+        try:
+            _refuse_secret(origin, section, table)
+        except RecursionError:
+            raise SettingsError(f"{origin}: {_short(section)} is nested without end") from None
         if section not in SECTIONS:
             what = "section" if isinstance(table, dict) else "key"
-            raise SettingsError(f"{origin}: unknown {what} {section!r}{_nearest(section)}")
+            name = _short(repr(section))
+            raise SettingsError(f"{origin}: unknown {what} {name}{_nearest(section)}")
         if not isinstance(table, dict):
             raise SettingsError(f"{origin}: {section!r} is a section: write [{section}] over it")
         for key, value in table.items():
             if key not in SECTIONS[section].__struct_fields__:
                 name, place = f"{section}.{key}", _place(origin, section, key)
-                raise SettingsError(f"{place}: unknown key {name!r}{_nearest(name)}")
+                unknown = _short(repr(name))
+                raise SettingsError(f"{place}: unknown key {unknown}{_nearest(name)}")
             yield section, key, value
 
 
@@ -205,7 +212,7 @@ def _refuse_secret(origin: str, key: str, value: Any) -> None:
             _refuse_secret(origin, inner, content)
     if _SECRET_NAME.search(key) or (isinstance(value, str) and _SECRET_VALUE.fullmatch(value)):
         raise SettingsError(
-            f"{origin}: {key!r} looks like a secret: no secret belongs in settings, "
+            f"{origin}: {_short(repr(key))} looks like a secret: no secret belongs in settings, "
             "remove it (and replace it, if others could read the file)"
         )
 
@@ -238,17 +245,28 @@ def _read(section: str, key: str, text: Any) -> Any:
 
 
 def _converted(section: str, found: dict[str, Any], origins: dict[str, str]) -> msgspec.Struct:
-    for key, value in found.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise SettingsError(_wrong(section, [key], "must be a finite number", origins))
+    _refuse_endless(section, found, origins)
     try:
-        return msgspec.convert(found, SECTIONS[section])
+        part = msgspec.convert(found, SECTIONS[section])
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$.")
         keys = re.split(r"[.\[`]", path)[:1] if path else re.findall(r"\w+", message)
         raise SettingsError(_wrong(section, keys, _plain(message), origins)) from None
-    except InvalidOperation:
+    except ArithmeticError:
         raise SettingsError(_wrong(section, [], "holds a number that is none", origins)) from None
+    _refuse_endless(section, msgspec.structs.asdict(part), origins)
+    return part
+
+
+def _refuse_endless(section: str, values: dict[str, Any], origins: dict[str, str]) -> None:
+    """No number beyond what sums and products of money can bear (``domain.money.EXACT``)."""
+    for key, value in values.items():
+        if isinstance(value, int | float | Decimal):
+            number = Decimal(str(value) if isinstance(value, float) else value)
+            digits = len(number.as_tuple().digits)
+            if not number.is_finite() or max(digits, abs(number.adjusted())) > _DIGITS_MAX:
+                what = f"must be a finite number of at most {_DIGITS_MAX} digits"
+                raise SettingsError(_wrong(section, [key], what, origins))
 
 
 def _wrong(section: str, words: Sequence[str], what: str, origins: dict[str, str]) -> str:
@@ -258,7 +276,14 @@ def _wrong(section: str, words: Sequence[str], what: str, origins: dict[str, str
     places = [origins.get(f"{section}.{key}", defaults) for key in keys] or [defaults]
     place = next((place for place in places if place != defaults), places[0])
     name = f"{section}.{keys[0]}" if keys else f"[{section}]"
-    return f"{place}: {name}: {what.removeprefix(f'{keys[0]}: ') if keys else what}"
+    what = _short(what.removeprefix(f"{keys[0]}: ") if keys else what)
+    return f"{place}: {name}: {what}"
+
+
+def _short(what: object) -> str:
+    """A sentence quotes what it is about, which may be a megabyte."""
+    text = " ".join(str(what).split())
+    return text if len(text) <= _SENTENCE_MAX else f"{text[:_SENTENCE_MAX]}..."
 
 
 def _plain(message: str) -> str:

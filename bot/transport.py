@@ -37,6 +37,8 @@ def endpoints(base_url: str) -> tuple[str, str]:
         raise ValueError("not a venue's address: it has to be https:// and a host")
     if url.path.strip("/") or url.query or url.fragment or "@" in url.netloc:
         raise ValueError("not a venue's address: only https:// and a host, without path or user")
+    if url.port == 0:  # one that is no number at all raises by itself
+        raise ValueError("not a venue's address: there is no port 0")
     if url.scheme == "http" and not _is_loopback(url.hostname):
         raise ValueError(f"http://{url.netloc} is not encrypted; only loopback addresses may be so")
     return f"{url.scheme}://{url.netloc}", f"ws{url.scheme[4:]}://{url.netloc}"

@@ -570,7 +570,12 @@ class Watchdog:
         said: Held | None = None
         since = checked = -math.inf
         while True:
-            held = self._lease.look()
+            try:
+                held = self._lease.look()
+            except LeaseLost as lost:  # who holds the file was stopped just then
+                self._alarm("watchdog_stuck", str(lost))
+                await asyncio.sleep(RENEW_SECONDS)
+                continue
             if held != said:
                 said, since, checked = held, time(), -math.inf
             match judge(held, time() - since, self._clock.now_ns(), self._bounds):
@@ -594,8 +599,8 @@ class Watchdog:
         """One attempt. Returns when the legs are neutral, patience is out, or the lease is lost."""
         try:
             self._lease.acquire(self._clock.now_ns())
-        except LeaseHeld:
-            return  # somebody has come back between the look and now
+        except (LeaseHeld, LeaseLost):
+            return  # somebody has come back between the look and now, or has the file in hand
         if self._lease.epoch != held.epoch + 1:
             self._lease.release()  # somebody was there meanwhile: what they sent may still land
             return

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     import polars as pl
 
 COLUMNS = ("open", "high", "low", "close", "volume")
+TS_MS_MAX = 9_000_000_000_000
+"""Of the year 2255: in nanoseconds, as long as an integer may be."""
+_MOST = 1e18
+"""A price or volume beyond this, or a price below its inverse, is none."""
+_RANGE_MAX = 100
+"""High over low: the road through a bar (``path``) is as long as this ratio."""
 _UNITS = {"m": MINUTE, "h": HOUR, "d": DAY}
 
 
@@ -67,7 +73,7 @@ def parse_bar(text: str) -> int:
     Raises:
         DataError: when it is not a number and m, h or d.
     """
-    match = re.fullmatch(r"([1-9]\d*)([mhd])", text)
+    match = re.fullmatch(r"([1-9][0-9]{0,3})([mhd])", text)
     if match is None:
         raise DataError(f"bar {text!r} is not a length: write 1m, 5m, 15m, 1h")
     return int(match[1]) * _UNITS[match[2]]
@@ -126,6 +132,16 @@ def reading(path: Path) -> Iterator[None]:
         raise DataError(f"{path} is not readable Parquet ({reason}): replace it") from None
 
 
+def require_numbers(path: Path, frame: "pl.LazyFrame", columns: Sequence[str]) -> None:
+    """Raises DataError where a column is missing or holds something else; all empty is allowed."""
+    schema = frame.collect_schema()
+    for name in columns:
+        if name not in schema:
+            raise DataError(f"{path} has no column {name!r}: see the layout in the docs")
+        if not (schema[name].is_numeric() or str(schema[name]) == "Null"):
+            raise DataError(f"{path}: column {name!r} holds {schema[name]} and no numbers")
+
+
 def _merged(
     files: Sequence[Path], bar_ns: int, window: Window, columns: Sequence[str]
 ) -> "pl.DataFrame":
@@ -135,13 +151,16 @@ def _merged(
     parts = []
     for path in files:
         with reading(path):
-            part = pl.scan_parquet(path).select(
+            frame = pl.scan_parquet(path)
+            require_numbers(path, frame, ("ts_ms", *columns))
+            part = frame.select(
                 time.cast(pl.Int64), *(pl.col(name).cast(pl.Float64) for name in columns)
             )
+            # In milliseconds: an impossible time in nanoseconds would come out as a possible one.
             if window.start_ns is not None:
-                part = part.filter(time * MILLISECOND >= window.start_ns)
+                part = part.filter(time >= -(-window.start_ns // MILLISECOND))
             if window.end_ns is not None:
-                part = part.filter(time * MILLISECOND + bar_ns <= window.end_ns)
+                part = part.filter(time <= (window.end_ns - bar_ns) // MILLISECOND)
             parts.append(part.collect())
     return pl.concat(parts).unique("ts_ms", keep="first", maintain_order=True).sort("ts_ms")
 
@@ -151,12 +170,14 @@ def _refuse_impossible(frame: "pl.DataFrame", files: Sequence[Path], bar_ns: int
 
     low, high = pl.min_horizontal("open", "close"), pl.max_horizontal("open", "close")
     sound = (
-        (pl.col("low") > 0)
+        pl.all_horizontal(pl.col(COLUMNS).is_finite())
+        & (pl.col("low") > 1 / _MOST)
         & (pl.col("low") <= low)
         & (pl.col("high") >= high)
-        & pl.col("high").is_finite()
-        & pl.col("volume").is_finite()
-        & (pl.col("volume") >= 0)
+        & (pl.col("high") < _MOST)
+        & (pl.col("high") <= pl.col("low") * _RANGE_MAX)
+        & pl.col("volume").is_between(0, _MOST)
+        & pl.col("ts_ms").is_between(0, TS_MS_MAX)
         & (pl.col("ts_ms") * MILLISECOND % bar_ns == 0)
     )
     if len(bad := frame.filter(~sound.fill_null(value=False))):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from bot.backtest.bars import DataError, Window, reading
+from bot.backtest.bars import TS_MS_MAX, DataError, Window, reading, require_numbers
 from domain.instruments import Instrument
 from domain.market import FundingSettled
 from domain.rates import FundingRate
@@ -11,6 +11,9 @@ from domain.time import HOUR, MILLISECOND, MINUTE
 
 # Venues stamp a settlement up to a second after its hour, never a minute before it.
 _EARLY = MINUTE
+# Of one settlement: hours since the last (records have gaps), and the fraction of notional paid.
+_HOURS = 0.01, 10_000.0
+_RATE_MAX = 1.0
 
 
 def settlement_hour(time_ns: int) -> int:
@@ -33,7 +36,7 @@ def read_funding(
     without an interval has the venue's usual one.
 
     Raises:
-        DataError: when no file of the venue has the symbol, or one cannot be read.
+        DataError: when the venue has no file, or one cannot be read or holds an impossible one.
     """
     files = funding_files(directory, perp.venue)
     if not files:
@@ -59,15 +62,28 @@ def _rows(
 ) -> Sequence[tuple[int, float, float | None]]:
     import polars as pl
 
-    time_ns = pl.col("ts_ms").cast(pl.Int64) * MILLISECOND
+    time_ms, rate, hours = pl.col("ts_ms"), pl.col("rate"), pl.col("interval_hours")
     with reading(path):
         frame = pl.scan_parquet(path)
-        rows = frame.filter(pl.col("symbol") == symbol, pl.col("rate").is_finite())
+        require_numbers(path, frame, ("ts_ms", "rate", "interval_hours"))
+        rows = frame.filter(pl.col("symbol") == symbol, rate.is_finite())
         if "venue" in frame.collect_schema().names():
             rows = rows.filter(pl.col("venue") == venue)
         if window.start_ns is not None:
-            rows = rows.filter(time_ns >= window.start_ns)
+            rows = rows.filter(time_ms >= -(-window.start_ns // MILLISECOND))
         if window.end_ns is not None:
-            rows = rows.filter(time_ns <= window.end_ns)
-        hours = pl.col("interval_hours").cast(pl.Float64)
-        return rows.select(time_ns, pl.col("rate").cast(pl.Float64), hours).collect().rows()
+            rows = rows.filter(time_ms <= window.end_ns // MILLISECOND)
+        found = rows.select(
+            time_ms.cast(pl.Int64), rate.cast(pl.Float64), hours.cast(pl.Float64)
+        ).collect()
+    sound = (
+        time_ms.is_between(0, TS_MS_MAX)
+        & rate.is_between(-_RATE_MAX, _RATE_MAX)
+        & (hours.is_null() | hours.is_between(*_HOURS))
+    )
+    if len(bad := found.filter(~sound.fill_null(value=False))):
+        raise DataError(
+            f"{path}: {len(bad)} impossible settlements of {symbol} (the first: "
+            f"{bad.row(0, named=True)}): repair or remove the file"
+        )
+    return [(ms * MILLISECOND, fraction, span) for ms, fraction, span in found.rows()]

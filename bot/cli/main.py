@@ -4,13 +4,26 @@ A command imports what it works with only when it runs, so that ``--help`` answe
 """
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from bot.cli import backtest, calc, config, doctor, ledger, paper, reading, steering
+from bot.cli import (
+    backtest,
+    calc,
+    config,
+    doctor,
+    emulator,
+    ledger,
+    live,
+    paper,
+    reading,
+    steering,
+    watchdog,
+)
 from bot.cli.errors import BAD_INPUT, FAILED, INTERRUPTED, explained
 
 EXAMPLES = """\b
@@ -21,7 +34,7 @@ First steps:
   fundarb doctor                             is this machine fit for it?
 
 Exit codes: 0 done, 1 a defect of the program, 2 bad input or settings,
-3 not fit to run (doctor), 130 stopped by Ctrl-C.
+3 not fit to run (doctor) or refused (live, watchdog), 130 stopped by Ctrl-C.
 """
 
 app = typer.Typer(
@@ -34,6 +47,9 @@ app = typer.Typer(
 )
 app.command("paper", epilog=paper.EXAMPLES)(paper.paper)
 app.command("backtest", epilog=backtest.EXAMPLES)(backtest.backtest)
+app.command("emulator", epilog=emulator.EXAMPLES)(emulator.emulator)
+app.command("live", epilog=live.EXAMPLES)(live.live)
+app.command("watchdog", epilog=watchdog.EXAMPLES)(watchdog.watchdog)
 app.command("status", epilog=reading.STATUS_EXAMPLES)(reading.status)
 app.command("positions", epilog=reading.POSITIONS_EXAMPLES)(reading.positions)
 app.command("why", epilog=reading.WHY_EXAMPLES)(reading.why)
@@ -42,6 +58,8 @@ app.add_typer(ledger.app, name="ledger")
 app.add_typer(calc.app, name="calc")
 app.add_typer(config.app, name="config")
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
+
+_LIKE_A_KEY = re.compile(r"\b(?:0x)?[0-9a-fA-F]{64}\b")
 
 
 def _say_version(wanted: bool) -> None:
@@ -96,7 +114,9 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    # A key typed in the wrong place must not reach a log by being complained of.
+    shown = _LIKE_A_KEY.sub("(64 hex digits)", " ".join(message.split()))
+    sys.stderr.write(f"error: {shown}\n")
     return code
 
 

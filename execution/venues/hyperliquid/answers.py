@@ -26,6 +26,9 @@ from execution.venues.hyperliquid.wire import BadMessage, Id, Message, Number, d
 
 OrderAnswer = OrderAccepted | OrderRejected | OrderCanceled | SendFailed
 
+WORDS_MAX = 300
+"""Of the venue's, in characters, as far as they are kept: all of them may be megabytes."""
+
 NOTHING_MATCHED = "Order could not immediately match against any resting orders."
 NOTHING_TO_CANCEL = "Order was never placed, already canceled, or filled."
 
@@ -144,13 +147,13 @@ def cancel_answer(reply: Reply) -> tuple[Settled, str]:
     except BadMessage as error:
         return Settled.UNCLEAR, str(error)
     if isinstance(answer, str):
-        return Settled.UNCLEAR, answer
+        return Settled.UNCLEAR, answer[:WORDS_MAX]
     if answer == _OrderStatus():
         return Settled.DONE, ""
     if answer.error is None:
         return Settled.UNCLEAR, "an order's status for a cancel"
     gone = answer.error.startswith(NOTHING_TO_CANCEL.rstrip("."))
-    return (Settled.REFUSED if gone else Settled.UNCLEAR), answer.error
+    return (Settled.REFUSED if gone else Settled.UNCLEAR), answer.error[:WORDS_MAX]
 
 
 def setting_answer(reply: Reply) -> tuple[Settled, str]:
@@ -161,10 +164,11 @@ def setting_answer(reply: Reply) -> tuple[Settled, str]:
         return Settled.UNCLEAR, str(error)
     if answer.status == "ok":
         return Settled.DONE, ""
-    if not _is_error(answer) or str(answer.response).startswith(NONCE_REFUSAL):
+    text = str(answer.response)[:WORDS_MAX]
+    if not _is_error(answer) or text.startswith(NONCE_REFUSAL):
         # A nonce that was used before was used by this very request.
-        return Settled.UNCLEAR, str(answer.response)
-    return Settled.REFUSED, str(answer.response)
+        return Settled.UNCLEAR, text
+    return Settled.REFUSED, text
 
 
 def _decoded(reply: Reply) -> _Answer:
@@ -225,6 +229,7 @@ def _filled(
 def _refusal(
     request: OrderRequest, text: str, proofs: tuple[str, ...], received_ns: int
 ) -> OrderRejected | SendFailed:
-    if text.startswith(proofs):
-        return OrderRejected(request.cloid, text, received_ns, received_ns)
-    return SendFailed(request.cloid, f"the venue says: {text}", received_ns)
+    words = text[:WORDS_MAX]
+    if words.startswith(proofs):
+        return OrderRejected(request.cloid, words, received_ns, received_ns)
+    return SendFailed(request.cloid, f"the venue says: {words}", received_ns)

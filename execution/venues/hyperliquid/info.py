@@ -17,6 +17,9 @@ from execution.venues.hyperliquid import wire
 T = TypeVar("T")
 Row = TypeVar("Row", wire.FillRow, wire.FundingUpdate, wire.LedgerUpdate, wire.FundingRow)
 
+PAGES_MAX = 1_000
+"""Years of an account's history. A venue that always has one more row would never let go."""
+
 
 class Info:
     """``account`` is the address whose account it is, never an agent's: an agent's is empty."""
@@ -90,8 +93,10 @@ class Info:
     async def funding_history(self, coin: str, since_ms: int) -> list[wire.FundingRow]:
         question = {"type": "fundingHistory", "coin": coin}
         rows = await self._pages(list[wire.FundingRow], question, since_ms)
-        if any(row.coin != coin for row in rows):
-            raise wire.BadMessage(f"asked for the funding of {coin!r}, told of another's")
+        if any(row.coin != coin or row.time < since_ms for row in rows):
+            raise wire.BadMessage(
+                f"asked for the funding of {coin!r} from {since_ms}, told of more"
+            )
         return rows
 
     async def _pages(
@@ -102,13 +107,14 @@ class Info:
         The end is not concluded from a page's length: the venue's limits change.
         """
         rows: dict[bytes, Row] = {}
-        while True:
+        for _ in range(PAGES_MAX):
             page = await self._ask(kind, **question, startTime=since_ms)
             known = len(rows)
             rows.update((msgspec.json.encode(row), row) for row in page)
             if len(rows) == known:
                 return sorted(rows.values(), key=lambda row: row.time)
             since_ms = max(row.time for row in rows.values())
+        raise wire.BadMessage(f"a history of over {PAGES_MAX} pages")
 
     async def _ask(self, kind: type[T], **question: Any) -> T:
         body = msgspec.json.encode(question)

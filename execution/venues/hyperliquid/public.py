@@ -3,6 +3,7 @@
 from domain.market import Book, FundingSettled, PerpContext
 from domain.market import Level as BookLevel
 from domain.rates import FundingRate
+from domain.time import HOUR
 from execution.venues.hyperliquid.symbols import Listing, Market
 from execution.venues.hyperliquid.wire import (
     ActiveAssetContext,
@@ -30,6 +31,10 @@ def public_event(listing: Listing, frame: Frame, received_ns: int) -> Book | Per
 
 
 def funding_settled(listing: Listing, row: FundingRow, received_ns: int) -> FundingSettled:
+    """Raises BadMessage too where it is of a time yet to come: nothing would be asked for until
+    then."""
+    if nanoseconds(row.time) > received_ns + HOUR // 2:
+        raise BadMessage(f"{row.coin}: a rate settled at {row.time}, which is yet to come")
     rate = FundingRate(hourly_rate(row.funding_rate), 1)
     name = _market(listing, row.coin).instrument.id
     return FundingSettled(name, rate, nanoseconds(row.time), received_ns)

@@ -17,6 +17,7 @@ from domain.time import MILLISECOND
 T = TypeVar("T")
 
 FRAME_BYTES_MAX = 4_000_000
+REASON_CHARACTERS_MAX = 300
 NUMBER_CHARACTERS_MAX = 40
 EXPONENT_MAX = 40
 FUNDING_HOURLY_MAX = 0.04
@@ -24,14 +25,18 @@ FUNDING_HOURLY_MAX = 0.04
 
 Number = Annotated[str, msgspec.Meta(max_length=NUMBER_CHARACTERS_MAX)]
 Word = Annotated[str, msgspec.Meta(max_length=200)]
-Millis = Annotated[int, msgspec.Meta(ge=0, le=10**14)]
-Id = Annotated[int, msgspec.Meta(ge=0)]
+Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Millis = Annotated[int, msgspec.Meta(ge=0, le=(2**63 - 1) // MILLISECOND)]
+"""What a journal can hold in nanoseconds: until the year 2262."""
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 
 
 class BadMessage(ValueError):
     """A message that is not what the venue documents: nothing in it is believed."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason[:REASON_CHARACTERS_MAX])  # it may quote a megabyte
 
 
 def decode(raw: bytes | msgspec.Raw, kind: type[T]) -> T:

@@ -164,7 +164,7 @@ async def test_who_never_answers_is_given_up_in_time() -> None:
         began = asyncio.get_running_loop().time()
         with pytest.raises(TransportFailed, match=r"nothing within 0\.3 s"):
             await post(url, 0.3)
-        assert 0.29 <= asyncio.get_running_loop().time() - began < 1.5
+        assert 0.29 <= asyncio.get_running_loop().time() - began < 5
 
 
 async def test_an_answer_that_trickles_is_given_up_in_time() -> None:
@@ -241,7 +241,8 @@ async def test_a_cookie_is_not_kept() -> None:
         sent.append(request.headers.get("Cookie"))
         return web.Response(headers={"Set-Cookie": "who=me; Path=/"})
 
-    async with serving(handle) as url, HttpTransport(url) as transport:
+    # Of an address without a name no cookie is kept anyway.
+    async with serving(handle) as url, HttpTransport(url.replace(HOST, "localhost")) as transport:
         await transport.request("/info", BODY, 5)
         await transport.request("/info", BODY, 5)
 
@@ -294,6 +295,12 @@ async def test_what_is_no_address_of_a_host_alone_is_refused(url: str) -> None:
         HttpTransport(url)
 
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "https"])
+async def test_a_port_that_is_none_is_refused_at_once(port: str) -> None:
+    with pytest.raises(ValueError, match=r"(?i)port"):
+        HttpTransport(f"https://example.com:{port}")
 
 
 def test_the_libraries_of_the_wire_are_loaded_by_whoever_opens_one() -> None:
@@ -524,8 +531,10 @@ async def test_a_stream_that_is_not_opened_in_time_is_given_up() -> None:
         await asyncio.sleep(60)
 
     async with listening(tarpit) as url, HttpTransport(url) as transport:
+        began = asyncio.get_running_loop().time()
         with pytest.raises(TransportFailed, match=r"nothing within 0\.3 s"):
             await transport.connect("/ws", 0.3)
+        assert 0.29 <= asyncio.get_running_loop().time() - began < 5
 
 
 @pytest.mark.parametrize("answer", [b"", b"\x00\xff\r\n\r\n", b"HTTP/1.1 101 Go\r\n\r\n"])

@@ -51,6 +51,7 @@ def hasty() -> Settings:
             orders_per_minute_max=100_000,
             notional_per_hour_max=Decimal(1_000_000),
             healthy_seconds_to_clear=0.5,
+            loss_size_factor=Decimal(1),  # it loses its fees every time
             drawdown_max=Decimal("0.9"),
             daily_loss_max=Decimal("0.9"),
         ),

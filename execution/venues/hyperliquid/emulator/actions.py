@@ -59,7 +59,7 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Builder(msgspec.Struct, frozen=True):
     b: str
-    f: int
+    f: Natural
 
 
 class PlaceOrders(msgspec.Struct, frozen=True, tag_field="type", tag="order", omit_defaults=True):

@@ -4,7 +4,7 @@ No sockets and no clock: time comes in with each call, and frames wait until the
 drained. Faults of the road and of the venue's front are for whoever carries the bytes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -51,6 +51,8 @@ class Emulator:
     What ``exchange`` did before is in the histories; orders placed before are not known.
     ``agents``: address to the last millisecond it is valid, None for ever. ``history``:
     rates published before the start. ``mainnet`` says which network signatures are for.
+    ``wall_ns`` turns the venue's time into its clients', where a market runs faster than
+    their clocks: nonces, expiries and agents are judged by theirs.
     """
 
     def __init__(
@@ -62,12 +64,14 @@ class Emulator:
         *,
         history: Iterable[FundingSettled] = (),
         mainnet: bool = False,
+        wall_ns: Callable[[int], int] = lambda now_ns: now_ns,
     ) -> None:
         self.exchange = exchange
         self.received: list[Received] = []
         self._account = account.lower()
         self._agents = {address.lower(): until_ms for address, until_ms in agents.items()}
         self._mainnet = mainnet
+        self._wall_ns = wall_ns
         self._listing = Listing(pairs)
         self._orders = Orders()
         self._records = Records(self._listing, exchange.rules, self._account)
@@ -166,7 +170,7 @@ class Emulator:
                 envelope.expires_after,
                 mainnet=self._mainnet,
             )
-        except (msgspec.ValidationError, ValueError) as error:
+        except (msgspec.ValidationError, ValueError, RecursionError) as error:
             raise unprocessable() from error
         arrival.orders = received.orders_in(action, self._listing)
         arrival.cloids = received.cloids_in(action, self._orders)
@@ -179,7 +183,7 @@ class Emulator:
         return self._desk.act(action, now_ns)
 
     def _refusal(self, envelope: Envelope, signer: str | None, now_ns: int) -> str | None:
-        now_ms = now_ns // MILLISECOND
+        now_ms = self._wall_ns(now_ns) // MILLISECOND
         if signer is None:
             return NO_SIGNER
         if not self._may_sign(signer, now_ms):
@@ -228,23 +232,29 @@ class Emulator:
     def frame(self, connection: int, frame: bytes, now_ns: int) -> None:
         """One frame from a client: subscribe, unsubscribe, ping or post."""
         self.advance(now_ns)
-        streams = self._streams
         try:
             message = msgspec.json.decode(frame, type=dict[str, Any])
-        except NOT_JSON:
-            message = {}
-        method, subscription = message.get("method"), message.get("subscription")
-        if method == "ping":
-            streams.pong(connection)
-        elif method == "subscribe" and isinstance(subscription, dict):
-            if (key := streams.subscribe(connection, subscription)) is not None:
-                self._teller.snapshot(connection, key)
-        elif method == "unsubscribe" and isinstance(subscription, dict):
-            streams.unsubscribe(connection, subscription)
-        elif not (method == "post" and self._post(connection, message, now_ns)):
+            understood = self._heard(connection, message, now_ns)
+        except NOT_JSON:  # what could just be read may be nested too deep to be shown
+            understood = False
+        if not understood:
             shown = frame[:200].decode(errors="replace")
             reason = f"Error parsing JSON into valid websocket request: {shown}"
-            streams.error(connection, reason)
+            self._streams.error(connection, reason)
+
+    def _heard(self, connection: int, message: dict[str, Any], now_ns: int) -> bool:
+        """Whether the message was one, and was answered."""
+        method, subscription = message.get("method"), message.get("subscription")
+        if method == "ping":
+            self._streams.pong(connection)
+        elif method == "subscribe" and isinstance(subscription, dict):
+            if (key := self._streams.subscribe(connection, subscription)) is not None:
+                self._teller.snapshot(connection, key)
+        elif method == "unsubscribe" and isinstance(subscription, dict):
+            self._streams.unsubscribe(connection, subscription)
+        else:
+            return method == "post" and self._post(connection, message, now_ns)
+        return True
 
     def _post(self, connection: int, message: dict[str, Any], now_ns: int) -> bool:
         """Whether the post was answered: a malformed one has no number to answer to."""
@@ -252,7 +262,7 @@ class Emulator:
         if not isinstance(number, int) or not isinstance(request, dict):
             return False
         kind, body = request.get("type"), _encode(request.get("payload"))
-        if kind not in {"info", "action"}:
+        if kind not in ("info", "action"):
             return False
         response: Document
         try:

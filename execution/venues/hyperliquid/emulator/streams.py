@@ -93,10 +93,10 @@ class Streams:
 
     def _normalized(self, subscription: dict[str, Any]) -> tuple[Key, dict[str, Any]] | None:
         """The key of a subscription and its echo, every optional field filled in."""
-        kind, coin = subscription.get("type"), subscription.get("coin")
+        kind, coin, user = (subscription.get(name) for name in ("type", "coin", "user"))
         if kind == "allMids" and not subscription.get("dex"):
             return ("allMids", ""), {"type": kind, "dex": None}
-        if kind in _OF_COIN and coin in self._listing.by_coin:
+        if kind in _OF_COIN and isinstance(coin, str) and coin in self._listing.by_coin:
             if kind != "l2Book":
                 return (kind, coin), {"type": kind, "coin": coin}
             if subscription.get("nSigFigs") is not None:
@@ -104,8 +104,8 @@ class Streams:
             fast = subscription.get("fast") is True
             echo = {"type": kind, "coin": coin, "nSigFigs": None, "mantissa": None, "fast": fast}
             return (FAST_BOOK if fast else kind, coin), echo
-        user = str(subscription.get("user")).lower()
-        if kind in _OF_USER and ADDRESS.fullmatch(user):
+        if kind in _OF_USER and isinstance(user, str) and ADDRESS.fullmatch(user.lower()):
+            user = user.lower()
             echo = {"type": kind, "user": user}
             if kind == "userFills":
                 echo["aggregateByTime"] = False

@@ -24,6 +24,9 @@ COMMANDS = [
     "config check",
     "config show",
     "doctor",
+    "emulator",
+    "live",
+    "watchdog",
 ]
 HEAVY = ("rich", "pydantic", "pydantic_settings", "msgspec", "polars", "numpy", "ccxt", "sqlite3")
 

@@ -9,6 +9,7 @@ import pytest
 
 from domain.market import Book, PerpContext
 from domain.rates import FundingRate
+from domain.time import MILLISECOND
 from execution.venues.hyperliquid import public, wire
 from execution.venues.hyperliquid.wire import BadMessage, Frame, decode
 from tests.unit.execution.venues.hyperliquid.venue import NOW, listed
@@ -59,7 +60,7 @@ def test_settled_funding_is_of_its_hour() -> None:
         {"coin": "BTC", "fundingRate": "-0.0000081", "premium": "0", "time": 1769912400012},
         wire.FundingRow,
     )
-    settled = public.funding_settled(LISTING, row, NOW)
+    settled = public.funding_settled(LISTING, row, 1769912400_500 * MILLISECOND)
 
     assert settled.instrument == "hyperliquid:BTC-PERP"
     assert settled.rate == FundingRate(-0.0000081, 1)

@@ -1,0 +1,168 @@
+"""``fundarb emulator``: a Hyperliquid-compatible exchange on this machine."""
+
+import re
+from decimal import Decimal
+from typing import Annotated
+
+import typer
+
+from bot.cli import values
+from bot.cli.errors import CommandError
+from bot.cli.values import read
+
+EXAMPLES = """\b
+Examples:
+  fundarb emulator --port 8123 --account 0xACCOUNT --agent 0xAGENT --agent 0xAGENT2
+  fundarb emulator --account 0xACCOUNT=perp.USDC:5000,spot.USDC:5000,spot.HYPE:5
+  fundarb emulator --speed 60                    an hour of market a minute
+
+Standard output is one JSON line, {"url": …}, once it answers. The market is
+generated, every price of it is invented, and all of it ends with the process.
+"""
+NOBODYS = f"0x{'1' * 40}"
+DEPOSIT = "10000"
+SPEED_MAX = Decimal(14_400)
+_LETTERS = re.compile(r"0x[0-9a-fA-F]{40}")
+_HOLDING = re.compile(r"(?:perp|spot)\.(\w+):(.+)")
+
+
+def emulator(
+    *,
+    port: Annotated[
+        str, typer.Option("--port", metavar="N", help="On 127.0.0.1; a free one if not given.")
+    ] = "0",
+    account: Annotated[
+        str,
+        typer.Option(
+            "--account",
+            metavar="0xADDR[=SIDE.ASSET:N,…]",
+            help=(
+                "Whose account it is, and what is on it: 10000 USDC if not said. It is a "
+                "unified account: perp.USDC and spot.USDC are one balance, and are added up."
+            ),
+        ),
+    ] = NOBODYS,
+    agent: Annotated[
+        list[str] | None,
+        typer.Option("--agent", metavar="0xADDR", help="A key that may trade for it; repeatable."),
+    ] = None,
+    seed: Annotated[str, typer.Option("--seed", metavar="N", help="Same seed, same market.")] = "1",
+    speed: Annotated[
+        str,
+        typer.Option(
+            "--speed",
+            metavar="N",
+            help=(
+                "Seconds of market and funding a second. Nonces and expiries keep to the wall "
+                "clock. `fundarb live` needs 1: it does not trade where clocks disagree."
+            ),
+        ),
+    ] = "1",
+) -> None:
+    """Be an exchange that speaks Hyperliquid's protocol, on 127.0.0.1 only.
+
+    One account, signatures checked, a generated market that is nobody's. Runs until
+    Ctrl-C or SIGTERM.
+    """
+    number = read("--port", _port, port)
+    whose, deposits = read("--account", _account, account)
+    agents = [read("--agent", _address, each) for each in agent or ()]
+    chosen = read("--seed", values.whole, seed)
+    pace = read("--speed", _pace, speed)
+    from bot.cli.serving import until_told
+
+    until_told(_serve(number, whose, deposits, agents, chosen, pace))
+
+
+async def _serve(
+    port: int,
+    account: str,
+    deposits: dict[str, Decimal],
+    agents: list[str],
+    seed: int,
+    speed: float,
+) -> None:
+    import asyncio
+    import json
+    import os
+    import sys
+    from contextlib import AsyncExitStack
+
+    import structlog
+
+    from bot import emulation, logs
+    from bot.clock import SteadyClock
+
+    known = {"USDC", *(pair.spot.base for pair in emulation.tradable())}
+    if strange := sorted(deposits.keys() - known):
+        raise CommandError(
+            f"--account: {strange[0]} is not listed here; there are {', '.join(sorted(known))}"
+        )
+    logs.configure(sys.stderr)
+    async with AsyncExitStack() as stack:
+        serving = emulation.emulate(
+            account=account,
+            deposits=deposits,
+            agents=agents,
+            seed=seed,
+            speed=speed,
+            clock=SteadyClock().now_ns,
+            port=port,
+        )
+        try:
+            url = await stack.enter_async_context(serving)
+        except OSError as error:
+            why = os.strerror(error.errno or 0)
+            raise CommandError(f"--port {port} cannot be had: {why}; 0 is a free one") from error
+        sys.stdout.write(json.dumps({"url": url}) + "\n")
+        sys.stdout.flush()
+        structlog.get_logger().info(
+            "emulator",
+            market="generated",
+            synthetic=True,
+            url=url,
+            account=account,
+            agents=",".join(agents),
+            seed=seed,
+            speed=speed,
+        )
+        await asyncio.Event().wait()
+
+
+def _port(text: str) -> int:
+    number = values.whole(text)
+    if number > 65_535:
+        raise ValueError(f"must be between 0 and 65535, got {text}")
+    return number
+
+
+def _pace(text: str) -> float:
+    speed = values.positive(text)
+    if speed > SPEED_MAX:
+        raise ValueError(f"must be at most {SPEED_MAX} (four hours a second), got {text}")
+    return float(speed)
+
+
+def _address(text: str) -> str:
+    """In small letters. What is no address is not repeated, since it may be a key."""
+    if not _LETTERS.fullmatch(text):
+        raise ValueError("not an address: 0x and 40 hex digits are one")
+    return text.lower()
+
+
+def _account(text: str) -> tuple[str, dict[str, Decimal]]:
+    """The address, and what is on the account, by asset.
+
+    >>> _account(f"{NOBODYS}=perp.USDC:5000,spot.USDC:2000,spot.HYPE:5")[1]
+    {'USDC': Decimal('7000'), 'HYPE': Decimal('5')}
+    """
+    whose, separator, holdings = text.partition("=")
+    if not separator:
+        return _address(whose), {"USDC": Decimal(DEPOSIT)}
+    deposits: dict[str, Decimal] = {}
+    for holding in holdings.split(","):
+        found = _HOLDING.fullmatch(holding.strip())
+        if found is None or (holding.startswith("perp.") and found[1] != "USDC"):
+            raise ValueError(f"{holding!r} is nothing that can be there: write spot.USDC:5000")
+        deposits[found[1]] = deposits.get(found[1], Decimal(0)) + values.positive(found[2])
+    return _address(whose), deposits
