@@ -173,6 +173,7 @@ class Engine:
         self._raised_ns: dict[tuple[str, str], int] = {}  # (alarm, subject) -> when last raised
         self._evaluate_at = self._reconcile_at = self._mark_at = self._orders_at = 0
         self._reconciling_ns = self._wake_at = self._started_ns = 0
+        self._caught_up = False  # whether this process has heard what happened before it
         self._more = False
         self._postponed: dict[str, None] = {}  # trades to be worked once all has been heard
         self._clock_skew_seconds = 0.0
@@ -552,10 +553,28 @@ class Engine:
             nearest = min(max(report.venue_time_ns, earliest), latest)
             self._clock_skew_seconds = (report.venue_time_ns - nearest) / SECOND
             self._compare(report)
+            self._catch_up()
         elif is_comparable(self.state, report) and differences(self.state, report):
             # A fill or a payment that nobody told us of: its history is asked for at once.
             self._reconcile_at = min(self._reconcile_at, self._reconciling_ns + SECOND)
             self._wake(self._reconcile_at)
+
+    def _catch_up(self) -> None:
+        """The account's whole history has been told: trades may be worked on it."""
+        if not self._caught_up:
+            self._caught_up = True
+            for trade_id in list(dict.fromkeys(self._working.values())):
+                self._work(trade_id)
+
+    def _is_behind(self) -> bool:
+        """Whether a start has yet to hear what venue, watchdog or a person did meanwhile.
+
+        The fills of our own orders are told sooner than theirs, and a hedge that follows one
+        half of the story opens the legs again. What stays naked waits no longer for it than
+        for any hedge.
+        """
+        bound_ns = int(self._execution.max_naked_seconds * SECOND)
+        return not self._caught_up and self.now_ns - self._started_ns < bound_ns
 
     def _compare(self, report: AccountReport) -> None:
         """Books against the venue; a difference counts when two reads agree on it."""
@@ -894,6 +913,8 @@ class Engine:
             return
         seconds = (self.now_ns - trade.naked_ns) / SECOND
         if seconds >= _ALARM_SECONDS:
+            if self._raised_ns.get(("naked_leg", trade.trade_id), trade.naked_ns) < trade.naked_ns:
+                del self._raised_ns["naked_leg", trade.trade_id]  # that was told of another time
             spot, perp = self.state.quantities(trade)
             detail = f"{trade.trade_id}: spot {spot}, perp {perp} for {seconds:.0f} s"
             self._alarm("naked_leg", trade.trade_id, detail)
@@ -938,7 +959,7 @@ class Engine:
             self._postponed[trade_id] = None
             return
         trade = self.state.trades[trade_id]
-        if trade.stage not in (Stage.WORKING, Stage.HOLDING):
+        if trade.stage not in (Stage.WORKING, Stage.HOLDING) or self._is_behind():
             return
         situation = self._situation(trade)
         if situation is None:

@@ -140,7 +140,7 @@ async def live(
             state, market, strategy(pairs), settings.execution, settings.risk, evaluation_ns
         )
         trader = Trader(engine, journal, gateway, clock, lease, inbox, on_alarm, on_fact)
-        trader.begin(run)
+        trader.begin(msgspec.structs.replace(run, time_ns=clock.now_ns()))
         if not journal.reserved:
             detail = "the journal has used the room that was set aside for it"
             inbox.put(Trouble("disk_full", detail, clock.now_ns()))

@@ -19,11 +19,16 @@ from msgspec.structs import replace
 from domain.instruments import Instrument, Kind, Pair
 from domain.money import ZERO
 from domain.orders import Fill, FillCause, Side
+from domain.time import SECOND
 from tests.world.history import Bounds, History, Lost, Mark, Received, SentOrder, Window, WindowKind
 
 HELPLESS = (WindowKind.VENUE_DOWN, WindowKind.WRITES_DOWN, WindowKind.DEAD)
 BLIND = (WindowKind.DOUBT, WindowKind.FAULTY)
 TROUBLE = (*HELPLESS, *BLIND, WindowKind.STOPPED)
+
+
+_OUTAGE_NS = 600 * SECOND
+"""How long the longest outage is of which a check here takes account."""
 
 
 class Times:
@@ -208,6 +213,7 @@ class _Fold:
     def __init__(self, history: History) -> None:
         self._history = history
         self._bounds = history.bounds
+        self._helpless = helpless_times(history)
         self._legs: dict[str, tuple[Pair, Instrument]] = {}
         self._now: dict[str, Exposure] = {}
         self._held: dict[str, deque[tuple[int, Decimal]]] = {}
@@ -258,10 +264,13 @@ class _Fold:
         return Role.OPEN if grows else Role.CLOSE
 
     def _held_lately(self, pair: Pair, side: Side, now_ns: int) -> Decimal:
-        held = self._held[pair.name]
-        while held and held[0][0] < now_ns - self._bounds.fresh_ns:
+        """Within what it may know at the oldest: while nothing is answered, that grows older."""
+        held, fresh_ns = self._held[pair.name], self._bounds.fresh_ns
+        while held and held[0][0] < now_ns - fresh_ns - _OUTAGE_NS:
             held.popleft()
-        positions = (self._now[pair.name].perp, *(position for _, position in held))
+        since_ns = now_ns - fresh_ns - self._helpless.covered(now_ns - _OUTAGE_NS, now_ns)
+        lately = (position for time_ns, position in held if time_ns >= since_ns)
+        positions = (self._now[pair.name].perp, *lately)
         return max(ZERO, *(-side.sign * position for position in positions))
 
     def filled(self, fill: Fill) -> None:

@@ -314,9 +314,8 @@ class Exchange:
             at = price if liquidity is Liquidity.TAKER else limit
             before = order.filled
             out += self._fill(market, order, at, size, liquidity)
-            if order.filled == before:
-                break
-            matching.take(market, side, index, order.filled - before)
+            if order.filled > before:  # else less than a lot is left of this level
+                matching.take(market, side, index, order.filled - before)
             if order.request.cloid not in self._open:
                 break
         return out
