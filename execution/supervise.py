@@ -26,9 +26,7 @@ async def supervise(
     Raises:
         TaskDied: always, unless it is cancelled itself. The cause is what the task raised.
     """
-    running = {
-        asyncio.create_task(coroutine, name=name): name for name, coroutine in tasks.items()
-    }
+    running = {asyncio.create_task(coroutine, name=name): name for name, coroutine in tasks.items()}
     try:
         await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         # In the order in which they were given: a set's order is nobody's.

@@ -94,9 +94,7 @@ def test_what_was_stopped_for_longer_than_its_lease_sends_nothing_when_it_wakes_
     world.loop.resume(owner)
     after(world, 1)
     assert (world.starts, world.deaths) == (1, 1)
-    assert sent == sum(
-        entry.path == "/exchange" for entry in world.net.log if entry.owner == owner
-    )
+    assert sent == sum(entry.path == "/exchange" for entry in world.net.log if entry.owner == owner)
     assert "lease" in world.alarms[-1].detail
     world.run()
     assert_clean(world)

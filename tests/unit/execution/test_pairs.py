@@ -345,7 +345,7 @@ def test_where_only_closing_is_allowed_a_difference_is_closed_by_reducing(
 ) -> None:
     s = situation(trade("100"), spot, perp, may_grow=False, closes_only=True)
     (hedge,) = step(s).place
-    assert (hedge.instrument, hedge.side, hedge.quantity) == (leg, side, 30)
+    assert (hedge.instrument, hedge.side, hedge.quantity) == (leg, side, Decimal(30))
     overdue = msgspec.structs.replace(s, trade=trade("100", naked_ns=NOW - 20 * SECOND, setbacks=1))
     (later,) = step(overdue).place
     assert (later.instrument, later.side) == (leg, side)
