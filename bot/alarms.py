@@ -1,4 +1,4 @@
-"""The alarm outbox: what a person has to be told, kept until somebody has told it.
+"""The alarm outbox: what a person has to be told, for whoever tells it.
 
 A file of its own, one JSON line an alarm: it must work when the journal does not. It is not
 synced, since a disk that stalls is one of the things to tell of, and whoever waits for it

@@ -279,6 +279,10 @@ class Engine:
             self._check_orders()
         if now_ns >= self._reconcile_at:
             self._reconcile()
+        agreed_ns = self.reconciled_ns if self.reconciled_ns is not None else self._started_ns
+        unsure = (now_ns - agreed_ns) / SECOND
+        if unsure > 2 * self._limits.reconcile_age_seconds_max:
+            self._alarm("not_reconciled", "", f"books and venue last agreed {unsure:.0f} s ago")
         if now_ns >= self._mark_at:
             self._mark_at = (now_ns // HOUR + 1) * HOUR
             self._mark_equity()
@@ -329,7 +333,9 @@ class Engine:
             self._reconcile_at = min(self._reconcile_at, self._reconciling_ns + _RESTING_NS)
         preparing = [t for t in self._open_trades() if t.stage is Stage.PREPARING]
         for trade in preparing:
-            if self.now_ns - trade.worked_ns >= timeout_ns:
+            if self.now_ns - trade.worked_ns >= MINUTE:
+                self._abandon(trade, "leverage_unanswered: no answer for a minute")
+            elif self.now_ns - trade.worked_ns >= timeout_ns:
                 self._set_leverage(trade)
         for request in self.state.margin_requests.values():
             unasked = request.request_id not in self._asked_ns
@@ -391,11 +397,27 @@ class Engine:
         order = self.state.orders.get(event.cloid)
         if order is None or order.state is not OrderState.UNKNOWN:
             return
+        if event.status is OrderStatus.NEVER_SEEN and order.acknowledged:
+            if not self._is_gone(order):
+                return  # it was there: an answer that does not know it is of another time
+            self._resolve(order, event.status, order.filled, "neither open nor known any more")
+            return
         used_ns = self._used_ns.get(event.cloid)
-        margin = self._execution.clock_margin_seconds + abs(self._clock_skew_seconds)
+        skew = abs(self._clock_skew_seconds) if self._caught_up else _UNSURE_NS / SECOND
+        margin = self._execution.clock_margin_seconds + skew
         proof = proof_of(event, order.request, used_ns, margin)
         if proof is not None:
             self._resolve(order, event.status, event.filled, proof)
+
+    def _is_gone(self, order: Order) -> bool:
+        """Whether a look at the account, after the doubt and a margin, does not list it as open."""
+        margin_ns = int(self._execution.clock_margin_seconds * SECOND)
+        account = self.account
+        return (
+            account is not None
+            and account.venue_time_ns > order.changed_ns + margin_ns
+            and order.cloid not in account.open_orders
+        )
 
     def _on_fenced(self, event: OrderFenced) -> None:
         order = self.state.orders.get(event.cloid)
@@ -542,8 +564,13 @@ class Engine:
         if report.venue_time_ns >= self.state.private_ns:
             self._meet_leverage_target()
         for cloid in report.open_orders:
-            if cloid not in self.state.orders:
+            known = self.state.orders.get(cloid)
+            if known is None:
                 self._suspect_history(cloid)
+            elif not known.is_live and report.venue_time_ns > known.changed_ns + MINUTE:
+                # Held for dead, and it is not: it has to go, whatever it was that we believed.
+                self._alarm("order_undead", cloid, f"{cloid} is open at the venue")
+                self._effects.append(CancelOrder(cloid, known.request.instrument))
         for cloid in missing_orders(self.state, report):
             self._record(OrderDoubted(cloid, "not in the venue's open orders", self.now_ns))
             self._ask(self.state.orders[cloid])
@@ -585,6 +612,10 @@ class Engine:
             self._adopt_opening(report)
             found = differences(self.state, report)
             self._suspicion = found
+            if found and self._awaits_price(report):
+                self._reconcile_at = self.now_ns + 2 * SECOND
+                self._wake(self._reconcile_at)
+                return
         if found and found != self._suspicion:
             self._suspicion = found
             self._reconcile_at = self.now_ns + 2 * SECOND
@@ -622,6 +653,12 @@ class Engine:
             )
             if flow.money.amount != ZERO and self._has_price(flow):
                 self._record(flow)
+
+    def _awaits_price(self, report: AccountReport) -> bool:
+        """Whether a token of the account's has yet to be quoted: until then it cannot be booked."""
+        marks = self.marks()
+        tokens = (self.state.spot_of(balance.asset) for balance in report.balances)
+        return any(token is not None and token.id not in marks for token in tokens)
 
     # --- deciding --------------------------------------------------------------------------
 
@@ -905,6 +942,9 @@ class Engine:
         """Tell a person, and again every minute while the trouble lasts."""
         last_ns = self._raised_ns.get((alarm, subject))
         if last_ns is None or self.now_ns - last_ns >= MINUTE:
+            if len(self._raised_ns) > 1000:  # what was raised longer ago is raised again anyway
+                recent = ((k, t) for k, t in self._raised_ns.items() if self.now_ns - t < MINUTE)
+                self._raised_ns = dict(recent)
             self._raised_ns[alarm, subject] = self.now_ns
             self._effects.append(RaiseAlarm(alarm, detail, self.now_ns))
 

@@ -13,7 +13,7 @@ import msgspec
 from bot import settings as settings_module
 from bot.engine import Engine
 from bot.lease import Lease, LeaseHeld
-from bot.run import require_room, require_same
+from bot.run import RunError, require_room, require_same
 from bot.settings import Settings
 from bot.trader import Inbox, ReservedJournal, Trader
 from domain.instruments import Pair
@@ -22,7 +22,7 @@ from domain.time import DAY, MINUTE, SECOND
 from execution.effects import RaiseAlarm
 from execution.events import Event, Trouble
 from execution.facts import Fact, RunStarted
-from execution.ports import Clock, TransportFailed, VenueGateway
+from execution.ports import Clock, Journal, TransportFailed, VenueGateway
 from execution.state import State, apply
 from execution.supervise import TaskDied, supervise
 from strategies.market.state import Market
@@ -32,6 +32,7 @@ HISTORY_NS = 60 * DAY
 """How far back published funding is read before anything is judged."""
 EVALUATION_NS = 5 * MINUTE
 _RETRY_SECONDS = 1.0
+_AHEAD_SECONDS = 30.0
 _START_SECONDS = 3.0
 """A leg may be naked behind a start that is delayed: after so long a person is told."""
 
@@ -119,18 +120,13 @@ async def live(
         JournalError: the journal cannot be read or written.
         ValueError: the account or its instruments are not as asked for.
     """
-    await _acquire(lease, clock)
     inbox = Inbox()
 
     async def start() -> Live:
         pairs = await _answered(venue.load)
-        state = State(pairs)
         require_room(pairs, settings)
         run = _run_started(venue, pairs, settings, mode, clock.now_ns(), synthetic=synthetic)
-        for fact in journal.read():
-            if isinstance(fact, RunStarted):
-                require_same(fact, msgspec.structs.replace(run, time_ns=fact.time_ns))
-            apply(state, fact)
+        state = recovered(journal, run, pairs)
         now_ns = clock.now_ns()
         market = Market(pairs)
         for event in await _answered(lambda: venue.history(now_ns - HISTORY_NS, now_ns)):
@@ -140,19 +136,16 @@ async def live(
             state, market, strategy(pairs), settings.execution, settings.risk, evaluation_ns
         )
         trader = Trader(engine, journal, gateway, clock, lease, inbox, on_alarm, on_fact)
+        # Only now: what has been done so far needs no lease, and while a start goes wrong
+        # again and again the watchdog is to have it.
+        await _acquire(lease, clock)
         trader.begin(msgspec.structs.replace(run, time_ns=clock.now_ns()))
         if not journal.reserved:
             detail = "the journal has used the room that was set aside for it"
             inbox.put(Trouble("disk_full", detail, clock.now_ns()))
         return Live(trader, gateway, clock.now_ns())
 
-    def on_slow() -> None:
-        detail = f"no start within {_START_SECONDS:g} s: {venue.name} does not answer"
-        on_alarm(RaiseAlarm("start_delayed", detail, clock.now_ns()))
-
-    slow = asyncio.get_running_loop().call_later(_START_SECONDS, on_slow)
-    started = await _while_renewing(lease, clock, start())
-    slow.cancel()
+    started = await _told_of(start(), venue.name, clock, on_alarm)
     if on_started is not None:
         on_started(started)
 
@@ -194,16 +187,45 @@ async def _acquire(lease: Lease, clock: Clock) -> None:
             return
 
 
-async def _while_renewing(lease: Lease, clock: Clock, work: Awaitable[T]) -> T:
-    """Keep the lease while something that may take long is awaited."""
-    task = asyncio.ensure_future(work)
+async def _told_of(
+    start: Awaitable[T], venue: str, clock: Clock, on_alarm: Callable[[RaiseAlarm], None]
+) -> T:
+    """A person is told of a start that takes long, and of one that fails."""
+
+    def on_slow() -> None:
+        detail = f"no start within {_START_SECONDS:g} s: {venue} does not answer, or is another's"
+        on_alarm(RaiseAlarm("start_delayed", detail, clock.now_ns()))
+
+    slow = asyncio.get_running_loop().call_later(_START_SECONDS, on_slow)
     try:
-        while not task.done():
-            lease.renew(clock.now_ns())
-            await asyncio.wait((task,), timeout=1.0)
-        return task.result()
+        return await start
+    except Exception as error:
+        detail = f"{type(error).__name__}: {error}"
+        on_alarm(RaiseAlarm("start_failed", detail, clock.now_ns()))
+        raise
     finally:
-        task.cancel()
+        slow.cancel()
+
+
+def recovered(journal: Journal, run: RunStarted, pairs: Sequence[Pair]) -> State:
+    """The state that the journal tells of.
+
+    Raises:
+        RunError: when it belongs to another run, or to a time that is yet to come.
+    """
+    state = State(pairs)
+    for fact in journal.read():
+        if isinstance(fact, RunStarted):
+            require_same(fact, msgspec.structs.replace(run, time_ns=fact.time_ns))
+        apply(state, fact)
+    ahead = (state.time_ns - run.time_ns) / SECOND
+    if ahead > _AHEAD_SECONDS:
+        # Nothing would be due until then: no time-out, no question, no hedge.
+        raise RunError(
+            f"the journal is {ahead:.0f} s ahead of this machine's clock: one of them was wrong. "
+            "Set the clock; if it was the journal's that was wrong, wait until then"
+        )
+    return state
 
 
 async def _answered(ask: Callable[[], Awaitable[T]]) -> T:

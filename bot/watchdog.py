@@ -13,6 +13,7 @@ restarted trader to have; when none takes it, the next attempt begins. There is 
 """
 
 import asyncio
+import contextlib
 import fcntl
 import math
 import os
@@ -568,12 +569,15 @@ class Watchdog:
         """
         time = asyncio.get_running_loop().time
         said: Held | None = None
+        told = -math.inf
         since = checked = -math.inf
         while True:
             try:
                 held = self._lease.look()
             except LeaseLost as lost:  # who holds the file was stopped just then
-                self._alarm("watchdog_stuck", str(lost))
+                if time() - told >= 60.0:
+                    told = time()
+                    self._alarm("watchdog_stuck", str(lost))
                 await asyncio.sleep(RENEW_SECONDS)
                 continue
             if held != said:
@@ -602,7 +606,7 @@ class Watchdog:
         except (LeaseHeld, LeaseLost):
             return  # somebody has come back between the look and now, or has the file in hand
         if self._lease.epoch != held.epoch + 1:
-            self._lease.release()  # somebody was there meanwhile: what they sent may still land
+            self._give_back()  # somebody was there meanwhile: what they sent may still land
             return
         self._alarm("trader_silent", why)
         protector = self._protector
@@ -615,8 +619,13 @@ class Watchdog:
             # The lease is left to run out: by then nothing of ours is under way any more.
             self._alarm("watchdog_stuck", f"{protector.trouble}; {_told(protector.done)}")
         else:
-            self._lease.release()
+            self._give_back()
             self._alarm("watchdog_neutral", _told(protector.done))
+
+    def _give_back(self) -> None:
+        """Where the file is in somebody's hand just now, the lease runs out by itself."""
+        with contextlib.suppress(LeaseLost):
+            self._lease.release()
 
     async def _renewing(self, work: Coroutine[Any, Any, None]) -> None:
         """Do ``work`` while the lease is ours; the moment it is not, ``work`` ends.

@@ -10,6 +10,9 @@ Each of these proves what became of an order, and nothing else does:
 4. The venue refuses the request once it is older than its expiry, that has passed by
    the venue's clock, and the venue knows no such order.
 
+3 and 4 are about orders that may never have arrived. One that the venue has acknowledged was
+there: that it is unknown now says something about the answer.
+
 Sending the order again, under any id, is none of them.
 """
 

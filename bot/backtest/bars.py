@@ -142,6 +142,14 @@ def require_numbers(path: Path, frame: "pl.LazyFrame", columns: Sequence[str]) -
             raise DataError(f"{path}: column {name!r} holds {schema[name]} and no numbers")
 
 
+def collected(path: Path, rows: "pl.LazyFrame") -> "pl.DataFrame":
+    """Raises DataError where the columns of a damaged file differ in length: polars looks away."""
+    frame = rows.collect()
+    if any(len(column) != frame.height for column in frame.get_columns()):
+        raise DataError(f"{path} is not readable Parquet (columns differ in length): replace it")
+    return frame
+
+
 def _merged(
     files: Sequence[Path], bar_ns: int, window: Window, columns: Sequence[str]
 ) -> "pl.DataFrame":
@@ -161,7 +169,7 @@ def _merged(
                 part = part.filter(time >= -(-window.start_ns // MILLISECOND))
             if window.end_ns is not None:
                 part = part.filter(time <= (window.end_ns - bar_ns) // MILLISECOND)
-            parts.append(part.collect())
+            parts.append(collected(path, part))
     return pl.concat(parts).unique("ts_ms", keep="first", maintain_order=True).sort("ts_ms")
 
 

@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from bot.backtest.bars import TS_MS_MAX, DataError, Window, reading, require_numbers
+from bot.backtest.bars import (
+    TS_MS_MAX,
+    DataError,
+    Window,
+    collected,
+    reading,
+    require_numbers,
+)
 from domain.instruments import Instrument
 from domain.market import FundingSettled
 from domain.rates import FundingRate
@@ -73,9 +80,8 @@ def _rows(
             rows = rows.filter(time_ms >= -(-window.start_ns // MILLISECOND))
         if window.end_ns is not None:
             rows = rows.filter(time_ms <= window.end_ns // MILLISECOND)
-        found = rows.select(
-            time_ms.cast(pl.Int64), rate.cast(pl.Float64), hours.cast(pl.Float64)
-        ).collect()
+        columns = time_ms.cast(pl.Int64), rate.cast(pl.Float64), hours.cast(pl.Float64)
+        found = collected(path, rows.select(*columns))
     sound = (
         time_ms.is_between(0, TS_MS_MAX)
         & rate.is_between(-_RATE_MAX, _RATE_MAX)

@@ -20,9 +20,12 @@ def is_long() -> bool:
     return settings.get_current_profile_name() == "long"
 
 
-def many(examples: int) -> settings:
-    """The same ``examples`` on every run; in the long mode many more, and new ones each time."""
-    long = is_long()
+def many(examples: int, *, always: bool = False) -> settings:
+    """The same ``examples`` on every run; in the long mode many more, and new ones each time.
+
+    ``always`` the same, where what is under the parser may take the process with it.
+    """
+    long = is_long() and not always
     return settings(
         max_examples=examples * LONG if long else examples,
         derandomize=not long,

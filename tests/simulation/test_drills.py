@@ -6,7 +6,7 @@ from tests.world.drills import DRILLS, play
 
 SEEDS = {
     "cascade": (0, 3),
-    "brown_out": (3,),
+    "brown_out": (1,),
     "squeeze": (3,),
     "depeg": (3,),
     "venue_gone": (1,),

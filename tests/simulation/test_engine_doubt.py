@@ -20,9 +20,24 @@ from domain.orders import (
     client_order_id,
 )
 from domain.time import MINUTE, SECOND
-from execution.effects import FenceOrder, PlaceOrder, QueryAccount, QueryOrder, RaiseAlarm
+from execution.effects import (
+    CancelOrder,
+    FenceOrder,
+    PlaceOrder,
+    QueryAccount,
+    QueryOrder,
+    RaiseAlarm,
+    SetLeverage,
+)
 from execution.events import Reconnected, Timer, Trouble
-from execution.facts import LimitTripped, OrderIntended, OrderResolved, Reconciled, RequestSigned
+from execution.facts import (
+    LimitTripped,
+    OrderIntended,
+    OrderResolved,
+    Reconciled,
+    RequestSigned,
+    Stage,
+)
 from execution.orders import OrderState
 from tests.lossy import Storm, intended
 from tests.scripted import PERP, SPOT, Scripted, Told
@@ -248,3 +263,60 @@ def test_an_order_that_the_venue_has_had_is_asked_for_and_not_fenced() -> None:
     effects = engine.handle(report).effects  # it is not among the venue's open orders
     assert engine.state.orders[cloid].state is OrderState.UNKNOWN
     assert [type(effect) for effect in effects if isinstance(effect, FenceOrder)] == []
+
+
+def resting() -> tuple[Storm, str]:
+    """A world in which the first order rests at the venue, acknowledged."""
+    storm = Storm(Scripted(lambda _: 20.0, 8, depth=1e6), Told("4000", enter=1))
+    storm.worse(answer=lambda message: [(0, e) for e in message if not isinstance(e, Fill)])
+    storm.until(lambda: any(o.acknowledged for o in storm.engine.state.orders))
+    (order,) = storm.engine.state.orders.live()
+    return storm, order.cloid
+
+
+def test_an_acknowledged_order_is_not_dead_because_an_answer_does_not_know_it() -> None:
+    storm, cloid = resting()
+    engine, now_ns = storm.engine, storm.venue.now_ns
+    engine.start(engine._run)
+    assert engine.state.orders[cloid].state is OrderState.UNKNOWN
+    engine.handle(never_seen(cloid, now_ns + 600 * SECOND))
+    assert engine.state.orders[cloid].state is OrderState.UNKNOWN
+    report = storm.venue.exchange.account_report(None, now_ns + 601 * SECOND)
+    fields = {name: getattr(report, name) for name in report.__struct_fields__}
+    engine.handle(AccountReport(**{**fields, "open_orders": ()}))
+    engine.handle(never_seen(cloid, now_ns + 602 * SECOND))
+    assert engine.state.orders[cloid].state is OrderState.CANCELED
+
+
+def test_an_order_held_for_dead_that_is_open_at_the_venue_is_told_of_and_canceled() -> None:
+    storm, cloid = in_doubt()
+    engine, now_ns = storm.engine, storm.venue.now_ns
+    engine.handle(OrderFenced(cloid, FenceOutcome.BURNT, now_ns, now_ns))
+    later_ns = now_ns + 2 * MINUTE
+    report = storm.venue.exchange.account_report(None, later_ns)
+    fields = {name: getattr(report, name) for name in report.__struct_fields__}
+    effects = engine.handle(AccountReport(**{**fields, "open_orders": (cloid,)})).effects
+    assert [e.alarm for e in effects if isinstance(e, RaiseAlarm)] == ["order_undead"]
+    assert [e.cloid for e in effects if isinstance(e, CancelOrder)] == [cloid]
+
+
+def test_books_that_are_not_compared_any_more_are_told_of() -> None:
+    storm = holding()
+    engine, now_ns = storm.engine, storm.venue.now_ns
+    alarms: list[str] = []
+    for second in range(0, 480, 5):  # twice what is allowed, a minute of the market included
+        outcome = engine.handle(Timer(now_ns + second * SECOND))
+        alarms += [e.alarm for e in outcome.effects if isinstance(e, RaiseAlarm)]
+    assert alarms.count("not_reconciled") in (1, 2)
+
+
+def test_a_trade_whose_leverage_is_never_answered_is_given_up_after_a_minute() -> None:
+    storm = Storm(Scripted(lambda _: 20.0, 8), Told("4000", enter=1))
+    storm.worse(request=lambda effect: not isinstance(effect, SetLeverage))
+    storm.until(lambda: bool(storm.engine.state.trades))
+    storm.minutes(1.2)
+    trade = storm.engine.state.trades["HYPE#1"]
+    assert trade.stage is Stage.CLOSED
+    assert trade.exit_reason is not None
+    assert trade.exit_reason.startswith("leverage_unanswered")
+    assert intended(storm) == []

@@ -116,3 +116,26 @@ def test_every_action_at_the_venue_is_the_traders(world: World) -> None:
     signers = {entry.signer for entry in world.emulator.received}
     assert signers == {TRADER.address}
     assert not any(window.kind is WindowKind.LEASE for window in world.windows)
+
+
+def test_a_journal_from_the_future_is_refused_and_told_of() -> None:
+    world = World(Oracle.seeded(4, CALM), 4, hours=0.1)
+    world.clock.offset_ns = 3600 * SECOND
+    after(world, 60)
+    assert world.process is not None
+    world.clock.offset_ns = 0
+    world.die(world.process.owner)
+    after(world, 30)
+    told = [alarm.detail for alarm in world.alarms if alarm.name == "start_failed"]
+    assert told
+    assert "ahead of this machine's clock" in told[0]
+    assert world.violations
+    world.close()
+
+
+def test_a_start_that_fails_again_and_again_does_not_keep_the_lease() -> None:
+    world = World(Oracle.seeded(4, CALM), 4, hours=0.1)
+    world.net.partition("venue", START + 60 * SECOND)
+    after(world, 30)
+    assert not (world.directory / "lease.json").exists()
+    world.close()

@@ -291,7 +291,7 @@ class Drill:
     def is_excused(self, trace: Trace, violation: Violation) -> bool:
         """What is naked cannot be hedged without a counterpart; a short in danger is reduced at
         once and as a whole; what was dust when it was left may have grown since."""
-        if violation.invariant not in {"I-3", "live"}:
+        if violation.invariant not in {"I-3", "I-13", "live"}:
             return False
         name, time_ns = violation.text.split(":", 1)[0], violation.time_ns
         since_ns = time_ns - 15 * SECOND
@@ -304,7 +304,7 @@ class Drill:
             and is_dust(span.pair.perp, span.peak, span.price)
             for span in trace.spans
         )
-        return dust or shut.touches(since_ns, time_ns)
+        return dust or (violation.invariant != "I-13" and shut.touches(since_ns, time_ns))
 
 
 def _told(fill: Fill) -> tuple[str, int, Side, Decimal, Decimal]:

@@ -71,6 +71,8 @@ LEASE_NS = 3 * SECOND
 EVALUATION_NS = 10 * SECOND
 RESTART_NS = 2 * SECOND
 HEAL_NS = 180 * SECOND
+FELT_NS = 30 * SECOND
+"""How long a fault is felt: a request that was lost, the doubt, the next attempt."""
 _MARKS_NS = 30 * SECOND
 _HISTORY_HOURS = 24
 
@@ -249,6 +251,7 @@ class World:
         self.faults: Counter[str] = Counter()
         self.cells: Counter[tuple[str, str]] = Counter()
         self.violations: list[str] = []
+        self._faulty_at: int | None = None  # where among the windows the latest trouble is
         self.faulty = True
         self._sent: list[tuple[int, str, bytes]] = []  # what the road was given, when and where
         self._opening = self.exchange.account_report(None, start_ns)
@@ -445,6 +448,16 @@ class World:
         self.loop.suspend(owner)
         self.loop.at(now_ns + duration_ns, self.loop.resume, owner)
 
+    def _troubled(self) -> None:
+        """What has just struck is felt for a while."""
+        now_ns = self.loop.now_ns
+        last = self.windows[self._faulty_at] if self._faulty_at is not None else None
+        if last is not None and last.end_ns >= now_ns and self._faulty_at is not None:
+            self.windows[self._faulty_at] = replace(last, end_ns=now_ns + FELT_NS)
+        else:
+            self._faulty_at = len(self.windows)
+            self.windows.append(Window(WindowKind.FAULTY, now_ns, now_ns + FELT_NS))
+
     def _a_pair(self) -> Pair:
         return self.pairs[self.oracle.amount("pair", 0, len(self.pairs) - 1)]
 
@@ -478,6 +491,8 @@ class World:
 
     def _count_fault(self, kind: str) -> None:
         self.faults[kind] += 1
+        if kind not in (ADL, BY_HAND):
+            self._troubled()
         self.cells[kind, self.executor_state()] += 1
         if kind in _HELPLESS_IN:
             until_ns = self.net.weather_until_ns(VENUE, Weather(kind))
@@ -538,7 +553,6 @@ class World:
     def heal(self) -> None:
         self.faulty = False
         self.net.heal()
-        self.windows.append(Window(WindowKind.FAULTY, self.start_ns, self.loop.now_ns))
         self.windows.append(Window(WindowKind.HEALED, self.loop.now_ns, self.loop.now_ns))
 
     def is_settled(self) -> bool:

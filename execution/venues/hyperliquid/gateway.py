@@ -78,6 +78,7 @@ class HyperliquidGateway:
         self._timing = timing
         self._nonces = Nonces(last_nonce)
         self._cloids: dict[str, str | None] = dict(known_orders)  # None: that order has none
+        self._denied_ns: dict[int, int] = {}  # since when the venue has not known an order
         self._parked: dict[str, list[wire.FillRow]] = {}  # fills of orders nobody has told us of
         self._bodies: dict[str, list[bytes]] = {}  # prepared, not yet submitted, oldest first
         self._queued: list[tuple[VenueEffect, bytes]] = []  # submitted before their task ran
@@ -369,10 +370,22 @@ class HyperliquidGateway:
             BadMessage: when it was to be about ``of`` and is not.
         """
         order = found.order.order if found.order is not None else None
+        if of is not None and found.status == "unknownOid" and self._is_nobodys(of):
+            self._learn(str(of), None)
+            return
         if of is not None and (order is None or order.oid != of):
-            raise BadMessage(f"the venue does not know order {of}")
+            raise BadMessage(f"an answer about another order than {of}")
         if order is not None:
             self._learn(str(order.oid), order.cloid)
+
+    def _is_nobodys(self, oid: int) -> bool:
+        """Whether the venue has denied this order for so long that it is not just late to know it.
+
+        Its fills are then not ours, or the account's history would never be complete again.
+        """
+        now_ns = self._clock.now_ns()
+        since_ns = self._denied_ns.setdefault(oid, now_ns)
+        return now_ns - since_ns >= int(self._timing.denial * SECOND)
 
     def _learn(self, oid: str, cloid: str | None) -> None:
         if cloid is not None or oid not in self._cloids:

@@ -282,10 +282,17 @@ def account_report(
 
 
 def standing(report: AccountReport) -> tuple[object, ...]:
-    """What of a report changes only when something happens to the account: no price is in it."""
+    """What of a report changes only when something happens to the account: no price is in it.
+
+    The margin of a cross position is no quantity of its own: it follows the price.
+    """
+    isolated = MarginMode.ISOLATED
     return (
         sorted((b.asset, b.total, b.held) for b in report.balances),
-        sorted((p.instrument, p.quantity, p.raw_margin, p.leverage) for p in report.positions),
+        sorted(
+            (p.instrument, p.quantity, p.raw_margin if p.mode is isolated else 0, p.leverage)
+            for p in report.positions
+        ),
         sorted(report.open_orders),
     )
 

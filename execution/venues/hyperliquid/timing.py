@@ -6,6 +6,7 @@ import msgspec
 class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds; ``attempts`` is how often a question about the account or the listing is asked.
 
+    An order of which a fill is told and which the venue has not known for ``denial`` is nobody's.
     A question is given up sooner than an action (``read_timeout``): it can be asked again.
     ``silence`` is judged on data: a default book comes at least every five seconds, a pong
     proves nothing. The venue closes what has been quiet for sixty, hence ``ping``. The account is
@@ -26,6 +27,7 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     account_pause: float = 1.0
     account_silence: float = 4.0
     attempts: int = 5
+    denial: float = 30.0
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

@@ -30,7 +30,7 @@ from domain.orders import (
     SendFailed,
     TimeInForce,
 )
-from domain.time import HOUR, MILLISECOND
+from domain.time import HOUR, MILLISECOND, SECOND
 from execution.effects import (
     CancelOrder,
     FenceOrder,
@@ -306,6 +306,19 @@ async def test_the_venue_is_asked_whose_a_fill_is_until_it_knows() -> None:
     assert {fill.cloid for fill in desk.of(Fill)} == {CLOID}
     assert {fill.fill_id for fill in desk.of(Fill)} == {f"1-{OID}", f"2-{OID}"}
     assert all(question["oid"] == OID for question in desk.venue.asked("orderStatus"))
+
+
+async def test_an_order_that_the_venue_denies_for_long_is_nobodys_and_its_fill_is_told() -> None:
+    async with Desk() as desk:
+        desk.venue.stream("userFills").push(
+            "userFills", {"user": ACCOUNT, "fills": [fill_row(tid=1)]}
+        )
+        await desk.until(lambda: len(desk.venue.asked("orderStatus")) >= 2)
+        assert desk.of(Fill) == []
+        desk.clock.ns += 31 * SECOND
+        await desk.until(lambda: len(desk.of(Fill)) == 1)
+
+    assert desk.of(Fill)[0].cloid is None
 
 
 async def test_a_fill_of_an_order_without_client_id_is_nobodys() -> None:

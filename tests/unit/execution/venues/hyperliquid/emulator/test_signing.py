@@ -194,7 +194,9 @@ USER_SIGNED: list[tuple[Any, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("sign", "action"), USER_SIGNED, ids=lambda case: str(case)[:40])
+@pytest.mark.parametrize(
+    ("sign", "action"), USER_SIGNED, ids=[action["type"] for _, action in USER_SIGNED]
+)
 @pytest.mark.parametrize("mainnet", [True, False])
 def test_the_signer_of_a_user_signed_action_is_recovered(
     sign: Any, action: dict[str, Any], mainnet: bool
