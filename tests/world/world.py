@@ -350,6 +350,8 @@ class World:
 
     def _ended(self, owner: str, task: Any) -> None:
         """The process ended by itself: what may end it is known, all else is a defect."""
+        if self.loop.is_dead(owner):
+            return  # it was killed in the step that ended it
         error = task.exception() if not task.cancelled() else None
         cause = error.__cause__ if isinstance(error, TaskDied) else error
         if not isinstance(cause, LeaseLost | JournalError):
