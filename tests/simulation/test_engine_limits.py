@@ -383,7 +383,7 @@ def test_a_restart_while_leverage_is_being_set_reads_it_back_again_and_goes_on(
         lost = any(isinstance(e, LeverageConfirmed) for e in message)
         return [] if lost else [(0, e) for e in message]
 
-    first = Storm(Scripted(flat, 12), Told("1000", enter=1), tmp_path).worse(answer=deaf).run(1.01)
+    first = Storm(Scripted(flat, 12), Told("1000", enter=1), tmp_path).worse(answer=deaf).run(1.09)
     assert first.engine.state.trades["HYPE#1"].stage is Stage.PREPARING
     first.close()
     again = Storm(Scripted(flat, 12), Told("1000", enter=1), tmp_path).worse().run(2)

@@ -78,6 +78,7 @@ class HyperliquidGateway:
         self._timing = timing
         self._nonces = Nonces(last_nonce)
         self._cloids: dict[str, str | None] = dict(known_orders)  # None: that order has none
+        self._account_ms = 0  # the venue's time of the newest look at the account
         self._denied_ns: dict[int, int] = {}  # since when the venue has not known an order
         self._parked: dict[str, list[wire.FillRow]] = {}  # fills of orders nobody has told us of
         self._bodies: dict[str, list[bytes]] = {}  # prepared, not yet submitted, oldest first
@@ -287,8 +288,10 @@ class HyperliquidGateway:
         perp, spot, orders = await self._patient.states()
         for oid, cloid in private.order_ids(orders).items():
             self._learn(oid, cloid)
+        if perp.time > self._account_ms:  # an answer whose own time stands still is old news
+            self._account_ms = perp.time
+            self._progressed("account")
         now_ns = self._clock.now_ns()
-        self._progressed("account")
         return private.account_report(
             self._listing, perp, spot, orders, self._cloids, request_id, now_ns
         )

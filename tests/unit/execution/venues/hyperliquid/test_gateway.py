@@ -669,3 +669,16 @@ async def test_each_hours_funding_is_told_once_as_soon_as_it_is_published() -> N
     told = [(event.instrument, event.venue_time_ns) for event in desk.of(FundingSettled)]
     assert len(told) == len(set(told)) == 6
     assert desk.of(FundingSettled)[0].rate.per_hour == 0.00002
+
+
+async def test_an_account_whose_own_time_stands_still_is_no_progress() -> None:
+    async with Desk() as desk:
+        news = desk.venue.stream("userFills")
+        news.push("user", {"funding": {}})
+        await desk.until(lambda: len(desk.of(AccountReport)) == 1)
+        first = desk.gateway.progress["account"]
+        desk.clock.ns += 10 * SECOND
+        news.push("user", {"funding": {}})
+        await desk.until(lambda: len(desk.of(AccountReport)) == 2)
+
+    assert desk.gateway.progress["account"] == first
