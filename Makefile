@@ -10,7 +10,7 @@ JOBS ?= auto
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --only-binary :all:
 
 .DEFAULT_GOAL := help
-.PHONY: help setup paper test check format lint types imports coverage sim-check sim soak bench lock clean
+.PHONY: help setup paper test check format lint types imports coverage sim-check sim soak fuzz bench lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -79,6 +79,9 @@ sim: $(READY) ## run one seed again: make sim SEED=17
 
 soak: $(READY) ## new seeds for so long, added to what FILE has: make soak MINUTES=60 FILE=soak.json
 	$(CAMPAIGN) --minutes $(or $(MINUTES),10) --into $(or $(FILE),soak.json)
+
+fuzz: $(READY) ## every parser on fifty times as much garbage, new each time
+	$(BIN)/python -m pytest -q tests/fuzz --hypothesis-profile=long --timeout 0 $(ARGS)
 
 bench: $(READY) ## measure; figures depend on the machine, ratios less so
 	$(BIN)/python -m pytest -q -s -o python_files='bench_*.py' --timeout 900 tests/benchmarks $(ARGS)

@@ -2,11 +2,18 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from bot.config_files import config_file, config_names
 from domain.instruments import FeeSchedule, Instrument, Kind, MarginTier, Pair
+
+T = TypeVar("T")
+
+_MAGNITUDE_MAX = 18  # powers of ten, either way
+_REASON_LENGTH = 300
 
 
 class UnknownPair(ValueError):
@@ -75,14 +82,17 @@ def load_listings(venue: str) -> dict[str, Listing]:
     """Every instrument of a venue, by symbol (``BTC-PERP``, ``UBTC/USDC``).
 
     Raises:
-        UnknownPair: when there is no ``config/venues/<venue>.toml``.
+        UnknownPair: when there is no ``config/venues/<venue>.toml``, or none that can be used.
     """
     if venue not in (known := config_names("venues")):
         raise UnknownPair(f"venue {venue!r} is not configured; there are {', '.join(known)}")
     file = config_file(f"venues/{venue}.toml")
-    rules = msgspec.toml.decode(file.read_bytes(), type=_Venue)
+    rules = _read(file, _Venue)
     rows = [(Kind.SPOT, row) for row in rules.spot] + [(Kind.PERP, row) for row in rules.perp]
-    listings = [_listing(venue, rules, kind, row) for kind, row in rows]
+    try:
+        listings = [_listing(venue, rules, kind, row) for kind, row in rows]
+    except ValueError as error:
+        raise UnknownPair(f"{file}: {error}") from None
     return {listing.instrument.symbol: listing for listing in listings}
 
 
@@ -90,27 +100,46 @@ def load_pairs(venue: str, names: Sequence[str] | None = None) -> tuple[Pair, ..
     """The pairs of ``names``, in that order; all that ``config/symbols.toml`` lists when None.
 
     Raises:
-        UnknownPair: when the venue or a name is not listed.
+        UnknownPair: when the venue or a name is not listed, or a file cannot be used.
     """
     listings = load_listings(venue)
-    allowed = msgspec.toml.decode(
-        config_file("symbols.toml").read_bytes(), type=dict[str, dict[str, _PairNames]]
-    ).get(venue, {})
+    file = config_file("symbols.toml")
+    allowed = _read(file, dict[str, dict[str, _PairNames]]).get(venue, {})
     for name in names or ():
         if name not in allowed:
             raise UnknownPair(
                 f"{name!r} is no pair of {venue}; there are {', '.join(allowed)} "
                 "(config/symbols.toml is the list)"
             )
-    return tuple(
-        Pair(name, listings[allowed[name].spot].instrument, listings[allowed[name].perp].instrument)
-        for name in dict.fromkeys(allowed if names is None else names)
-    )
+    try:
+        return tuple(
+            Pair(
+                name,
+                listings[allowed[name].spot].instrument,
+                listings[allowed[name].perp].instrument,
+            )
+            for name in dict.fromkeys(allowed if names is None else names)
+        )
+    except KeyError as error:
+        raise UnknownPair(f"{file}: {venue} has no instrument {error}") from None
+
+
+def _read(file: Path, kind: type[T]) -> T:
+    try:
+        return msgspec.toml.decode(file.read_bytes(), type=kind)
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:_REASON_LENGTH]
+        raise UnknownPair(f"{file} cannot be used: {reason}") from None
 
 
 def _listing(venue: str, rules: _Venue, kind: Kind, row: _Row) -> Listing:
     perp = kind is Kind.PERP
     minimum = rules.minimum_notional if row.minimum_notional is None else row.minimum_notional
+    fees = rules.fees.perp if perp else rules.fees.spot
+    tiers = [tier.lower_bound for tier in row.margin_tiers]
+    for number in (row.lot, minimum, fees.maker, fees.taker, *tiers):
+        if not number.is_finite() or abs(number.adjusted()) > _MAGNITUDE_MAX:
+            raise ValueError(f"{row.base}: {number} is a number beyond all reason")
     instrument = Instrument(
         venue=venue,
         symbol=f"{row.base}-PERP" if perp else f"{row.base}/{rules.quote}",
@@ -120,7 +149,7 @@ def _listing(venue: str, rules: _Venue, kind: Kind, row: _Row) -> Listing:
         lot=row.lot,
         price_decimals=row.price_decimals,
         minimum_notional=minimum,
-        fees=rules.fees.perp if perp else rules.fees.spot,
+        fees=fees,
         significant_figures=rules.significant_figures,
         margin_tiers=row.margin_tiers,
         funding_interval_hours=rules.funding_interval_hours if perp else None,

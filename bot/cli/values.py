@@ -12,6 +12,8 @@ from domain.time import DAY, HOUR, MINUTE, SECOND, parse_instant
 
 _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 _BARS = ("1m", "5m", "15m", "1h")
+_MAGNITUDE_MAX = 30  # powers of ten, either way
+_SHOWN = 60  # characters of a value: longer ones are none
 _FEEDS = "simulated, or replay:DIR"
 
 
@@ -43,8 +45,8 @@ def duration(text: str) -> int:
     True
     """
     compact = text.strip().lower()
-    if not re.fullmatch(r"(\d+(\.\d+)?[smhdw])+", compact):
-        raise ValueError(f"{text!r} is not a duration: write 90s, 30m, 24h, 2d or 1d12h")
+    if not re.fullmatch(r"([0-9]{1,9}(\.[0-9]{1,9})?[smhdw]){1,5}", compact):
+        raise ValueError(f"{text[:_SHOWN]!r} is not a duration: write 90s, 30m, 24h, 2d or 1d12h")
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhdw])", compact)
     total = int(sum((Decimal(number) * _UNITS[unit] for number, unit in parts), Decimal(0)))
     if total <= 0:
@@ -61,7 +63,7 @@ def instant(text: str) -> int:
 
 
 def number(text: str) -> Decimal:
-    """A finite decimal number; ``10_000`` is allowed, a comma is not."""
+    """A finite decimal number within reason; ``10_000`` is allowed, a comma is not."""
     try:
         value = Decimal(text.strip())
     except InvalidOperation:
@@ -69,6 +71,8 @@ def number(text: str) -> Decimal:
         raise ValueError(f"{text!r} is not a number{hint}") from None
     if not value.is_finite():
         raise ValueError(f"{text!r} is not a finite number")
+    if abs(value.adjusted()) > _MAGNITUDE_MAX or len(text) > _SHOWN:
+        raise ValueError(f"{text[:_SHOWN]!r} is a number beyond all reason")
     return value
 
 
@@ -143,15 +147,22 @@ def feed(text: str) -> tuple[str, Path | None]:
     raise ValueError(f"{text!r} is not a feed: choose {_FEEDS}")
 
 
+def _path(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{text!r}: there is no such user, or none with a home") from None
+
+
 def existing_directory(text: str) -> Path:
-    path = Path(text).expanduser()
+    path = _path(text)
     if not path.is_dir():
         raise ValueError(f"no directory {str(path)!r}")
     return path
 
 
 def existing_file(text: str) -> Path:
-    path = Path(text).expanduser()
+    path = _path(text)
     if not path.is_file():
         raise ValueError(f"no file {str(path)!r}")
     return path
@@ -159,7 +170,7 @@ def existing_file(text: str) -> Path:
 
 def writable_file(text: str) -> Path:
     """A file that can be written later, or ``-`` for standard output; judged before the work."""
-    path = Path(text).expanduser()
+    path = _path(text)
     if text == "-":
         return path
     if path.is_dir():
@@ -179,7 +190,7 @@ def writable_file(text: str) -> Path:
 
 def writable_directory(text: str) -> Path:
     """A directory to write into, made if it is not there; judged before the work."""
-    path = Path(text).expanduser()
+    path = _path(text)
     if path.exists() and not path.is_dir():
         raise ValueError(f"{text!r} is a file: name a directory")
     try:

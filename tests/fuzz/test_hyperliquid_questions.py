@@ -98,6 +98,7 @@ async def start(kind: str, reply: Reply) -> None:
         history = await venue.history(0, NOW)
     except (ValueError, TransportFailed):
         return
+    assert len(venue._loaded.by_coin) == len(venue._loaded.by_id) == 2
     for event in history:
         holds(event)
     for number in numbers((pair.spot, pair.perp)):

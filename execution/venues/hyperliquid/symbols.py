@@ -81,11 +81,11 @@ def resolve(meta: Meta, spot_meta: SpotMeta, fees: UserFees, wanted: Mapping[str
         tokens[token.index] = token.name
         markets += [spot, perp]
         pairs.append(Pair(name, spot.instrument, perp.instrument))
+    by_coin = {market.coin: market for market in markets}
+    if len(by_coin) < len(markets):
+        raise ValueError("Hyperliquid calls two instruments by one name: news of them are mixed up")
     return Listing(
-        tuple(pairs),
-        {market.instrument.id: market for market in markets},
-        {market.coin: market for market in markets},
-        tokens,
+        tuple(pairs), {market.instrument.id: market for market in markets}, by_coin, tokens
     )
 
 
