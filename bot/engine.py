@@ -626,7 +626,9 @@ class Engine:
             self.reconciled_ns = self.now_ns
             self._clean_ns = report.venue_time_ns
         last = self.state.reconciled
-        if last is None or last.mismatches != found or self.now_ns - last.time_ns >= HOUR:
+        # Kept often, for a start asks the venue for everything since then.
+        stale = last is None or self.now_ns - last.time_ns >= _RECONCILED_NS
+        if stale or last is None or last.mismatches != found:
             self._record(Reconciled(found, self.now_ns))
         if found:
             self._alarm("books_differ", "", "; ".join(found))
@@ -1196,6 +1198,8 @@ class Engine:
         return [self.state.trades[i] for i in self.state.open_trades.values()]
 
 
+_RECONCILED_NS = 5 * MINUTE
+"""How often an agreement of books and venue is put down, at least."""
 _UNSURE_NS = 5 * SECOND
 """How long after a start what has not been heard of yet counts as still on its way."""
 _RESTING_NS = 20 * SECOND

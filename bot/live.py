@@ -72,8 +72,11 @@ class Venue(Protocol):
         """What the loaded pairs have published: funding rates, and quotes as far as known."""
         ...
 
-    def gateway(self, emit: Callable[[Event], None], nonce: int) -> LiveGateway:
-        """The way in and out. ``nonce`` is the highest that was ever signed."""
+    def gateway(
+        self, emit: Callable[[Event], None], nonce: int, orders: Mapping[str, str]
+    ) -> LiveGateway:
+        """The way in and out. ``nonce`` is the highest that was ever signed, ``orders`` maps the
+        venue's order ids to ours, as far as the journal knows them."""
         ...
 
 
@@ -131,7 +134,7 @@ async def live(
         market = Market(pairs)
         for event in await _answered(lambda: venue.history(now_ns - HISTORY_NS, now_ns)):
             market.observe(event)
-        gateway = venue.gateway(inbox.put, state.nonce)
+        gateway = venue.gateway(inbox.put, state.nonce, state.venue_orders)
         engine = Engine(
             state, market, strategy(pairs), settings.execution, settings.risk, evaluation_ns
         )

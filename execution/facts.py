@@ -197,7 +197,7 @@ class LimitCleared(msgspec.Struct, frozen=True, tag=True):
 
 
 class Reconciled(msgspec.Struct, frozen=True, tag=True):
-    """Ours against the venue's; journaled when the outcome changes, and hourly."""
+    """Ours against the venue's; journaled when the outcome changes, and every five minutes."""
 
     mismatches: tuple[str, ...]
     time_ns: int

@@ -79,6 +79,7 @@ class State:
         quotes = [pair.perp.quote for pair in self.pairs.values()]
         self.books = Books(quotes[0]) if quotes else Books()
         self.orders = OrderTable()
+        self.venue_orders: dict[str, str] = {}  # the venue's own order ids, to ours
         self.nonces: dict[str, int] = {}  # of live orders, by client id
         self.nonce = 0  # the highest that was ever signed
         self.sent: list[tuple[int, Decimal]] = []  # time and notional of the last hour's orders
@@ -226,6 +227,7 @@ def _cancel_intended(state: State, fact: CancelIntended) -> None:
 
 def _accepted(state: State, fact: OrderAccepted) -> None:
     state.orders.accept(fact.cloid, fact.filled, fact.received_ns)
+    state.venue_orders[fact.venue_order_id] = fact.cloid
 
 
 def _rejected(state: State, fact: OrderRejected) -> None:

@@ -491,7 +491,12 @@ class CexVenue:
         ]
         return sorted(settled, key=lambda event: (event.venue_time_ns, event.instrument))
 
-    def gateway(self, emit: Callable[[Event], None], nonce: int) -> "CexGateway":
+    def gateway(
+        self,
+        emit: Callable[[Event], None],
+        nonce: int,
+        orders: Mapping[str, str],
+    ) -> "CexGateway":
         return CexGateway(self._api, self._loaded, self._clock, emit, self._chance)
 
     @property

@@ -465,7 +465,11 @@ def nonce_shared(patch: MonkeyPatch) -> None:
 def nonce_taken_up_again(patch: MonkeyPatch) -> None:
     """Where the clock has stepped back: else it is ahead of every nonce."""
     at_start = Hyperliquid.gateway
-    patch.setattr(Hyperliquid, "gateway", lambda self, emit, last: at_start(self, emit, last - 1))
+
+    def earlier(self: Hyperliquid, emit: Any, nonce: int, orders: Any) -> Any:
+        return at_start(self, emit, nonce - 1, orders)
+
+    patch.setattr(Hyperliquid, "gateway", earlier)
 
 
 @planted(

@@ -56,7 +56,9 @@ class Hyperliquid:
                 self._transport, self._loaded, since_ms, until_ms, self._timing
             )
 
-    def gateway(self, emit: Callable[[Event], None], nonce: int) -> HyperliquidGateway:
+    def gateway(
+        self, emit: Callable[[Event], None], nonce: int, orders: Mapping[str, str]
+    ) -> HyperliquidGateway:
         return HyperliquidGateway(
             self._transport,
             self._signer,
@@ -65,7 +67,7 @@ class Hyperliquid:
             self._clock,
             emit,
             last_nonce=nonce,
-            known_orders={},
+            known_orders=orders,
             chance=self._chance,
             timing=self._timing,
         )
