@@ -172,7 +172,9 @@ async def _watch_health(
     while True:
         await asyncio.sleep(1.0)
         now_ns = clock.now_ns()
-        for name, seconds in running.silent(now_ns).items():
+        silent = running.silent(now_ns)
+        told_ns = {name: at_ns for name, at_ns in told_ns.items() if name in silent}
+        for name, seconds in silent.items():
             if now_ns - told_ns.get(name, 0) >= MINUTE:
                 told_ns[name] = now_ns
                 detail = f"nothing from {name} for {seconds:.0f} s"
@@ -193,13 +195,18 @@ async def _acquire(lease: Lease, clock: Clock) -> None:
 async def _told_of(
     start: Awaitable[T], venue: str, clock: Clock, on_alarm: Callable[[RaiseAlarm], None]
 ) -> T:
-    """A person is told of a start that takes long, and of one that fails."""
+    """A person is told of a start that takes long, each minute, and of one that fails."""
+    began_ns = clock.now_ns()
 
-    def on_slow() -> None:
-        detail = f"no start within {_START_SECONDS:g} s: {venue} does not answer, or is another's"
-        on_alarm(RaiseAlarm("start_delayed", detail, clock.now_ns()))
+    async def tell() -> None:
+        await asyncio.sleep(_START_SECONDS)
+        while True:
+            seconds = (clock.now_ns() - began_ns) / SECOND
+            detail = f"no start within {seconds:.0f} s: {venue} does not answer, or is another's"
+            on_alarm(RaiseAlarm("start_delayed", detail, clock.now_ns()))
+            await asyncio.sleep(MINUTE / SECOND)
 
-    slow = asyncio.get_running_loop().call_later(_START_SECONDS, on_slow)
+    telling = asyncio.create_task(tell())
     try:
         return await start
     except Exception as error:
@@ -207,7 +214,7 @@ async def _told_of(
         on_alarm(RaiseAlarm("start_failed", detail, clock.now_ns()))
         raise
     finally:
-        slow.cancel()
+        telling.cancel()
 
 
 def recovered(journal: Journal, run: RunStarted, pairs: Sequence[Pair]) -> State:

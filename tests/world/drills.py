@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from decimal import Decimal
 from functools import partial
 from itertools import pairwise
@@ -717,8 +718,9 @@ def main() -> int:
     asked = _arguments()
     names = DRILLS if asked.only is None else (asked.only,)
     seeds = range(asked.first, asked.first + asked.seeds)
-    with get_context("spawn").Pool(asked.jobs) as pool:
-        results = pool.starmap(play, [(name, seed) for name in names for seed in seeds], 1)
+    runs = [(name, seed) for name in names for seed in seeds]
+    with ProcessPoolExecutor(asked.jobs, get_context("spawn")) as pool:
+        results = list(pool.map(play, *zip(*runs, strict=True)))
     if asked.json is not None:
         asked.json.write_bytes(msgspec.json.encode(results))
     sys.stdout.write(table(results))
