@@ -333,7 +333,7 @@ class Engine:
             self._reconcile_at = min(self._reconcile_at, self._reconciling_ns + _RESTING_NS)
         preparing = [t for t in self._open_trades() if t.stage is Stage.PREPARING]
         for trade in preparing:
-            if self.now_ns - trade.worked_ns >= MINUTE:
+            if self.now_ns - max(trade.worked_ns, self._started_ns) >= MINUTE:
                 self._abandon(trade, "leverage_unanswered: no answer for a minute")
             elif self.now_ns - trade.worked_ns >= timeout_ns:
                 self._set_leverage(trade)

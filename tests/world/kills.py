@@ -120,10 +120,15 @@ class Story(msgspec.Struct, frozen=True):
     timeless: bool = True
 
     def settings(self) -> Settings:
+        """A leg may be naked for as long as the longest pause: the stories are too short to go
+        on after a limit has tripped over one and cleared."""
         usual = busy()
+        risk = msgspec.structs.replace(
+            usual.risk, free_collateral_reserve=self.reserve, delta_seconds_max=300.0
+        )
         return msgspec.structs.replace(
             usual,
-            risk=msgspec.structs.replace(usual.risk, free_collateral_reserve=self.reserve),
+            risk=risk,
             execution=msgspec.structs.replace(usual.execution, reopen_seconds=3600.0),
         )
 
