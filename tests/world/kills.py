@@ -413,6 +413,15 @@ class Case(msgspec.Struct, frozen=True):
     how: How = How.KILL
 
     @property
+    def in_time(self) -> bool:
+        """Whether enough of the story is left after the pause for what was wanted in it.
+
+        Entries wait for a second look at the account after a start, and a story wants its pair
+        for eighty seconds.
+        """
+        return self.pause < 60
+
+    @property
     def command(self) -> str:
         only = ",".join(map(str, self.points)) or "none"
         return (
@@ -685,7 +694,7 @@ def _broken(facts: Sequence[Fact], state: State, case: Case) -> Iterator[str]:
     if planned != 1 or stages[Stage.CLOSED] != 1:
         yield f"planned {planned} times, closed {stages[Stage.CLOSED]} times"
     gave_up = all(trade.cause is ExitCause.LIMIT for trade in state.trades.values())
-    must_hold = case.how is not How.STOP and STORIES[case.scenario].timeless
+    must_hold = case.how is not How.STOP and STORIES[case.scenario].timeless and case.in_time
     if must_hold and not stages[Stage.HOLDING] and not gave_up:
         yield "the trade was neither held nor given up"
 
@@ -753,7 +762,8 @@ def second_kills(first: Report, *, full: bool) -> Iterator[tuple[Case, Point]]:
 def compared(report: Report, reference: Report) -> Report:
     """``report``, with what its ending lacks of the reference's where nothing excuses it."""
     ending, wanted = report.ending, reference.ending
-    excused = report.touched or report.taken_over or not STORIES[report.case.scenario].timeless
+    told = STORIES[report.case.scenario].timeless and report.case.in_time
+    excused = report.touched or report.taken_over or not told
     if excused or ending is None or wanted is None or ending.is_like(wanted):
         return report
     text = f"I-12: ended as {ending}, without any harm as {wanted}"
