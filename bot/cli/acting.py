@@ -22,7 +22,7 @@ from bot.alarms import AlarmFile
 from bot.cli import values
 from bot.cli.errors import FAILED, REFUSED, CommandError
 from bot.cli.values import read
-from bot.clock import SteadyClock
+from bot.clock import SteadyClock, boot_id
 from bot.instruments import load_pairs
 from bot.keys import read_key
 from bot.lease import Lease, LeaseLost
@@ -183,7 +183,7 @@ async def trade(act: Act) -> None:
     clock = SteadyClock()
     risk = act.settings.risk
     with SqliteJournal(act.state / JOURNAL) as journal:
-        lease = Lease(act.state / LEASE, "trader", LEASE_NS)
+        lease = Lease(act.state / LEASE, "trader", LEASE_NS, clock.origin_ns, boot_id())
         log = _log_start("trader", act)
         try:
             async with HttpTransport(act.url) as transport:
@@ -233,6 +233,7 @@ async def watch(act: Act, trader: str) -> None:
     act.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     nonces = _nonces(act.state / NONCES)
     log = _log_start("watchdog", act)
+    clock = SteadyClock()
     try:
         async with HttpTransport(act.url) as transport:
             watchdog = Watchdog(
@@ -242,8 +243,8 @@ async def watch(act: Act, trader: str) -> None:
                 await _listed(transport, act, timing, log),
                 act.address,
                 trader,
-                SteadyClock(),
-                Lease(act.state / LEASE, "watchdog", LEASE_NS),
+                clock,
+                Lease(act.state / LEASE, "watchdog", LEASE_NS, clock.origin_ns, boot_id()),
                 Bounds.of(act.settings.execution, timing),
                 _outbox(act.state, log),
             )

@@ -19,7 +19,7 @@ from execution.facts import Retargeted, Role, Stage
 from execution.pairs import PairTrade
 from strategies.market.state import Market
 from strategies.strategy import Holding
-from tests.lossy import Storm, assert_sound, intended, is_hedged
+from tests.lossy import Delivery, Message, Storm, assert_sound, intended, is_hedged
 from tests.scripted import PERP, SPOT, START, Price, Scripted, Told, quotes, settings
 
 POLICY = settings().execution
@@ -239,6 +239,35 @@ def test_what_a_person_takes_from_a_leg_by_hand_is_adopted_and_the_other_leg_fol
     assert abs(spot + perp) < Decimal("0.1")
     assert spot < 171
     assert (trade(storm).cause, trade(storm).stage) == (ExitCause.LEG_LOST, Stage.HOLDING)
+    assert_sound(storm, None)
+
+
+@pytest.mark.parametrize(("leg", "side"), [(SPOT, Side.SELL), (PERP, Side.BUY)])
+def test_what_a_person_takes_before_we_hear_of_our_own_fill_is_taken_from_the_trade(
+    leg: Instrument, side: Side
+) -> None:
+    storm = Storm(Scripted(flat, 6), Told("900", enter=1))
+    held_back = (leg.id, side.opposite)
+
+    def late(message: Message) -> Delivery:
+        for event in message:
+            own = isinstance(event, Fill) and (event.instrument, event.side) == held_back
+            yield (4 * SECOND if own else 0), event
+
+    def is_filled() -> bool:
+        told = storm.venue.exchange.private_since(0)
+        return any(isinstance(e, Fill) and (e.instrument, e.side) == held_back for e in told)
+
+    storm.worse(answer=late).until(is_filled, SECOND // 10)
+    assert storm.engine.state.books.position(leg.id) == ZERO
+    storm.happens(by_hand(storm, leg, side, "11"))
+    storm.calm().minutes(2)
+    assert abs(storm.engine.state.books.quantity(None, leg.id)) < leg.lot
+    assert trade(storm).cause is ExitCause.LEG_LOST
+    assert is_hedged(storm)
+    storm.command("flatten")
+    storm.minutes(1)
+    assert trade(storm).stage is Stage.CLOSED
     assert_sound(storm, None)
 
 

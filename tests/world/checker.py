@@ -388,12 +388,15 @@ def no_position_flips(trace: Trace) -> Iterator[Violation]:
 
 
 def no_entry_in_doubt(trace: Trace) -> Iterator[Violation]:
-    """No order that grows a hedged pair arrives while the world says that something is wrong."""
+    """No order that grows a hedged pair is signed while the world says that something is wrong.
+
+    A nonce is the millisecond of the signature.
+    """
     doubt = Times(trace.history.windows, WindowKind.DOUBT)
     for placed in trace.placed:
-        time_ns = placed.received.time_ns
+        time_ns = placed.received.nonce * MILLISECOND
         if placed.role is Role.OPEN and not placed.again and doubt.touches(time_ns, time_ns):
-            yield Violation(time_ns, "I-9", f"{_entry(placed)} arrived in doubt")
+            yield Violation(time_ns, "I-9", f"{_entry(placed)} was signed in doubt")
 
 
 def no_entry_beside_an_unknown_order(trace: Trace) -> Iterator[Violation]:
