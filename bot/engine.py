@@ -50,6 +50,7 @@ from domain.orders import (
     OrderRequest,
     OrderStatus,
     SendFailed,
+    Side,
     TimeInForce,
     client_order_id,
     is_own,
@@ -173,7 +174,8 @@ class Engine:
         self._raised_ns: dict[tuple[str, str], int] = {}  # (alarm, subject) -> when last raised
         self._evaluate_at = self._reconcile_at = self._mark_at = self._orders_at = 0
         self._reconciling_ns = self._wake_at = self._started_ns = 0
-        self._caught_up = False  # whether this process has heard what happened before it
+        self._caught_up = False  # whether what happened until ``_behind_ns`` has been heard
+        self._behind_ns = 0
         self._more = False
         self._postponed: dict[str, None] = {}  # trades to be worked once all has been heard
         self._clock_skew_seconds = 0.0
@@ -208,7 +210,7 @@ class Engine:
         last process ended is UNKNOWN until the venue is asked; nothing is entered
         before the books agree with the venue.
         """
-        self.now_ns = self._started_ns = max(self.now_ns, run.time_ns)
+        self.now_ns = self._started_ns = self._behind_ns = max(self.now_ns, run.time_ns)
         if self.state.run is None:
             self._record(run)
         last = self.state.reconciled
@@ -376,7 +378,14 @@ class Engine:
             if POST_ONLY in event.reason:
                 self._alarm("post_only", "", event.reason)
             self._record(event)
+            if self._reduces(order.request):  # somebody has taken of the leg: who, is to be heard
+                self._caught_up, self._behind_ns = False, self.now_ns
+                self._reconcile()
             self._work(order.trade_id)
+
+    def _reduces(self, request: OrderRequest) -> bool:
+        is_spot = self.state.instruments[request.instrument].kind is Kind.SPOT
+        return request.reduce_only or (is_spot and request.side is Side.SELL)
 
     def _on_canceled(self, event: OrderCanceled) -> None:
         order = self.state.orders.get(event.cloid)
@@ -550,8 +559,8 @@ class Engine:
     # --- reconciliation --------------------------------------------------------------------
 
     def _reconcile(self) -> None:
-        """Ask for the account; again soon while this process has not seen the books agree yet."""
-        sure = self.reconciled_ns is not None
+        """Ask for the account; again soon while the books are not known to agree."""
+        sure = self.reconciled_ns is not None and self._caught_up
         pause_ns = int(self._execution.reconcile_seconds * SECOND) if sure else _UNSURE_NS
         self._reconciling_ns = self.now_ns
         self._reconcile_at = self.now_ns + pause_ns
@@ -596,7 +605,8 @@ class Engine:
             skew = skew_ns(int(report.request_id), report.received_ns, report.venue_time_ns)
             self._clock_skew_seconds = skew / SECOND
             self._compare(report)
-            self._catch_up()
+            if int(report.request_id) >= self._behind_ns:
+                self._catch_up()
         elif is_comparable(self.state, report) and differences(self.state, report):
             # A fill or a payment that nobody told us of: its history is asked for at once.
             self._reconcile_at = min(self._reconcile_at, self._reconciling_ns + SECOND)
@@ -610,14 +620,15 @@ class Engine:
                 self._work(trade_id)
 
     def _is_behind(self) -> bool:
-        """Whether a start has yet to hear what venue, watchdog or a person did meanwhile.
+        """Whether we have yet to hear what venue, watchdog or a person did: after a start, and
+        where an order that was to reduce a leg found too little of it.
 
         The fills of our own orders are told sooner than theirs, and a hedge that follows one
         half of the story opens the legs again. What stays naked waits no longer for it than
         for any hedge.
         """
         bound_ns = int(self._execution.max_naked_seconds * SECOND)
-        return not self._caught_up and self.now_ns - self._started_ns < bound_ns
+        return not self._caught_up and self.now_ns - self._behind_ns < bound_ns
 
     def _compare(self, report: AccountReport) -> None:
         """Books against the venue; a difference counts when two reads agree on it."""

@@ -436,8 +436,11 @@ def _take(
         return None
     bound, depth = reach
     quantity = leg.floor_quantity(min(quantity, depth))
-    if not _tradable(leg, quantity, bound):
+    if not _tradable(leg, quantity, mid):
         return None
+    if not _tradable(leg, quantity, bound):  # a sale is as large as its bound says
+        least = leg.minimum_notional * _ABOVE_MINIMUM / quantity
+        bound = leg.round_price(least, up=True)
     return Wanted(leg, side, quantity, bound, TimeInForce.IOC, reduce_only, role, mid)
 
 
