@@ -205,7 +205,7 @@ def test_a_leg_that_cannot_be_reduced_any_more_is_asked_for_before_the_other_is_
         return [(0, event) for event in message if is_told(event)]
 
     storm.worse(answer=answer).command("close", "HYPE")
-    storm.until(lambda: -60 < storm.engine.state.books.position(PERP.id), SECOND // 10)
+    storm.until(lambda: storm.engine.state.books.position(PERP.id) > -60, SECOND // 10)
     exchange, at = storm.venue.exchange, storm.venue.now_ns
     storm.happens(exchange.auto_deleverage(PERP.id, Decimal(1), Decimal("19.9"), at))
     storm.minutes(2)
