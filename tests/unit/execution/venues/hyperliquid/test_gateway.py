@@ -697,4 +697,4 @@ async def test_the_first_answer_after_a_long_silence_says_so_before_it_says_anyt
 
     news = [event for event in desk.events[told:] if not isinstance(event, AccountReport)]
     assert [type(event) for event in news] == [Reconnected, OrderReport, OrderReport]
-    assert news[0].stream == "account"
+    assert desk.of(Reconnected)[-1].stream == "account"
