@@ -569,7 +569,10 @@ class Engine:
 
     def _on_account(self, report: AccountReport) -> None:
         if self.account is not None and report.venue_time_ns < self.account.venue_time_ns:
-            return  # overtaken on the road by a newer one
+            if report.request_id is not None:  # overtaken by a newer one: asked for again soon
+                self._reconcile_at = min(self._reconcile_at, self.now_ns + SECOND)
+                self._wake(self._reconcile_at)
+            return
         if not report.balances and not report.positions and self.state.books.positions():
             # Of an account that is not ours the venue shows nothing either.
             self._alarm("empty_account", "", "the venue shows no balance and no position")

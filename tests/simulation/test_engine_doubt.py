@@ -320,3 +320,14 @@ def test_a_trade_whose_leverage_is_never_answered_is_given_up_after_a_minute() -
     assert trade.exit_reason is not None
     assert trade.exit_reason.startswith("leverage_unanswered")
     assert intended(storm) == []
+
+
+def test_an_account_that_was_asked_for_and_overtaken_by_a_newer_one_is_asked_for_again() -> None:
+    storm = holding()
+    engine, now_ns = storm.engine, storm.venue.now_ns
+    older = storm.venue.exchange.account_report(str(now_ns), now_ns)
+    newer = storm.venue.exchange.account_report(None, now_ns + MINUTE)
+    engine.handle(newer)
+    assert engine.handle(older).facts == ()
+    effects = engine.handle(Timer(now_ns + MINUTE + SECOND)).effects
+    assert any(isinstance(effect, QueryAccount) for effect in effects)
