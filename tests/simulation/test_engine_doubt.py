@@ -326,8 +326,8 @@ def test_an_account_that_was_asked_for_and_overtaken_by_a_newer_one_is_asked_for
     storm = holding()
     engine, now_ns = storm.engine, storm.venue.now_ns
     older = storm.venue.exchange.account_report(str(now_ns), now_ns)
-    newer = storm.venue.exchange.account_report(None, now_ns + MINUTE)
+    newer = storm.venue.exchange.account_report(None, now_ns + SECOND)
     engine.handle(newer)
     assert engine.handle(older).facts == ()
-    effects = engine.handle(Timer(now_ns + MINUTE + SECOND)).effects
+    effects = engine.handle(Timer(now_ns + 2 * SECOND)).effects
     assert any(isinstance(effect, QueryAccount) for effect in effects)
