@@ -8,14 +8,17 @@ from msgspec.structs import replace
 
 from bot.instruments import load_pairs
 from domain.instruments import Instrument, Pair
-from domain.market import Book, FundingSettled, MarketInput, Reference
-from domain.time import SECOND
+from domain.market import Book, FundingSettled, MarketInput, Reference, Trade
+from domain.time import DAY, SECOND
 from execution.venues.hyperliquid.emulator.emulator import Emulator
 from execution.venues.hyperliquid.emulator.server import serve
 from execution.venues.hyperliquid.symbols import VENUE
 from execution.venues.simulated.exchange import Exchange
 from execution.venues.simulated.generated import STEP_NS, GeneratedSource, generated_market
 from execution.venues.simulated.rules import VenueRules
+
+PAST_NS = 7 * DAY
+"""How long the market has been open when the exchange opens: so far back there are candles."""
 
 
 class Restated:
@@ -28,10 +31,10 @@ class Restated:
     synthetic = True
     end_ns: int | None = None
 
-    def __init__(self, source: GeneratedSource, cadence_ns: int) -> None:
+    def __init__(self, source: GeneratedSource, start_ns: int, cadence_ns: int) -> None:
         self._source = source
         self.name, self.venue, self.pairs = source.name, source.venue, source.pairs
-        self.start_ns, self.cadence_ns = source.start_ns, cadence_ns
+        self.start_ns, self.cadence_ns = start_ns, cadence_ns
 
     @property
     def instruments(self) -> tuple[Instrument, ...]:
@@ -71,6 +74,22 @@ class Pace:
         return self._start_ns + int((venue_ns - self._start_ns) / self._speed)
 
 
+def past(market: GeneratedSource, until_ns: int) -> tuple[list[Trade], list[FundingSettled]]:
+    """What was traded, and at what rates funding settled, from the market's start to ``until_ns``.
+
+    Both are what the exchange's candles and funding history then tell of.
+    """
+    prints: list[Trade] = []
+    exchange = Exchange(market.instruments, VenueRules(), {}, market.start_ns)
+    for event in market.events(market.start_ns):
+        if event.venue_time_ns > until_ns:
+            break
+        exchange.on_market(event)
+        if isinstance(event, Trade):
+            prints.append(event)
+    return prints, exchange.funding_published()
+
+
 def tradable() -> tuple[Pair, ...]:
     """What the emulated exchange lists: the pairs of Hyperliquid that may be traded."""
     return load_pairs(VENUE)
@@ -95,16 +114,17 @@ def emulate(
     pairs = tradable()
     # A step before now: the market's first quotes are there when the first question is.
     start_ns = clock() - STEP_NS
-    source = Restated(
-        generated_market(seed, start_ns, pairs), cadence_ns=int(max(speed, 1.0) * SECOND)
-    )
+    market = generated_market(seed, start_ns - PAST_NS, pairs)
+    prints, rates = past(market, start_ns)
+    source = Restated(market, start_ns, cadence_ns=int(max(speed, 1.0) * SECOND))
     exchange = Exchange(source.instruments, VenueRules(), deposits, start_ns)
     emulator = Emulator(
         exchange,
         pairs,
         account,
         dict.fromkeys(agents),
-        history=source.history(),
+        history=[*source.history(), *rates],
+        prints=prints,
         wall_ns=pace.wall_ns,
     )
     return serve(emulator, source, lambda: pace.venue_ns(clock()), port)

@@ -99,6 +99,25 @@ class Info:
             )
         return rows
 
+    async def funding_page(self, coin: str, since_ms: int) -> list[wire.FundingRow]:
+        """One answer of ``funding_history``, oldest first; empty at its end."""
+        rows = await self._ask(
+            list[wire.FundingRow], type="fundingHistory", coin=coin, startTime=since_ms
+        )
+        if any(row.coin != coin for row in rows):
+            raise wire.BadMessage(f"asked for the funding of {coin!r}, told of others")
+        return sorted(rows, key=lambda row: row.time)
+
+    async def candles(
+        self, coin: str, interval: str, since_ms: int, until_ms: int
+    ) -> list[wire.Candle]:
+        """One answer: bars that begin from then to then, as many as the venue gives at once."""
+        asked = {"coin": coin, "interval": interval, "startTime": since_ms, "endTime": until_ms}
+        rows = await self._ask(list[wire.Candle], type="candleSnapshot", req=asked)
+        if any((row.coin, row.interval) != (coin, interval) for row in rows):
+            raise wire.BadMessage(f"asked for {interval} bars of {coin!r}, told of others")
+        return rows
+
     async def _pages(
         self, kind: type[list[Row]], question: dict[str, Any], since_ms: int
     ) -> list[Row]:

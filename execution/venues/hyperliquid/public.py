@@ -1,7 +1,8 @@
 """Public messages into market events. Pure. Raises ``BadMessage`` and nothing else."""
 
-from domain.market import Book, FundingSettled, PerpContext
+from domain.market import Book, FundingSettled, PerpContext, Trade
 from domain.market import Level as BookLevel
+from domain.orders import Side
 from domain.rates import FundingRate
 from domain.time import HOUR
 from execution.venues.hyperliquid.symbols import Listing, Market
@@ -12,13 +13,14 @@ from execution.venues.hyperliquid.wire import (
     FundingRow,
     L2Book,
     Level,
+    TradeRow,
     decode,
     hourly_rate,
     market,
     nanoseconds,
 )
 
-BOOKS, CONTEXTS = "l2Book", "activeAssetCtx"
+BOOKS, CONTEXTS, TRADES = "l2Book", "activeAssetCtx", "trades"
 
 
 def public_event(listing: Listing, frame: Frame, received_ns: int) -> Book | PerpContext | None:
@@ -28,6 +30,25 @@ def public_event(listing: Listing, frame: Frame, received_ns: int) -> Book | Per
     if frame.channel == CONTEXTS:
         return _context(listing, decode(frame.data, ActiveAssetContext), received_ns)
     return None
+
+
+def trades(listing: Listing, frame: Frame, received_ns: int) -> list[tuple[str, int, Trade]]:
+    """Other people's trades as (coin, the venue's number of it, the trade)."""
+    return [
+        (
+            row.coin,
+            row.tid,
+            Trade(
+                instrument=_market(listing, row.coin).instrument.id,
+                price=market(row.px),
+                quantity=market(row.sz),
+                aggressor=Side.BUY if row.side == "B" else Side.SELL,
+                venue_time_ns=nanoseconds(row.time),
+                received_ns=received_ns,
+            ),
+        )
+        for row in decode(frame.data, list[TradeRow])
+    ]
 
 
 def funding_settled(listing: Listing, row: FundingRow, received_ns: int) -> FundingSettled:

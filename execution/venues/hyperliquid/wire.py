@@ -147,6 +147,17 @@ class L2Book(Message, frozen=True):
     levels: tuple[list[Level], list[Level]]
 
 
+class TradeRow(Message, frozen=True):
+    """``side`` is the aggressor's: ``B`` bought."""
+
+    coin: Word
+    side: Literal["A", "B"]
+    px: Number
+    sz: Number
+    time: Millis
+    tid: Id
+
+
 class AssetContext(Message, frozen=True):
     funding: Number
     oracle_px: Number
@@ -164,6 +175,20 @@ class FundingRow(Message, frozen=True):
     coin: Word
     funding_rate: Number
     time: Millis
+
+
+class Candle(Message, frozen=True):
+    """One bar; ``open_time`` and ``close_time`` are its first and last millisecond."""
+
+    open_time: Millis = msgspec.field(name="t")
+    close_time: Millis = msgspec.field(name="T")
+    coin: Word = msgspec.field(name="s")
+    interval: Word = msgspec.field(name="i")
+    open: Number = msgspec.field(name="o")
+    high: Number = msgspec.field(name="h")
+    low: Number = msgspec.field(name="l")
+    close: Number = msgspec.field(name="c")
+    volume: Number = msgspec.field(name="v")
 
 
 class Liquidation(Message, frozen=True):

@@ -198,7 +198,7 @@ class Exchange:
         if now_ns > market.next_sample_ns:
             self._sample(name, now_ns)
         market.mark, market.oracle = mark, event.oracle
-        rate = market.predicted
+        rate = event.predicted or market.predicted
         if rate is None:
             rate = funding.estimate(
                 market, self._instruments[name], self._rules, self._impact[name]

@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 
 from domain.instruments import Pair
-from domain.market import FundingSettled, MarketInput
+from domain.market import FundingSettled, MarketInput, Trade
 from domain.time import MILLISECOND
 from execution.ports import Reply
 from execution.venues.hyperliquid.emulator import received, signing
 from execution.venues.hyperliquid.emulator.actions import Envelope, decode_action
+from execution.venues.hyperliquid.emulator.candles import Candles
 from execution.venues.hyperliquid.emulator.desk import Desk, Document, refused
 from execution.venues.hyperliquid.emulator.info import (
     NOT_JSON,
@@ -49,9 +50,10 @@ class Emulator:
     """One account in unified mode, its agents, and one market.
 
     What ``exchange`` did before is in the histories; orders placed before are not known.
-    ``agents``: address to the last millisecond it is valid, None for ever. ``history``:
-    rates published before the start. ``mainnet`` says which network signatures are for.
-    ``wall_ns`` turns the venue's time into its clients', where a market runs faster than
+    ``agents``: address to the last millisecond it is valid, None for ever. ``history`` and
+    ``prints``: rates published and trades made before the start. ``mainnet`` says which
+    network signatures are for. ``wall_ns`` turns the venue's time into its clients', where
+    a market runs faster than
     their clocks: nonces, expiries and agents are judged by theirs.
     """
 
@@ -63,6 +65,7 @@ class Emulator:
         agents: Mapping[str, int | None],
         *,
         history: Iterable[FundingSettled] = (),
+        prints: Iterable[Trade] = (),
         mainnet: bool = False,
         wall_ns: Callable[[int], int] = lambda now_ns: now_ns,
     ) -> None:
@@ -83,13 +86,16 @@ class Emulator:
             self._account,
         )  # fmt: skip
         self._tell = self._teller.tell
+        self._candles = Candles(self._listing)
         self._desk = Desk(exchange, self._listing, self._orders, self._records, self._tell)
         self._info = Info(
             exchange, self._listing, self._orders, self._records, self._quotes,
-            self._account, self._agents,
+            self._account, self._agents, self._candles,
         )  # fmt: skip
         for settled in history:
             self._records.rate(settled)
+        for trade in prints:
+            self._candles.take(trade)
         self._tell(exchange.private_since(0))
 
     @property
@@ -107,6 +113,8 @@ class Emulator:
         """The market moves: it is published, and orders fill, positions are liquidated."""
         if event.venue_time_ns >= self._desk.cancel_at_ns:
             self.advance(event.venue_time_ns)
+        if type(event) is Trade:
+            self._candles.take(event)
         self._teller.market(event, self.exchange.on_market(event))
 
     def advance(self, now_ns: int) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from domain.account import MarginMode, PositionReport
 from domain.money import ZERO, exact
 from domain.time import MILLISECOND, SECOND, next_hour
+from execution.venues.hyperliquid.emulator.candles import Asked, Candles
 from execution.venues.hyperliquid.emulator.listing import Listing, is_perp
 from execution.venues.hyperliquid.emulator.numbers import float_text, text
 from execution.venues.hyperliquid.emulator.orders import Orders
@@ -54,6 +55,7 @@ class Question(msgspec.Struct, frozen=True, rename="camel"):
     end_time: int | None = None
     oid: int | str | None = None
     id: int | None = None
+    req: Asked | None = None
 
 
 _decoder = msgspec.json.Decoder(Question)
@@ -71,10 +73,12 @@ class Info:
         quotes: Quotes,
         account: str,
         agents: Mapping[str, int | None],
+        candles: Candles,
     ) -> None:
         self._exchange, self._listing, self._orders = exchange, listing, orders
         self._records, self._quotes = records, quotes
         self._account, self._agents = account, agents
+        self._bars = candles
         self.actions = 0  # received so far, for the rate limit
         self._answers: dict[str, Callable[[Question, int], Any]] = {
             "meta": self._meta,
@@ -85,7 +89,7 @@ class Info:
             "l2Book": self._book,
             "marginTable": self._margin_table,
             "perpDexs": lambda _question, _now: [None],
-            "candleSnapshot": lambda _question, _now: [],
+            "candleSnapshot": self._candles,
             "exchangeStatus": self._exchange_status,
             "fundingHistory": self._funding_history,
             "predictedFundings": self._predicted,
@@ -173,6 +177,14 @@ class Info:
         if timeline is None or not is_perp(self._listing.by_coin[question.coin]):
             raise Unanswered(500, "null")
         return timeline.between(_start(question), question.end_time)[:_ROWS_A_PAGE]
+
+    def _candles(self, question: Question, _now_ns: int) -> Any:
+        if question.req is None:
+            raise unprocessable()
+        bars = self._bars.answer(question.req)
+        if bars is None:
+            raise Unanswered(500, "null")
+        return bars
 
     def _predicted(self, _question: Question, now_ns: int) -> Any:
         """``nextFundingTime`` is the settlement already past, as the venue has it."""

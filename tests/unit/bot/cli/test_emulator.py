@@ -162,7 +162,7 @@ def test_the_exchanges_clock_and_the_walls_lead_back_to_each_other() -> None:
 
 def test_between_two_steps_of_the_market_every_quote_is_told_again() -> None:
     source = generated_market(1, START, tradable())
-    restated = Restated(source, SECOND)
+    restated = Restated(source, START, SECOND)
     told = list(islice(restated.events(START), 5_000))
 
     own = [event for event in told if (event.venue_time_ns - START) % STEP_NS == 0]
