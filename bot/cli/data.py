@@ -1,5 +1,6 @@
 """``fundarb data``: history on disk."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +10,7 @@ from bot.cli.errors import INTERRUPTED
 from bot.cli.values import read
 
 if TYPE_CHECKING:
-    from bot.feeds.fetch import Fetched, Part
+    from bot.feeds.fetch import Fetched, Part, Wanted
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="History on disk.")
 FETCH_EXAMPLES = """\b
@@ -57,48 +58,13 @@ def fetch(
     end_ns = read("--to", values.instant, end)
     where = read("--url", values.base_url, url)
     answer = read("--json", values.writable_file, json)
-    import asyncio
-    import sys
-
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from bot import logs
     from bot.backtest.bars import parse_bar
     from bot.cli.output import STDOUT, console, write_json
-    from bot.cli.running import stoppable
-    from bot.feeds import fetch as fetching
+    from bot.feeds.fetch import Wanted
     from bot.instruments import load_url
 
-    address = where or load_url("hyperliquid", "mainnet")
-    told = Console(stderr=True, highlight=False)
-    logs.configure(sys.stderr)
-    with (
-        stoppable() as stopped,
-        Progress(console=told, disable=not told.is_terminal, transient=True) as bars,
-    ):
-        tasks: dict[object, int] = {}
-
-        def show(part: "Part", share: float, rows: int) -> None:
-            if part.path not in tasks:
-                tasks[part.path] = bars.add_task("", total=1.0)
-            name = f"{part.symbol} {part.kind}: {rows:,} rows"
-            bars.update(tasks[part.path], completed=share, description=f"{name:28}")  # type: ignore[arg-type]
-
-        try:
-            files = asyncio.run(
-                fetching.fetch(
-                    address,
-                    folder,
-                    fetching.Wanted(names, parse_bar(step), start_ns, end_ns),
-                    show,
-                    lambda: bool(stopped),
-                    fetching.budget_of(address),
-                )
-            )
-        except fetching.Stopped:
-            told.print(f"stopped; what was fetched is in {folder}: the same command goes on")
-            raise typer.Exit(INTERRUPTED) from None
+    wanted = Wanted(names, parse_bar(step), start_ns, end_ns)
+    files = _fetched(where or load_url("hyperliquid", "mainnet"), folder, wanted)
     write_json({"directory": str(folder), "files": [_row(file) for file in files]}, answer)
     if answer != STDOUT:
         out = console()
@@ -110,6 +76,44 @@ def fetch(
                 markup=False,
                 soft_wrap=True,
             )
+
+
+def _fetched(url: str, folder: Path, wanted: "Wanted") -> "list[Fetched]":
+    """Fetch, with a bar for each file where somebody watches; Ctrl-C ends it between two pages."""
+    import asyncio
+    import sys
+
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    from bot import logs
+    from bot.cli.running import stoppable
+    from bot.feeds import fetch as fetching
+
+    told = Console(stderr=True, highlight=False)
+    logs.configure(sys.stderr)
+    watched = told.is_terminal
+    with (
+        stoppable() as stopped,
+        Progress(console=told, disable=not watched, transient=True) as bars,
+    ):
+        tasks: dict[Path, TaskID] = {}
+
+        def show(part: "Part", share: float, rows: int) -> None:
+            if part.path not in tasks:
+                tasks[part.path] = bars.add_task("", total=1.0)
+            name = f"{part.symbol} {part.kind}: {rows:,} rows"
+            bars.update(tasks[part.path], completed=share, description=f"{name:28}")
+
+        try:
+            return asyncio.run(
+                fetching.fetch(
+                    url, folder, wanted, show, lambda: bool(stopped), fetching.budget_of(url)
+                )
+            )
+        except fetching.Stopped:
+            told.print(f"stopped; what was fetched is in {folder}: the same command goes on")
+            raise typer.Exit(INTERRUPTED) from None
 
 
 def _row(file: "Fetched") -> dict[str, object]:

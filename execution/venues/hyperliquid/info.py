@@ -50,6 +50,20 @@ class Info:
     async def account_mode(self) -> str:
         return await self._ask(str, type="userAbstraction", user=self._account)
 
+    async def exchange_status(self) -> wire.ExchangeStatus:
+        return await self._ask(wire.ExchangeStatus, type="exchangeStatus")
+
+    async def user_role(self, address: str) -> wire.Role:
+        """What ``address`` is to the venue: an account, somebody's agent, nobody."""
+        return await self._ask(wire.Role, type="userRole", user=address)
+
+    async def extra_agents(self) -> list[wire.AgentRow]:
+        """The account's named agents."""
+        return await self._ask(list[wire.AgentRow], type="extraAgents", user=self._account)
+
+    async def book(self, coin: str) -> wire.L2Book:
+        return await self._ask(wire.L2Book, type="l2Book", coin=coin)
+
     async def order_status(self, order: int | str) -> wire.OrderStatus:
         """``order`` is the venue's order id or our client id."""
         return await self._ask(wire.OrderStatus, type="orderStatus", user=self._account, oid=order)

@@ -353,6 +353,28 @@ class LedgerUpdate(Message, frozen=True):
     delta: LedgerDelta
 
 
+class ExchangeStatus(Message, frozen=True):
+    time: Millis
+    special_statuses: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class RoleData(Message, frozen=True):
+    user: Word = ""
+
+
+class Role(Message, frozen=True):
+    """``data.user`` is whose agent it is, where it is one."""
+
+    role: Word
+    data: RoleData = RoleData()
+
+
+class AgentRow(Message, frozen=True):
+    name: Word
+    address: Word
+    valid_until: Millis
+
+
 # --- what is listed -------------------------------------------------------------------------
 
 Decimals = Annotated[int, msgspec.Meta(ge=0, le=8)]
