@@ -1,7 +1,7 @@
 """The questions of ``/info``. Whoever asks about another address than the account's, the
 account's own agent included, hears what the venue says of an account that has nothing."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -10,11 +10,13 @@ import msgspec
 from domain.account import MarginMode, PositionReport
 from domain.money import ZERO, exact
 from domain.time import MILLISECOND, SECOND, next_hour
+from execution.venues.hyperliquid.emulator.agents import Agents
 from execution.venues.hyperliquid.emulator.listing import Listing, is_perp
 from execution.venues.hyperliquid.emulator.numbers import float_text, text
 from execution.venues.hyperliquid.emulator.orders import Orders
 from execution.venues.hyperliquid.emulator.quotes import Quotes
 from execution.venues.hyperliquid.emulator.records import Records, Row
+from execution.venues.hyperliquid.emulator.wallets import Wallets
 from execution.venues.simulated.exchange import Exchange
 from execution.venues.simulated.state import RATIO, rounded
 
@@ -70,11 +72,12 @@ class Info:
         records: Records,
         quotes: Quotes,
         account: str,
-        agents: Mapping[str, int | None],
+        agents: Agents,
+        wallets: Wallets,
     ) -> None:
         self._exchange, self._listing, self._orders = exchange, listing, orders
         self._records, self._quotes = records, quotes
-        self._account, self._agents = account, agents
+        self._account, self._agents, self._wallets = account, agents, wallets
         self.actions = 0  # received so far, for the rate limit
         self._answers: dict[str, Callable[[Question, int], Any]] = {
             "meta": self._meta,
@@ -201,15 +204,18 @@ class Info:
     @exact()
     def _clearinghouse(self, question: Question, now_ns: int) -> Any:
         positions: Sequence[PositionReport] = ()
+        wallet = None
         if self._asks_about_the_account(question):
-            positions = self._exchange.account_report(None, now_ns).positions
+            report = self._exchange.account_report(None, now_ns)
+            positions, wallet = report.positions, self._wallets.on_perp_side(report)
+        cash, held = (ZERO, ZERO) if wallet is None else (wallet.total, wallet.held)
         isolated = [p for p in positions if p.mode is MarginMode.ISOLATED]
         cross = [p for p in positions if p.mode is MarginMode.CROSS]
         return {
-            "marginSummary": _summary(positions),
-            "crossMarginSummary": _summary(cross),
+            "marginSummary": _summary(positions, cash),
+            "crossMarginSummary": _summary(cross, cash),
             "crossMaintenanceMarginUsed": "0.0",
-            "withdrawable": "0.0",
+            "withdrawable": text(max(cash - held, ZERO)),
             "assetPositions": [
                 {"type": "oneWay", "position": self._position(p)} for p in (*isolated, *cross)
             ],
@@ -266,6 +272,7 @@ class Info:
                     "entryNtl": text(rounded(costs.get(balance.asset, ZERO), Decimal("1e-8"))),
                 }
                 for balance in self._exchange.account_report(None, now_ns).balances
+                if balance.asset in self._listing.token_of  # the wallet of perps is no token's
             ]
         }
 
@@ -359,17 +366,10 @@ class Info:
         return {"role": "missing"}
 
     def _abstraction(self, question: Question, _now_ns: int) -> Any:
-        return "unifiedAccount" if self._asks_about_the_account(question) else "default"
+        return self._wallets.mode if self._asks_about_the_account(question) else "default"
 
     def _extra_agents(self, question: Question, _now_ns: int) -> Any:
-        """The agent without an expiry is the unnamed one, which is not told."""
-        if not self._asks_about_the_account(question):
-            return []
-        return [
-            {"name": f"agent {number}", "address": address, "validUntil": until_ms}
-            for number, (address, until_ms) in enumerate(self._agents.items(), 1)
-            if until_ms is not None
-        ]
+        return self._agents.told() if self._asks_about_the_account(question) else []
 
     @exact()
     def _active_asset_data(self, question: Question, now_ns: int) -> Any:
@@ -378,7 +378,9 @@ class Info:
         if instrument is None or not is_perp(instrument):
             raise unprocessable()
         position = self._exchange.position(instrument.id)
-        free = self._exchange.account_report(None, now_ns).free(instrument.quote) if mine else ZERO
+        free = (
+            self._exchange.account_report(None, now_ns).free(self._wallets.perp) if mine else ZERO
+        )
         free = max(free, ZERO)
         mark = Decimal(self._quotes.mark(instrument.id) or 0)
         size = ZERO
@@ -400,11 +402,12 @@ def _start(question: Question) -> int:
     return question.start_time
 
 
-def _summary(positions: Sequence[PositionReport]) -> Row:
+def _summary(positions: Sequence[PositionReport], cash: Decimal) -> Row:
+    """``cash`` is what of the perps' own wallet is on no isolated position."""
     value = sum((p.margin for p in positions), ZERO)
     return {
-        "accountValue": text(value),
+        "accountValue": text(cash + value),
         "totalNtlPos": text(sum((abs(p.quantity) * p.mark for p in positions), ZERO)),
-        "totalRawUsd": text(sum((p.raw_margin for p in positions), ZERO)),
+        "totalRawUsd": text(cash + sum((p.raw_margin for p in positions), ZERO)),
         "totalMarginUsed": text(value),
     }

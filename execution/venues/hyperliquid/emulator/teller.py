@@ -170,7 +170,7 @@ class Teller:
                 changed[order.oid] = order
                 if isinstance(event, OrderCanceled) and _uncalled_for(event, canceled_as):
                     lost.append({"coin": order.coin, "oid": order.oid})
-        self._push_orders(list(changed.values()))
+        self.push_orders(list(changed.values()))
         self._push_fills(fills, events)
         self._push_fundings(fundings)
         if lost:
@@ -201,7 +201,7 @@ class Teller:
             self._orders.ended(order, status, time_ms)
         return order
 
-    def _push_orders(self, changed: Sequence[Order]) -> None:
+    def push_orders(self, changed: Sequence[Order]) -> None:
         for order in changed:
             order.shown = order.remaining
         listeners = self._streams.listeners("orderUpdates", self._account)
