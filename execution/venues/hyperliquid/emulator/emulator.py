@@ -37,6 +37,7 @@ from execution.venues.hyperliquid.emulator.orders import Orders
 from execution.venues.hyperliquid.emulator.quotes import Quotes
 from execution.venues.hyperliquid.emulator.received import Arrival, Received
 from execution.venues.hyperliquid.emulator.records import Records
+from execution.venues.hyperliquid.emulator.states import States
 from execution.venues.hyperliquid.emulator.streams import Streams
 from execution.venues.hyperliquid.emulator.teller import Teller
 from execution.venues.hyperliquid.emulator.wallets import UNIFIED, Wallets
@@ -97,12 +98,13 @@ class Emulator:
             exchange, self._listing, self._orders, self._records, self._tell,
             self._teller.push_orders, self._quotes.mark,
         )  # fmt: skip
-        self._wallets = Wallets(exchange, self._records, mode)
+        self._wallets = Wallets(exchange, self._records, mode, self._teller.ledger_row)
         self._cashier = Cashier(self._account, self._agents, self._wallets)
         self._info = Info(
             exchange, self._listing, self._orders, self._records, self._quotes,
             self._account, self._agents, self._wallets,
         )  # fmt: skip
+        self._states = States(self._info, self._streams)
         for settled in history:
             self._records.rate(settled)
         self._tell(exchange.private_since(0))
@@ -132,6 +134,7 @@ class Emulator:
             self._desk.cancel_as_scheduled()
         if events := self.exchange.advance(now_ns):
             self._tell(events)
+        self._states.tell(now_ns)
 
     def auto_deleverage(
         self, instrument: str, fraction: Decimal, price: Decimal, now_ns: int
@@ -272,6 +275,7 @@ class Emulator:
         elif method == "subscribe" and isinstance(subscription, dict):
             if (key := self._streams.subscribe(connection, subscription)) is not None:
                 self._teller.snapshot(connection, key)
+                self._states.snapshot(connection, key, now_ns)
         elif method == "unsubscribe" and isinstance(subscription, dict):
             self._streams.unsubscribe(connection, subscription)
         else:

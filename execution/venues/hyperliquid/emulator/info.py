@@ -11,6 +11,7 @@ from domain.account import MarginMode, PositionReport
 from domain.money import ZERO, exact
 from domain.time import MILLISECOND, SECOND, next_hour
 from execution.venues.hyperliquid.emulator.agents import Agents
+from execution.venues.hyperliquid.emulator.candles import INTERVALS
 from execution.venues.hyperliquid.emulator.listing import Listing, is_perp
 from execution.venues.hyperliquid.emulator.numbers import float_text, text
 from execution.venues.hyperliquid.emulator.orders import Orders
@@ -47,6 +48,13 @@ def not_json() -> Unanswered:
     return Unanswered(400, "Failed to parse the request body as JSON")
 
 
+class CandleQuestion(msgspec.Struct, frozen=True, rename="camel"):
+    coin: str
+    interval: str
+    start_time: int
+    end_time: int | None = None
+
+
 class Question(msgspec.Struct, frozen=True, rename="camel"):
     type: str
     user: Address | None = None
@@ -56,6 +64,7 @@ class Question(msgspec.Struct, frozen=True, rename="camel"):
     end_time: int | None = None
     oid: int | str | None = None
     id: int | None = None
+    req: CandleQuestion | None = None
 
 
 _decoder = msgspec.json.Decoder(Question)
@@ -88,7 +97,8 @@ class Info:
             "l2Book": self._book,
             "marginTable": self._margin_table,
             "perpDexs": lambda _question, _now: [None],
-            "candleSnapshot": lambda _question, _now: [],
+            "candleSnapshot": self._candles,
+            "subAccounts": lambda _question, _now: None,
             "exchangeStatus": self._exchange_status,
             "fundingHistory": self._funding_history,
             "predictedFundings": self._predicted,
@@ -159,6 +169,16 @@ class Info:
         if book is None:
             return {"coin": question.coin, "time": now_ns // MILLISECOND, "levels": [[], []]}
         return self._quotes.book(book)
+
+    def _candles(self, question: Question, _now_ns: int) -> Any:
+        asked = question.req
+        if asked is None or asked.interval not in INTERVALS:
+            raise unprocessable()
+        instrument = self._listing.by_coin.get(asked.coin)
+        if instrument is None:
+            raise Unanswered(500, "null")
+        candles = self._quotes.candles[instrument.id]
+        return candles.between(asked.interval, asked.start_time, asked.end_time)
 
     def _margin_table(self, question: Question, _now_ns: int) -> Any:
         table = None if question.id is None else self._listing.margin_table(question.id)

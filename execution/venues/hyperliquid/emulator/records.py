@@ -160,8 +160,10 @@ class Records:
         self.fundings.add(row, time_ms)
         return funding_told(row)
 
-    def cashflow(self, flow: Cashflow) -> None:
-        """Money that moved otherwise: what the backstop kept is the liquidation's account value."""
+    def cashflow(self, flow: Cashflow) -> Row:
+        """Money that moved otherwise: what the backstop kept is the liquidation's account value.
+
+        Returns its row of the ledger."""
         amount, asset = flow.money.amount, coin(flow.money.asset)
         if flow.cause is CashCause.LIQUIDATION_PENALTY:
             taken, self._taken = self._taken, []
@@ -181,12 +183,14 @@ class Records:
             delta = incoming if amount >= 0 else outgoing
         else:
             delta = self._token_moved(asset, amount)
-        self.moved(delta, flow.venue_time_ns // MILLISECOND)
+        return self.moved(delta, flow.venue_time_ns // MILLISECOND)
 
-    def moved(self, delta: Row, time_ms: int) -> None:
-        """A row of the ledger."""
+    def moved(self, delta: Row, time_ms: int) -> Row:
+        """A new row of the ledger."""
         digest = _digest(f"ledger {len(self.ledger.rows)}").hex()
-        self.ledger.add({"time": time_ms, "hash": f"0x{digest}", "delta": delta}, time_ms)
+        row = {"time": time_ms, "hash": f"0x{digest}", "delta": delta}
+        self.ledger.add(row, time_ms)
+        return row
 
     def _token_moved(self, token: str, amount: Decimal) -> Row:
         """From somebody, or to them. It has no entry price."""

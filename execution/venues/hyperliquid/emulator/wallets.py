@@ -4,6 +4,7 @@ In standard mode perps have a wallet of their own: another balance of the exchan
 USDC. In unified mode one balance backs both, and nothing is to be moved.
 """
 
+from collections.abc import Callable
 from decimal import Decimal
 
 from domain.account import AccountReport, Balance
@@ -11,7 +12,7 @@ from domain.money import ZERO
 from domain.time import MILLISECOND
 from execution.venues.hyperliquid.emulator.listing import PERP_WALLET, SETTLEMENT
 from execution.venues.hyperliquid.emulator.numbers import text
-from execution.venues.hyperliquid.emulator.records import Records
+from execution.venues.hyperliquid.emulator.records import Records, Row
 from execution.venues.simulated.exchange import Exchange
 
 STANDARD, UNIFIED = "disabled", "unifiedAccount"
@@ -27,10 +28,13 @@ ONLY_OWN = "Only transfers between the account's own sides are offered here."
 
 
 class Wallets:
-    """``mode`` is the venue's word for it. Every method returns why not, or None when done."""
+    """``mode`` is the venue's word for it, ``tell`` is given each new row of the ledger. Whoever
+    asks for something is told why not, or None when it is done."""
 
-    def __init__(self, exchange: Exchange, records: Records, mode: str) -> None:
-        self._exchange, self._records = exchange, records
+    def __init__(
+        self, exchange: Exchange, records: Records, mode: str, tell: Callable[[Row], None]
+    ) -> None:
+        self._exchange, self._records, self._tell = exchange, records, tell
         self.mode = mode
         if mode == STANDARD:
             exchange.settle_perps_in(PERP_WALLET)
@@ -55,7 +59,7 @@ class Wallets:
         if not self._exchange.transfer(give, take, amount, now_ns):
             return INSUFFICIENT
         delta = {"type": "accountClassTransfer", "usdc": text(amount), "toPerp": to_perp}
-        self._records.moved(delta, now_ns // MILLISECOND)
+        self._tell(self._records.moved(delta, now_ns // MILLISECOND))
         return None
 
     def set_mode(self, mode: str | None, now_ns: int) -> str | None:
