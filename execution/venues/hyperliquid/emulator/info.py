@@ -331,15 +331,18 @@ class Info:
         return fills.between(_start(question), question.end_time, gone)[:_FILLS_A_PAGE]
 
     def _fundings(self, question: Question, _now_ns: int) -> Any:
+        """From the beginning where no start is named: ccxt names none."""
         if not self._asks_about_the_account(question):
             return []
-        rows = self._records.fundings.between(_start(question), question.end_time)
+        rows = self._records.fundings.between(question.start_time or 0, question.end_time)
         return rows[:_ROWS_A_PAGE]
 
     def _ledger(self, question: Question, _now_ns: int) -> Any:
         if not self._asks_about_the_account(question):
             return []
-        return self._records.ledger.between(_start(question), question.end_time)[:_ROWS_A_PAGE]
+        return self._records.ledger.between(question.start_time or 0, question.end_time)[
+            :_ROWS_A_PAGE
+        ]
 
     def _fees(self, question: Question, _now_ns: int) -> Any:
         """Everybody pays the same here."""
