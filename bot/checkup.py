@@ -84,8 +84,8 @@ class Checkup:
         if skew > self._limits.clock_skew_seconds_max:
             side = "behind" if ahead_ns > behind_ns else "ahead of"
             detail = f"this machine is {skew:.1f} s {side} the venue"
-            return Finding("clock", "failed", detail, "set it by NTP, then start again")
-        return Finding("clock", "ok", "agrees with the venue's")
+            return Finding("venue clock", "failed", detail, "set it by NTP, then start again")
+        return Finding("venue clock", "ok", "agrees with the venue's")
 
     async def _role(self) -> Finding:
         role = await self._info.user_role(self._agent)
@@ -114,9 +114,11 @@ class Checkup:
 
     async def _mode(self) -> Finding:
         mode = await self._info.account_mode()
-        if mode == start.UNIFIED:
+        if mode in start.TOGETHER:
             return Finding("mode", "ok", "one USDC balance backs spot and perps")
-        detail = f"the account is in mode {mode!r}; only {start.UNIFIED!r} is supported"
+        if mode in start.STANDARD:
+            return Finding("mode", "ok", "standard: the perp and the spot side have each their own")
+        detail = f"the account is in mode {mode!r}, of which it is not known what backs what"
         return Finding("mode", "failed", detail, "`fundarb account mode` changes it")
 
     async def _data(self, listing: Listing) -> Finding:
@@ -155,10 +157,10 @@ class Checkup:
             yield Finding("positions", "ok", "none on cross margin")
         usdc = sum((amount(row.total) for row in spot.balances if row.token == QUOTE_TOKEN), ZERO)
         if usdc > 0:
-            yield Finding("balance", "ok", f"{usdc:,.2f} USDC")
+            yield Finding("balance", "ok", f"{usdc:,.2f} USDC on the spot side")
         else:
-            fix = "deposit, or `fundarb account move` where it is on the other side"
-            yield Finding("balance", "failed", "no USDC to trade with", fix)
+            fix = "deposit, or `fundarb account move` where all of it is on the perp side"
+            yield Finding("balance", "failed", "no USDC to buy spot with", fix)
 
 
 def failed(findings: list[Finding], *, restart: bool) -> list[Finding]:

@@ -20,10 +20,10 @@ Standard output is one JSON line, {"url": …}, once it answers. The market is
 generated, every price of it is invented, and all of it ends with the process.
 """
 NOBODYS = f"0x{'1' * 40}"
-DEPOSIT = "10000"
+DEPOSIT = Decimal(10_000)
 SPEED_MAX = Decimal(14_400)
 _LETTERS = re.compile(r"0x[0-9a-fA-F]{40}")
-_HOLDING = re.compile(r"(?:perp|spot)\.(\w+):(.+)")
+_HOLDING = re.compile(r"(perp|spot)\.(\w+):(.+)")
 
 
 def emulator(
@@ -37,11 +37,15 @@ def emulator(
             "--account",
             metavar="0xADDR[=SIDE.ASSET:N,…]",
             help=(
-                "Whose account it is, and what is on it: 10000 USDC if not said. It is a "
-                "unified account: perp.USDC and spot.USDC are one balance, and are added up."
+                "Whose account it is, and what is on it: 10000 USDC on the perp side and as "
+                "much on the spot side if not said."
             ),
         ),
     ] = NOBODYS,
+    unified: Annotated[
+        bool,
+        typer.Option("--unified", help="One balance backs both sides, instead of one for each."),
+    ] = False,
     agent: Annotated[
         list[str] | None,
         typer.Option("--agent", metavar="0xADDR", help="A key that may trade for it; repeatable."),
@@ -71,7 +75,7 @@ def emulator(
     pace = read("--speed", _pace, speed)
     from bot.cli.serving import until_told
 
-    until_told(_serve(number, whose, deposits, agents, chosen, pace))
+    until_told(_serve(number, whose, deposits, agents, unified, chosen, pace))
 
 
 async def _serve(
@@ -79,6 +83,7 @@ async def _serve(
     account: str,
     deposits: dict[str, Decimal],
     agents: list[str],
+    unified: bool,
     seed: int,
     speed: float,
 ) -> None:
@@ -94,7 +99,7 @@ async def _serve(
     from bot.clock import SteadyClock
 
     known = {"USDC", *(pair.spot.base for pair in emulation.tradable())}
-    if strange := sorted(deposits.keys() - known):
+    if strange := sorted({holding.partition(".")[2] for holding in deposits} - known):
         raise CommandError(
             f"--account: {strange[0]} is not listed here; there are {', '.join(sorted(known))}"
         )
@@ -104,6 +109,7 @@ async def _serve(
             account=account,
             deposits=deposits,
             agents=agents,
+            unified=unified,
             seed=seed,
             speed=speed,
             clock=SteadyClock().now_ns,
@@ -122,6 +128,7 @@ async def _serve(
             synthetic=True,
             url=url,
             account=account,
+            unified=unified,
             agents=",".join(agents),
             seed=seed,
             speed=speed,
@@ -151,18 +158,19 @@ def _address(text: str) -> str:
 
 
 def _account(text: str) -> tuple[str, dict[str, Decimal]]:
-    """The address, and what is on the account, by asset.
+    """The address, and what is on the account, by side and asset.
 
-    >>> _account(f"{NOBODYS}=perp.USDC:5000,spot.USDC:2000,spot.HYPE:5")[1]
-    {'USDC': Decimal('7000'), 'HYPE': Decimal('5')}
+    >>> sorted(_account(f"{NOBODYS}=perp.USDC:5000,spot.USDC:2000,spot.HYPE:5")[1])
+    ['perp.USDC', 'spot.HYPE', 'spot.USDC']
     """
     whose, separator, holdings = text.partition("=")
     if not separator:
-        return _address(whose), {"USDC": Decimal(DEPOSIT)}
+        return _address(whose), {"perp.USDC": DEPOSIT, "spot.USDC": DEPOSIT}
     deposits: dict[str, Decimal] = {}
     for holding in holdings.split(","):
         found = _HOLDING.fullmatch(holding.strip())
-        if found is None or (holding.startswith("perp.") and found[1] != "USDC"):
+        if found is None or (found[1] == "perp" and found[2] != "USDC"):
             raise ValueError(f"{holding!r} is nothing that can be there: write spot.USDC:5000")
-        deposits[found[1]] = deposits.get(found[1], Decimal(0)) + values.positive(found[2])
+        where = f"{found[1]}.{found[2]}"
+        deposits[where] = deposits.get(where, Decimal(0)) + values.positive(found[3])
     return _address(whose), deposits

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Mapping
 
+import msgspec
+
 from domain.market import FundingSettled
 from execution.ports import Transport
 from execution.venues.hyperliquid.info import Info
@@ -11,7 +13,10 @@ from execution.venues.hyperliquid.symbols import Listing, resolve
 from execution.venues.hyperliquid.timing import Timing
 from execution.venues.hyperliquid.wire import nanoseconds
 
-UNIFIED = "unifiedAccount"
+STANDARD = frozenset({"disabled", "default"})
+"""Spot and perps apart; ``default`` is an account that has never said what it wants."""
+TOGETHER = frozenset({"unifiedAccount", "portfolioMargin"})
+"""One balance a token, all of them in the spot state."""
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -33,19 +38,21 @@ async def load(
     """The listing of ``wanted`` (name of a pair to its spot token), with the account's own fees.
 
     Raises:
-        ValueError: when something wanted is not listed, or the account is not a unified one.
+        ValueError: when something wanted is not listed, or the account's mode is not known here.
         TransportFailed: when an answer did not come.
     """
     info = _info(transport, address(account), timing)
     mode, meta, spot_meta, fees = await asyncio.gather(
         info.account_mode(), info.meta(), info.spot_meta(), info.user_fees()
     )
-    if mode != UNIFIED:
+    if mode not in STANDARD | TOGETHER:
         raise ValueError(
-            f"the account {account} is in mode {mode!r}; only {UNIFIED!r} is supported, where "
-            "one USDC balance backs spot and perps (Hyperliquid: Settings, Account abstraction)"
+            f"the account {account} is in mode {mode!r}, of which it is not known what backs "
+            f"what; known are {', '.join(sorted(STANDARD | TOGETHER))} (Hyperliquid: Settings, "
+            "Account abstraction)"
         )
-    return resolve(meta, spot_meta, fees, wanted)
+    listing = resolve(meta, spot_meta, fees, wanted)
+    return msgspec.structs.replace(listing, is_standard=mode in STANDARD)
 
 
 async def funding_history(

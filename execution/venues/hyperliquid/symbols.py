@@ -46,13 +46,15 @@ class Listing(msgspec.Struct, frozen=True):
     """The pairs that may be traded and every name of their legs.
 
     ``by_id`` goes from our instrument id, ``by_coin`` from the venue's coin; ``tokens``
-    maps the index of a spot token to the asset it is for us.
+    maps the index of a spot token to the asset it is for us. ``is_standard``: the account's
+    perps have a wallet of their own, apart from its spot balances.
     """
 
     pairs: tuple[Pair, ...]
     by_id: dict[str, Market]
     by_coin: dict[str, Market]
     tokens: dict[int, str]
+    is_standard: bool = False
 
     @property
     def markets(self) -> tuple[Market, ...]:

@@ -286,9 +286,17 @@ class AssetPosition(Message, frozen=True):
     position: Position
 
 
+class MarginSummary(Message, frozen=True):
+    account_value: Number
+
+
 class ClearinghouseState(Message, frozen=True):
+    """The last two are used in standard mode alone; of isolated positions nothing is in them."""
+
     asset_positions: list[AssetPosition]
     time: Millis
+    cross_margin_summary: MarginSummary | None = None
+    withdrawable: Number | None = None
 
 
 class SpotBalance(Message, frozen=True):

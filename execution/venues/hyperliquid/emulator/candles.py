@@ -1,102 +1,90 @@
-"""Bars of what was traded: minutes are kept, coarser ones are made of them when asked for."""
+"""Candles of the mid, as the market went: the market here has no volume."""
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from domain.market import Trade
-from domain.time import DAY, HOUR, MILLISECOND, MINUTE
-from execution.venues.hyperliquid.emulator.listing import Listing
 from execution.venues.hyperliquid.emulator.numbers import float_text
 
+MINUTE_MS = 60_000
 INTERVALS = {
-    "1m": MINUTE, "3m": 3 * MINUTE, "5m": 5 * MINUTE, "15m": 15 * MINUTE, "30m": 30 * MINUTE,
-    "1h": HOUR, "2h": 2 * HOUR, "4h": 4 * HOUR, "8h": 8 * HOUR, "12h": 12 * HOUR, "1d": DAY,
+    "1m": 1, "3m": 3, "5m": 5, "15m": 15, "30m": 30, "1h": 60, "2h": 120, "4h": 240, "8h": 480,
+    "12h": 720, "1d": 1_440, "3d": 4_320, "1w": 10_080,
 }  # fmt: skip
-CANDLES_MAX = 5_000
-"""So many of the newest bars of each interval are there, and in one answer."""
-_MINUTES_KEPT = 30 * 1_440
+"""In minutes; months are not offered."""
+_MINUTES_KEPT = 20_000
+_ROWS_A_PAGE = 5_000
 
 
-class Asked(msgspec.Struct, frozen=True, rename="camel"):
-    """``req`` of a ``candleSnapshot``; times in milliseconds, both inclusive."""
+class _Candle(msgspec.Struct):
+    """``changes`` is how often the price changed: what the venue says of trades."""
 
-    coin: str
-    interval: str
-    start_time: int
-    end_time: int | None = None
-
-
-class _Bar(msgspec.Struct):
-    open_ns: int
-    open: float
+    start_ms: int
+    first: float
     high: float
     low: float
-    close: float
-    volume: float
-    trades: int
+    last: float
+    changes: int = 1
 
-    def add(self, high: float, low: float, close: float, volume: float, trades: int) -> None:
+    def add(self, high: float, low: float, last: float, changes: int = 1) -> None:
         self.high, self.low = max(self.high, high), min(self.low, low)
-        self.close = close
-        self.volume += volume
-        self.trades += trades
+        self.last = last
+        self.changes += changes
 
 
 class Candles:
-    """Of every instrument. A minute without a trade has no bar."""
+    """Of one instrument; longer ones are made of its minutes when asked for."""
 
-    def __init__(self, listing: Listing) -> None:
-        self._listing = listing
-        self._minutes: dict[str, deque[_Bar]] = {
-            name: deque(maxlen=_MINUTES_KEPT) for name in listing.coin_of
+    def __init__(self, coin: str) -> None:
+        self._coin = coin
+        self._minutes: deque[_Candle] = deque(maxlen=_MINUTES_KEPT)
+
+    def price(self, price: float, time_ms: int) -> None:
+        start_ms = time_ms // MINUTE_MS * MINUTE_MS
+        now = self._minutes[-1] if self._minutes else None
+        if now is None or now.start_ms < start_ms:
+            self._minutes.append(_Candle(start_ms, price, price, price, price))
+        elif price != now.last:
+            now.add(price, price, price)
+
+    def between(self, interval: str, start_ms: int, end_ms: int | None) -> list[dict[str, Any]]:
+        """Those that begin in between, both ends inclusive, and of them the newest 5000."""
+        rows = [
+            candle
+            for candle in _joined(list(self._minutes), INTERVALS[interval] * MINUTE_MS)
+            if start_ms <= candle.start_ms and (end_ms is None or candle.start_ms <= end_ms)
+        ]
+        return [self._told(candle, interval) for candle in rows[-_ROWS_A_PAGE:]]
+
+    def latest(self, interval: str) -> dict[str, Any] | None:
+        """The one that is being made."""
+        minutes = list(self._minutes)[-INTERVALS[interval] :]
+        rows = _joined(minutes, INTERVALS[interval] * MINUTE_MS)
+        return self._told(rows[-1], interval) if rows else None
+
+    def _told(self, candle: _Candle, interval: str) -> dict[str, Any]:
+        return {
+            "t": candle.start_ms,
+            "T": candle.start_ms + INTERVALS[interval] * MINUTE_MS - 1,
+            "s": self._coin,
+            "i": interval,
+            "o": float_text(candle.first),
+            "c": float_text(candle.last),
+            "h": float_text(candle.high),
+            "l": float_text(candle.low),
+            "v": "0.0",
+            "n": candle.changes,
         }
 
-    def take(self, trade: Trade) -> None:
-        minutes = self._minutes.get(trade.instrument)
-        if minutes is None:
-            return
-        price, open_ns = trade.price, trade.venue_time_ns // MINUTE * MINUTE
-        if minutes and minutes[-1].open_ns == open_ns:
-            minutes[-1].add(price, price, price, trade.quantity, 1)
+
+def _joined(minutes: Sequence[_Candle], span_ms: int) -> list[_Candle]:
+    rows: list[_Candle] = []
+    for minute in minutes:
+        start_ms = minute.start_ms // span_ms * span_ms
+        if rows and rows[-1].start_ms == start_ms:
+            rows[-1].add(minute.high, minute.low, minute.last, minute.changes)
         else:
-            minutes.append(_Bar(open_ns, price, price, price, price, trade.quantity, 1))
-
-    def answer(self, asked: Asked) -> list[dict[str, Any]] | None:
-        """The bars that begin in the time asked about, oldest first, the unfinished one included.
-
-        None for a coin or an interval that there is not.
-        """
-        instrument = self._listing.by_coin.get(asked.coin)
-        step_ns = INTERVALS.get(asked.interval)
-        if instrument is None or step_ns is None:
-            return None
-        bars: list[_Bar] = []
-        for minute in self._minutes[instrument.id]:
-            open_ns = minute.open_ns // step_ns * step_ns
-            if bars and bars[-1].open_ns == open_ns:
-                bars[-1].add(minute.high, minute.low, minute.close, minute.volume, minute.trades)
-            else:
-                bars.append(msgspec.structs.replace(minute, open_ns=open_ns))
-        return [
-            _told(bar, asked, step_ns)
-            for bar in bars[-CANDLES_MAX:]
-            if bar.open_ns + step_ns > asked.start_time * MILLISECOND
-            and (asked.end_time is None or bar.open_ns <= asked.end_time * MILLISECOND)
-        ]
-
-
-def _told(bar: _Bar, asked: Asked, step_ns: int) -> dict[str, Any]:
-    return {
-        "t": bar.open_ns // MILLISECOND,
-        "T": (bar.open_ns + step_ns) // MILLISECOND - 1,
-        "s": asked.coin,
-        "i": asked.interval,
-        "o": float_text(bar.open),
-        "c": float_text(bar.close),
-        "h": float_text(bar.high),
-        "l": float_text(bar.low),
-        "v": float_text(bar.volume),
-        "n": bar.trades,
-    }
+            rows.append(msgspec.structs.replace(minute, start_ms=start_ms))
+    return rows

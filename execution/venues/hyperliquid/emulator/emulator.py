@@ -11,13 +11,19 @@ from typing import Any
 import msgspec
 
 from domain.instruments import Pair
-from domain.market import FundingSettled, MarketInput, Trade
+from domain.market import FundingSettled, MarketInput, Reference
 from domain.time import MILLISECOND
 from execution.ports import Reply
 from execution.venues.hyperliquid.emulator import received, signing
-from execution.venues.hyperliquid.emulator.actions import Envelope, decode_action
-from execution.venues.hyperliquid.emulator.candles import Candles
-from execution.venues.hyperliquid.emulator.desk import Desk, Document, refused
+from execution.venues.hyperliquid.emulator.actions import (
+    AgentSendAsset,
+    AgentSetAbstraction,
+    Envelope,
+    decode_action,
+)
+from execution.venues.hyperliquid.emulator.agents import Agents
+from execution.venues.hyperliquid.emulator.cashier import Cashier
+from execution.venues.hyperliquid.emulator.desk import OK, Desk, Document, refused
 from execution.venues.hyperliquid.emulator.info import (
     NOT_JSON,
     Info,
@@ -31,13 +37,15 @@ from execution.venues.hyperliquid.emulator.orders import Orders
 from execution.venues.hyperliquid.emulator.quotes import Quotes
 from execution.venues.hyperliquid.emulator.received import Arrival, Received
 from execution.venues.hyperliquid.emulator.records import Records
+from execution.venues.hyperliquid.emulator.states import States
 from execution.venues.hyperliquid.emulator.streams import Streams
 from execution.venues.hyperliquid.emulator.teller import Teller
+from execution.venues.hyperliquid.emulator.wallets import UNIFIED, Wallets
 from execution.venues.simulated.exchange import Exchange
 
-UNIFIED = "Action disabled when unified account is active."
 EXPIRED = "Action already expired"
 NO_SIGNER = "Unable to recover signer."
+OTHER_NONCE = "Nonce of the action and of the request differ."  # UNVERIFIED
 
 _encode = msgspec.json.Encoder().encode
 
@@ -47,13 +55,13 @@ class _Typed(msgspec.Struct):
 
 
 class Emulator:
-    """One account in unified mode, its agents, and one market.
+    """One account, its agents, and one market.
 
     What ``exchange`` did before is in the histories; orders placed before are not known.
-    ``agents``: address to the last millisecond it is valid, None for ever. ``history`` and
-    ``prints``: rates published and trades made before the start. ``mainnet`` says which
-    network signatures are for. ``wall_ns`` turns the venue's time into its clients', where
-    a market runs faster than
+    ``mode`` is the account's at the start: a standard one has its perps' money in ``PERP_WALLET``.
+    ``agents``: address to the last millisecond it is valid, None for ever. ``history``:
+    rates published before the start. ``mainnet`` says which network signatures are for.
+    ``wall_ns`` turns the venue's time into its clients', where a market runs faster than
     their clocks: nonces, expiries and agents are judged by theirs.
     """
 
@@ -65,14 +73,14 @@ class Emulator:
         agents: Mapping[str, int | None],
         *,
         history: Iterable[FundingSettled] = (),
-        prints: Iterable[Trade] = (),
+        mode: str = UNIFIED,
         mainnet: bool = False,
         wall_ns: Callable[[int], int] = lambda now_ns: now_ns,
     ) -> None:
         self.exchange = exchange
         self.received: list[Received] = []
         self._account = account.lower()
-        self._agents = {address.lower(): until_ms for address, until_ms in agents.items()}
+        self._agents = Agents(agents)
         self._mainnet = mainnet
         self._wall_ns = wall_ns
         self._listing = Listing(pairs)
@@ -86,16 +94,19 @@ class Emulator:
             self._account,
         )  # fmt: skip
         self._tell = self._teller.tell
-        self._candles = Candles(self._listing)
-        self._desk = Desk(exchange, self._listing, self._orders, self._records, self._tell)
+        self._desk = Desk(
+            exchange, self._listing, self._orders, self._records, self._tell,
+            self._teller.push_orders, self._quotes.mark,
+        )  # fmt: skip
+        self._wallets = Wallets(exchange, self._records, mode, self._teller.ledger_row)
+        self._cashier = Cashier(self._account, self._agents, self._wallets)
         self._info = Info(
             exchange, self._listing, self._orders, self._records, self._quotes,
-            self._account, self._agents, self._candles,
+            self._account, self._agents, self._wallets,
         )  # fmt: skip
+        self._states = States(self._info, self._streams)
         for settled in history:
             self._records.rate(settled)
-        for trade in prints:
-            self._candles.take(trade)
         self._tell(exchange.private_since(0))
 
     @property
@@ -113,20 +124,17 @@ class Emulator:
         """The market moves: it is published, and orders fill, positions are liquidated."""
         if event.venue_time_ns >= self._desk.cancel_at_ns:
             self.advance(event.venue_time_ns)
-        if type(event) is Trade:
-            self._candles.take(event)
         self._teller.market(event, self.exchange.on_market(event))
+        if type(event) is Reference:
+            self._desk.mark_moved(event.instrument, event.mark, event.venue_time_ns)
 
     def advance(self, now_ns: int) -> None:
         """Time passes: funding of every whole hour, the scheduled cancel."""
         if now_ns >= self._desk.cancel_at_ns:
-            time_ns = self._desk.triggered()
-            self._tell(self.exchange.advance(time_ns))
-            for order in self._orders.open():
-                events = self.exchange.cancel(order.key, time_ns)
-                self._tell(events, canceled_as="scheduledCancel")
+            self._desk.cancel_as_scheduled()
         if events := self.exchange.advance(now_ns):
             self._tell(events)
+        self._states.tell(now_ns)
 
     def auto_deleverage(
         self, instrument: str, fraction: Decimal, price: Decimal, now_ns: int
@@ -169,7 +177,7 @@ class Emulator:
         try:
             arrival.action = msgspec.json.decode(envelope.action, type=_Typed).type
             if arrival.action in signing.USER_SIGNED:
-                return self._user_signed(envelope, arrival)
+                return self._user_signed(envelope, arrival, now_ns)
             action = decode_action(envelope.action)
             digest = signing.l1_digest(
                 msgspec.msgpack.encode(action),
@@ -188,6 +196,12 @@ class Emulator:
             return refused(reason)
         assert signer is not None, "Invariant: an action without a signer was refused"
         self._nonces[signer].use(envelope.nonce)
+        if isinstance(action, AgentSetAbstraction):
+            return _answer(self._cashier.set_mode(action.abstraction, now_ns))
+        if isinstance(action, AgentSendAsset):
+            if action.nonce != envelope.nonce:
+                return refused(OTHER_NONCE)
+            return _answer(self._cashier.send(msgspec.to_builtins(action), now_ns))
         return self._desk.act(action, now_ns)
 
     def _refusal(self, envelope: Envelope, signer: str | None, now_ns: int) -> str | None:
@@ -204,15 +218,10 @@ class Emulator:
         return nonces.refusal(envelope.nonce, now_ms)
 
     def _may_sign(self, signer: str, now_ms: int) -> bool:
-        if signer == self._account:
-            return True
-        if signer not in self._agents:
-            return False
-        until_ms = self._agents[signer]
-        return until_ms is None or now_ms <= until_ms
+        return signer == self._account or self._agents.may_sign(signer, now_ms)
 
-    def _user_signed(self, envelope: Envelope, arrival: Arrival) -> Document:
-        """Nobody but the account itself may, and in unified mode it need not."""
+    def _user_signed(self, envelope: Envelope, arrival: Arrival, now_ns: int) -> Document:
+        """Nobody but the account itself may, and nothing of it expires."""
         action = msgspec.json.decode(envelope.action, type=dict[str, Any])
         try:
             digest = signing.user_digest(action, mainnet=self._mainnet)
@@ -223,7 +232,15 @@ class Emulator:
             return refused(NO_SIGNER)
         if signer != self._account:
             return refused(f"Must deposit before performing actions. User: {signer}")
-        return refused(UNIFIED)
+        if action.get("nonce", action.get("time")) != envelope.nonce:
+            return refused(OTHER_NONCE)
+        wall_ns = self._wall_ns(now_ns)
+        nonces = self._nonces.setdefault(signer, Nonces())
+        reason = nonces.refusal(envelope.nonce, wall_ns // MILLISECOND)
+        if reason is not None:
+            return refused(reason)
+        nonces.use(envelope.nonce)
+        return _answer(self._cashier.act(action, now_ns, wall_ns))
 
     # --- sockets -------------------------------------------------------------------------
 
@@ -258,6 +275,7 @@ class Emulator:
         elif method == "subscribe" and isinstance(subscription, dict):
             if (key := self._streams.subscribe(connection, subscription)) is not None:
                 self._teller.snapshot(connection, key)
+                self._states.snapshot(connection, key, now_ns)
         elif method == "unsubscribe" and isinstance(subscription, dict):
             self._streams.unsubscribe(connection, subscription)
         else:
@@ -283,6 +301,10 @@ class Emulator:
             response = {"type": "error", "payload": f"{instead.status} {instead.body}"}
         self._streams.send((connection,), "post", {"id": number, "response": response})
         return True
+
+
+def _answer(refusal: str | None) -> Document:
+    return OK if refusal is None else refused(refusal)
 
 
 def _read(body: bytes) -> Envelope:

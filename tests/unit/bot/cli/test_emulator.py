@@ -117,18 +117,50 @@ def test_a_key_in_place_of_an_address_is_not_repeated(fundarb: Fundarb) -> None:
 # What is on it
 
 
-def test_what_is_given_for_either_side_is_one_balance(url: str) -> None:
-    told = info(url, type="spotClearinghouseState", user=ACCOUNT)
+def test_each_side_of_the_account_has_what_it_was_given(url: str) -> None:
+    spot = info(url, type="spotClearinghouseState", user=ACCOUNT)
+    perp = info(url, type="clearinghouseState", user=ACCOUNT)
 
-    balances = {row["coin"]: Decimal(row["total"]) for row in told["balances"] if row["total"]}
-    assert {name: total for name, total in balances.items() if total} == {
-        "USDC": Decimal(7000),
-        "HYPE": Decimal(5),
-    }
+    totals = {row["coin"]: Decimal(row["total"]) for row in spot["balances"]}
+    assert totals == {"USDC": Decimal(2000), "HYPE": Decimal(5)}
+    assert perp["withdrawable"] == perp["marginSummary"]["accountValue"] == "5000.0"
+    assert info(url, type="userAbstraction", user=ACCOUNT) == "disabled"
+
+
+def test_in_a_unified_account_what_is_given_for_either_side_is_one_balance(tmp_path: Path) -> None:
+    with exchange(tmp_path, "--account", f"{ACCOUNT}={HOLDINGS}", "--unified") as url:
+        told = info(url, type="spotClearinghouseState", user=ACCOUNT)
+        mode = info(url, type="userAbstraction", user=ACCOUNT)
+
+    totals = {row["coin"]: Decimal(row["total"]) for row in told["balances"]}
+    assert totals == {"USDC": Decimal(7000), "HYPE": Decimal(5)}
+    assert mode == "unifiedAccount"
+
+
+def test_ten_thousand_on_either_side_if_nothing_is_said(tmp_path: Path) -> None:
+    with exchange(tmp_path) as url:
+        spot = info(url, type="spotClearinghouseState", user=ACCOUNT)
+        perp = info(url, type="clearinghouseState", user=ACCOUNT)
+
+    assert [(row["coin"], row["total"]) for row in spot["balances"]] == [("USDC", "10000.0")]
+    assert perp["withdrawable"] == "10000.0"
+
+
+def test_the_market_has_been_going_on_for_a_day(tmp_path: Path) -> None:
+    with exchange(tmp_path) as url:
+        asked = {"coin": "BTC", "interval": "1h", "startTime": 0, "endTime": 2**50}
+        question = {"type": "candleSnapshot", "req": asked}
+        rows = post(f"{url}/info", json.dumps(question).encode())
+
+    assert 24 <= len(rows) <= 25
+    assert {b["t"] - a["t"] for a, b in pairwise(rows)} == {3_600_000}
+    for row in rows:
+        low, high = Decimal(row["l"]), Decimal(row["h"])
+        assert 0 < low <= Decimal(row["o"]) <= high
+        assert low <= Decimal(row["c"]) <= high
 
 
 def test_it_lists_what_may_be_traded_on_hyperliquid(url: str) -> None:
-    assert info(url, type="userAbstraction", user=ACCOUNT) == "unifiedAccount"
     assert [row["name"] for row in info(url, type="meta")["universe"]] == [
         pair.name for pair in tradable()
     ]
@@ -162,7 +194,7 @@ def test_the_exchanges_clock_and_the_walls_lead_back_to_each_other() -> None:
 
 def test_between_two_steps_of_the_market_every_quote_is_told_again() -> None:
     source = generated_market(1, START, tradable())
-    restated = Restated(source, START, SECOND)
+    restated = Restated(source, SECOND, START)
     told = list(islice(restated.events(START), 5_000))
 
     own = [event for event in told if (event.venue_time_ns - START) % STEP_NS == 0]

@@ -23,12 +23,29 @@ async def test_the_listing_is_loaded_with_the_accounts_own_fees() -> None:
     assert [question.get("user") for question in venue.asked("userFees")] == [ACCOUNT]
 
 
-@pytest.mark.parametrize("mode", ["disabled", "portfolioMargin", "default"])
-async def test_an_account_that_is_not_unified_is_refused_by_name(mode: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "is_standard"),
+    [
+        ("unifiedAccount", False),
+        ("portfolioMargin", False),
+        ("disabled", True),
+        ("default", True),
+    ],
+)
+async def test_the_accounts_mode_says_whether_perps_have_a_wallet_of_their_own(
+    mode: str, is_standard: bool
+) -> None:
     venue = FakeVenue()
     venue.info["userAbstraction"] = mode
 
-    with pytest.raises(ValueError, match=f"{mode}.*unifiedAccount"):
+    assert (await load(venue, ACCOUNT, WANTED, QUICK)).is_standard == is_standard
+
+
+async def test_a_mode_that_nobody_has_heard_of_is_refused_by_name() -> None:
+    venue = FakeVenue()
+    venue.info["userAbstraction"] = "dexAbstraction"
+
+    with pytest.raises(ValueError, match=r"'dexAbstraction'.*unifiedAccount"):
         await load(venue, ACCOUNT, WANTED, QUICK)
 
 

@@ -134,8 +134,6 @@ def test_the_venue_answers_what_a_client_asks_at_its_start() -> None:
     assert floor.info("userAbstraction", user=ACCOUNT) == "unifiedAccount"
     assert floor.info("userAbstraction", user=AGENT_ADDRESS) == "default"
     assert floor.info("perpDexs") == [None]
-    hour = {"coin": "HYPE", "interval": "1h", "startTime": 0}
-    assert floor.info("candleSnapshot", req=hour) == []
     assert floor.info("exchangeStatus") == {
         "specialStatuses": None,
         "time": floor.now_ns // MILLISECOND,
