@@ -34,6 +34,15 @@ def key_of(source: str, ask: Callable[[str], str]) -> bytes:
     return read_key(Path(source), ask)
 
 
+def key_in(text: str) -> bytes:
+    """The 32 bytes of a key that somebody typed.
+
+    Raises:
+        ValueError: it is none; what was typed is not repeated.
+    """
+    return _key("what was typed", text.encode(), _nobody)
+
+
 def _nobody(_of: str) -> str:
     raise ValueError("it is encrypted, and nobody is there to type its passphrase")
 

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from bot.cli import (
+    account,
     backtest,
     calc,
     config,
@@ -58,6 +59,7 @@ app.command("positions", epilog=reading.POSITIONS_EXAMPLES)(reading.positions)
 app.command("why", epilog=reading.WHY_EXAMPLES)(reading.why)
 app.command("reset", epilog=steering.RESET_EXAMPLES)(steering.reset)
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(account.app, name="account")
 app.add_typer(data.app, name="data")
 app.add_typer(calc.app, name="calc")
 app.add_typer(config.app, name="config")

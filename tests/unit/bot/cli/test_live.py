@@ -14,8 +14,8 @@ import pytest
 
 from bot.cli import acting
 from bot.cli.acting import ALARMS, JOURNAL, LEASE
-from bot.cli.networks import Refused, on_this_machine
 from bot.cli.main import run
+from bot.cli.networks import Refused, on_this_machine
 from bot.lease import Held, Lease
 from domain.money import ONE
 from execution.effects import RaiseAlarm
