@@ -10,10 +10,11 @@ import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ORDER = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
 """Of the curve secp256k1: a key is a number from 1 to this, less one."""
-_BYTES_MAX = 4_096
+_KEY_BYTES_MAX, _BYTES_MAX = 256, 4_096  # of hex digits; of a keystore
 _CREDENTIAL = "credential:"
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -78,7 +79,7 @@ def read_key(path: Path, ask: Callable[[str], str] = _nobody) -> bytes:
 
 
 def _key(where: str, content: bytes, ask: Callable[[str], str]) -> bytes:
-    found = _HEX.fullmatch(content)
+    found = _HEX.fullmatch(content) if len(content) <= _KEY_BYTES_MAX else None
     if content.lstrip().startswith(b"{"):
         key = _decrypted(where, content, ask)
     else:
@@ -100,7 +101,8 @@ def _decrypted(where: str, content: bytes, ask: Callable[[str], str]) -> bytes:
         ) from None
     try:
         keystore = msgspec.json.decode(content, type=dict)
-        return bytes(decode_keyfile_json(keystore, passphrase))
+        secret: Any = passphrase.encode()  # bytes, whatever the library's annotation says
+        return bytes(decode_keyfile_json(keystore, secret))
     except Exception:  # noqa: BLE001 - whatever it raises may quote the keystore
         reason = "the passphrase is wrong, or it is no keystore of version 3"
         raise ValueError(f"{where}: {reason}") from None

@@ -34,7 +34,7 @@ FUNDING_BEFORE_NS = 60 * DAY
 """Backtests read funding of so long before their start."""
 WEIGHT_PER_MINUTE = 600.0
 """Half of what the venue allows an address: a bot may be running beside."""
-_WEIGHT, _ROWS_PER_WEIGHT = 20.0, 20
+_WEIGHT, _RATES_PER_WEIGHT, _BARS_PER_WEIGHT = 20.0, 20, 60
 _ATTEMPTS = 7  # a minute
 TIME = "ts_ms"
 FETCHED, SYNTHETIC = "fetched", "synthetic"
@@ -157,7 +157,9 @@ def _parts(
         symbol = symbols[listed.instrument.symbol].history
         path = directory / "funding" / f"{VENUE}_{symbol}_{mark}.parquet"
         since_ns = start_ns - FUNDING_BEFORE_NS
-        parts.append(Part(path, listed.coin, symbol, "funding", HOUR, since_ns, end_ns))
+        # The rate of an hour that ends with the last bar is published a little after it.
+        to_ns = min(end_ns + HOUR // 2, now_ns)
+        parts.append(Part(path, listed.coin, symbol, "funding", HOUR, since_ns, to_ns))
     return parts
 
 
@@ -226,7 +228,8 @@ class _Fetch:
                     raise
                 await asyncio.sleep(2.0**attempt / 2)
             else:
-                await self._budget.spend(len(page[TIME]) / _ROWS_PER_WEIGHT)
+                rows = _RATES_PER_WEIGHT if self._part.kind == "funding" else _BARS_PER_WEIGHT
+                await self._budget.spend(len(page[TIME]) / rows)
                 return page
         raise AssertionError("Invariant: the last attempt raises or returns")
 

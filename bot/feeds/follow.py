@@ -73,7 +73,7 @@ async def follow(
         run = begin(request, tape, on_fact)
         onlookers = Onlookers(request, on_snapshot, SystemClock())
         settle_memory()
-        listening = asyncio.create_task(supervise(heard.tasks(), lambda _: None))
+        listening = asyncio.create_task(listen(heard))
         try:
             interrupted = await _advance(
                 run, request, heard, clock, onlookers, should_stop, listening
@@ -84,6 +84,11 @@ async def follow(
             await asyncio.gather(listening, return_exceptions=True)
             onlookers.close()
             run.close()
+
+
+async def listen(heard: watch.Watch) -> None:
+    """Raises TaskDied where one of its tasks ends."""
+    await supervise(heard.tasks(), lambda _: None)
 
 
 async def _advance(

@@ -9,11 +9,10 @@ import msgspec
 from msgspec.json import encode
 
 from bot.clock import SteadyClock
-from bot.feeds.follow import opened
+from bot.feeds.follow import listen, opened
 from bot.feeds.heard import Heard, Tap, Writer
 from bot.transport import HttpTransport
 from domain.time import MILLISECOND, SECOND
-from execution.supervise import supervise
 from execution.venues.hyperliquid import watch
 from execution.venues.hyperliquid.timing import Timing
 
@@ -61,7 +60,7 @@ async def record(
             listing, _ = await opened(tap, url, names, clock, timing)
             chance = Random(began_ns // MILLISECOND).random  # spreads reconnections alone
             heard = watch.Watch(tap, listing, clock, lambda _: None, chance, timing)
-            listening = asyncio.create_task(supervise(heard.tasks(), lambda _: None))
+            listening = asyncio.create_task(listen(heard))
             try:
                 while True:
                     now_ns = clock.now_ns()

@@ -123,10 +123,10 @@ class Reader:
     def _prints(self, frame: Frame, received_ns: int) -> list[MarketInput]:
         """A subscription begins with trades of the past: they fill no order of ours."""
         trades: list[MarketInput] = []
+        heard_before = frozenset(self._trades)
         for coin, number, trade in public.trades(self._listing, frame, received_ns):
-            first = coin not in self._trades
             known = self._trades.setdefault(coin, deque(maxlen=_TRADES_REMEMBERED))
-            old = first or received_ns - trade.venue_time_ns > LATE_NS
+            old = coin not in heard_before or received_ns - trade.venue_time_ns > LATE_NS
             if number not in known and not old:
                 trades.append(replace(trade, venue_time_ns=received_ns))
             known.append(number)

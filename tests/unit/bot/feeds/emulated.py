@@ -15,6 +15,7 @@ from execution.ports import Reply, Stream
 from execution.venues.hyperliquid import watch
 from execution.venues.hyperliquid.emulator.emulator import Emulator
 from execution.venues.hyperliquid.timing import Timing
+from execution.venues.hyperliquid.wire import Meta, SpotMeta
 from execution.venues.simulated.exchange import Exchange
 from execution.venues.simulated.generated import generated_market
 from execution.venues.simulated.rules import VenueRules
@@ -60,14 +61,14 @@ class Emulated:
                 frame = msgspec.json.encode({"method": "subscribe", "subscription": asked})
                 self.emulator.frame(CONNECTION, frame, self.now_ns)
 
-    def _listed(self) -> tuple[watch.Meta, watch.SpotMeta]:
+    def _listed(self) -> tuple[Meta, SpotMeta]:
         def answer(kind: str) -> bytes:
             body = msgspec.json.encode({"type": kind})
             return self.emulator.request("/info", body, self.now_ns).body
 
         return (
-            msgspec.json.decode(answer("meta"), type=watch.Meta),
-            msgspec.json.decode(answer("spotMeta"), type=watch.SpotMeta),
+            msgspec.json.decode(answer("meta"), type=Meta),
+            msgspec.json.decode(answer("spotMeta"), type=SpotMeta),
         )
 
     async def request(self, path: str, body: bytes, timeout_seconds: float) -> Reply:
