@@ -1,7 +1,7 @@
-"""Bars from the venue: page after page for whoever keeps them, closes for a start."""
+"""Bars from the venue: a page at a time for whoever keeps them, closes for a start."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 
 from domain.market import Close
 from domain.time import HOUR, MILLISECOND
@@ -13,28 +13,19 @@ from execution.venues.hyperliquid.wire import BadMessage, Candle, market, nanose
 
 WARM_NS = 48 * HOUR
 """So far back a start reads closes: twice the half-life of what volatility remembers."""
-WARM_BAR = "5m"
+WARM_BAR = "15m"
 _ATTEMPTS = 2
 
 
-async def pages(
-    info: Info, coin: str, interval: str, since_ms: int, until_ms: int
-) -> AsyncIterator[list[Candle]]:
-    """Bars that begin from ``since_ms`` to before ``until_ms``, an answer at a time, oldest first.
-
-    The venue keeps a limited number of each interval: what is older is simply not told.
+async def page(info: Info, coin: str, interval: str, since_ms: int, until_ms: int) -> list[Candle]:
+    """Bars that begin from ``since_ms`` to before ``until_ms``, oldest first, each once: as many as
+    the venue gives at once. The next page begins after the last of them; where there is none, the
+    venue keeps no more.
 
     Raises:
         TransportFailed: no answer came.
         BadMessage: what came was none.
     """
-    while since_ms < until_ms and (told := await page(info, coin, interval, since_ms, until_ms)):
-        yield told
-        since_ms = told[-1].open_time + 1
-
-
-async def page(info: Info, coin: str, interval: str, since_ms: int, until_ms: int) -> list[Candle]:
-    """One answer of ``pages``, each bar once."""
     rows = await info.candles(coin, interval, since_ms, until_ms - 1)
     fresh = {row.open_time: row for row in rows if since_ms <= row.open_time < until_ms}
     return [fresh[time] for time in sorted(fresh)]
@@ -58,10 +49,8 @@ async def recent_closes(
 
 async def _closes(info: Info, listed: Market, until_ns: int) -> list[Close]:
     since_ms, until_ms = (until_ns - WARM_NS) // MILLISECOND, until_ns // MILLISECOND
-    told: list[Candle] = []
-    try:
-        async for bars in pages(info, listed.coin, WARM_BAR, since_ms, until_ms):
-            told += bars
+    try:  # one page: two days are far fewer bars than the venue gives at once
+        told = await page(info, listed.coin, WARM_BAR, since_ms, until_ms)
         return closes(listed, told, until_ns)
     except (TransportFailed, BadMessage):
         return []

@@ -1,6 +1,8 @@
 """Bars from the venue: page after page, and closes for a start that waits for none of them."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,19 +14,19 @@ from execution.ports import Reply, Stream, TransportFailed
 from execution.venues.hyperliquid import candles
 from execution.venues.hyperliquid.info import Info
 from execution.venues.hyperliquid.timing import Timing
-from execution.venues.hyperliquid.wire import BadMessage, Candle
+from execution.venues.hyperliquid.wire import BadMessage, Candle, market
 from strategies.market.state import Market
 from tests.unit.execution.venues.hyperliquid.venue import NOW, listed
 
 LISTING = listed()
 
-STEP_MS = 5 * MINUTE // MILLISECOND
+STEP_MS = 15 * MINUTE // MILLISECOND
 NOW_MS = NOW // MILLISECOND
 QUICK = Timing(read_timeout=1.0)
 Row = dict[str, Any]
 
 
-def row(open_ms: int, coin: str = "HYPE", close: str = "30.0", interval: str = "5m") -> Row:
+def row(open_ms: int, coin: str = "HYPE", close: str = "30.0", interval: str = "15m") -> Row:
     prices = {"o": "30.0", "h": "31.0", "l": "29.0", "c": close, "v": "1.0", "n": 1}
     return {"t": open_ms, "T": open_ms + STEP_MS - 1, "s": coin, "i": interval, **prices}
 
@@ -54,28 +56,17 @@ class Kept:
         raise NotImplementedError
 
 
-def info(venue: Kept) -> Info:
-    return Info(venue, "", 1.0, lambda: None)
+async def page(venue: Kept, since_ms: int, until_ms: int) -> list[Candle]:
+    info = Info(venue, "", 1.0, lambda: None)
+    return await candles.page(info, "HYPE", "15m", since_ms, until_ms)
 
 
-async def pages(venue: Kept, since_ms: int, until_ms: int) -> list[list[Candle]]:
-    return [page async for page in candles.pages(info(venue), "HYPE", "5m", since_ms, until_ms)]
+async def test_a_page_has_what_was_asked_for_in_order_and_each_bar_once() -> None:
+    venue = Kept(NOW_MS - 10 * STEP_MS, NOW_MS)
+    venue.answer = lambda req: [*reversed(venue._bars(req)), *venue._bars(req), row(0)]
 
-
-async def test_every_bar_is_had_once_however_few_come_at_once() -> None:
-    venue = Kept(NOW_MS - 10 * STEP_MS, NOW_MS, page=3)
-
-    told = await pages(venue, NOW_MS - 20 * STEP_MS, NOW_MS)
-    assert [bar.open_time for page in told for bar in page] == list(venue.opens)[:-1]
-    assert [len(page) for page in told] == [3, 3, 3, 1]
-
-
-async def test_a_venue_that_repeats_itself_is_not_asked_for_ever() -> None:
-    venue = Kept(0, 0)
-    venue.answer = lambda _: [row(NOW_MS - STEP_MS)]
-
-    told = await pages(venue, NOW_MS - 9 * STEP_MS, NOW_MS)
-    assert [len(page) for page in told] == [1]
+    told = await page(venue, NOW_MS - 20 * STEP_MS, NOW_MS)
+    assert [bar.open_time for bar in told] == list(venue.opens)[:-1]  # the end is not in it
 
 
 @pytest.mark.parametrize(
@@ -86,18 +77,18 @@ async def test_bars_of_something_else_are_no_answer(answer: Any) -> None:
     venue.answer = lambda _: answer
 
     with pytest.raises(BadMessage):
-        await pages(venue, NOW_MS - STEP_MS, NOW_MS + STEP_MS)
+        await page(venue, NOW_MS - STEP_MS, NOW_MS + STEP_MS)
 
 
 async def test_a_start_knows_at_once_how_much_everything_moves() -> None:
     venue = Kept(NOW_MS - 600 * STEP_MS, NOW_MS)
 
     told = await candles.recent_closes(venue, LISTING, NOW + SECOND, QUICK)
-    market = Market(LISTING.pairs)
+    known = Market(LISTING.pairs)
     for close in told:
-        market.observe(close)
-    for known in LISTING.markets:
-        state = market.of(known.instrument.id)
+        known.observe(close)
+    for listing in LISTING.markets:
+        state = known.of(listing.instrument.id)
         assert state is not None
         assert state.volatility is not None
         assert state.volatility > 0
@@ -120,3 +111,20 @@ async def test_a_price_that_is_none_leaves_its_market_out() -> None:
     venue.answer = lambda req: [row(NOW_MS - STEP_MS, req["coin"], close="0")]
 
     assert await candles.recent_closes(venue, LISTING, NOW, QUICK) == []
+
+
+def test_recorded_candles_are_read(shared_data: Path) -> None:
+    path = shared_data / "payloads" / "hyperliquid" / "rest_get_candles_snapshot.json"
+    if not path.is_file():
+        pytest.skip("no recorded candles")
+    told = [
+        exchange["response"]
+        for exchange in json.loads(path.read_text())
+        if exchange["request"]["type"] == "candleSnapshot"
+    ]
+    bars = msgspec.json.decode(msgspec.json.encode(told[0]), type=list[Candle])
+
+    assert len(bars) > 20
+    step_ms = bars[1].open_time - bars[0].open_time
+    assert {bar.close_time + 1 - bar.open_time for bar in bars} == {step_ms}
+    assert all(market(bar.low) <= market(bar.close) <= market(bar.high) for bar in bars)

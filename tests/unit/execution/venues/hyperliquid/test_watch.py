@@ -1,8 +1,11 @@
 """What anybody may read of the venue, as inputs of a simulated exchange: each once, as heard."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from bot.instruments import load_pairs
 from domain.instruments import Pair
@@ -10,7 +13,7 @@ from domain.market import Book, FundingSettled, RecordedFunding, Reference, Trad
 from domain.orders import Side
 from domain.rates import FundingRate
 from domain.time import HOUR, MILLISECOND, SECOND
-from execution.venues.hyperliquid import watch
+from execution.venues.hyperliquid import public, watch
 from execution.venues.hyperliquid.watch import LATE_NS, Reader
 from execution.venues.hyperliquid.wire import Frame, FundingRow, Meta, SpotMeta, decode
 from tests.unit.execution.venues.hyperliquid.venue import META, NOW, SPOT_META, listed
@@ -133,3 +136,15 @@ def test_without_an_account_the_fees_are_those_of_the_lowest_tier() -> None:
     assert [pair.name for pair in listing.pairs] == ["HYPE", "PURR"]
     assert [pair.perp.fees for pair in listing.pairs] == [pair.perp.fees for pair in pairs]
     assert [pair.spot.fees for pair in listing.pairs] == [pair.spot.fees for pair in pairs]
+
+
+def test_recorded_trades_are_read(shared_data: Path) -> None:
+    path = shared_data / "payloads" / "hyperliquid" / "goat_recent_trades.json"
+    if not path.is_file():
+        pytest.skip("no recorded trades")
+    rows = json.loads(path.read_text())
+    told = public.trades(LISTING, frame("trades", rows), NOW)
+
+    assert len(told) == len(rows) > 5
+    assert {coin for coin, _, _ in told} == {"BTC"}
+    assert [trade.price for _, _, trade in told] == [float(row["px"]) for row in rows]
