@@ -37,7 +37,7 @@ from execution.venues.hyperliquid.start import address
 from execution.venues.hyperliquid.stream import Feed
 from execution.venues.hyperliquid.symbols import Listing, Market
 from execution.venues.hyperliquid.timing import Timing
-from execution.venues.hyperliquid.wire import BadMessage, Frame, Subscription
+from execution.venues.hyperliquid.wire import BadMessage, BookFrame, Frame, Subscription
 
 STEADY_READS_MAX = 5
 """So often the account is read again because it changed meanwhile, before the query gives up."""
@@ -398,7 +398,7 @@ class HyperliquidGateway:
 
     # --- streams ---------------------------------------------------------------------------
 
-    def _on_public(self, frame: Frame) -> None:
+    def _on_public(self, frame: Frame | BookFrame) -> None:
         """One bad message degrades its instrument, whose data grows old; the rest goes on."""
         try:
             event = public.public_event(self._listing, frame, self._clock.now_ns())
@@ -409,8 +409,11 @@ class HyperliquidGateway:
         if event is not None:
             self._emit(event)
 
-    def _on_private(self, frame: Frame) -> None:
+    def _on_private(self, frame: Frame | BookFrame) -> None:
         """One bad message ends the connection: what it was to tell has to be asked for."""
+        if isinstance(frame, BookFrame):  # the pulse
+            self._progressed("private")
+            return
         match frame.channel:
             case "orderUpdates":
                 for update in wire.decode(frame.data, list[wire.OrderUpdate]):
@@ -422,7 +425,7 @@ class HyperliquidGateway:
             case "user":
                 self._news.set()  # its fills and funding have streams of their own
             case _:
-                pass  # the pulse
+                pass
         self._progressed("private")
 
     def _take_update(self, update: wire.OrderUpdate) -> None:
