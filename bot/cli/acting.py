@@ -8,6 +8,8 @@ import asyncio
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from decimal import Decimal
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from random import Random
@@ -37,11 +39,11 @@ from execution.journal import SqliteJournal
 from execution.ports import Transport, TransportFailed
 from execution.supervise import TaskDied
 from execution.venues.hyperliquid import start
-from execution.venues.hyperliquid.sign import AgentSigner
+from execution.venues.hyperliquid.sign import AgentSigner, Caps
 from execution.venues.hyperliquid.symbols import VENUE, Listing
 from execution.venues.hyperliquid.timing import Timing
 from execution.venues.hyperliquid.venue import Hyperliquid
-from execution.venues.hyperliquid.wire import BadMessage, decode
+from execution.venues.hyperliquid.wire import BadMessage
 from strategies.cash_and_carry import CashAndCarry
 
 JOURNAL, LEASE, ALARMS, NONCES = "journal.sqlite", "lease.json", "alarms.jsonl", "watchdog.nonces"
@@ -98,7 +100,8 @@ def asked(
     file = read("--config", values.existing_file, config)
     where = read("--url", on_this_machine, url)
     whose = read("--account", address, account)
-    signer = read("--key-file", agent, key_file)
+    chosen = settings.load(file).settings
+    signer = read("--key-file", partial(agent, capital=chosen.account.capital), key_file)
     if signer.address == whose:
         raise Refused(
             f"--key-file: this is the key of the account {whose} itself, which can withdraw: "
@@ -114,7 +117,7 @@ def asked(
         address=whose,
         signer=signer,
         pairs={pair.name: pair.spot.base for pair in load_pairs(VENUE, names)},
-        settings=settings.load(file).settings,
+        settings=chosen,
         state=Path(state),
     )
 
@@ -139,9 +142,11 @@ def on_this_machine(url: str) -> str:
     return endpoints(url)[0]
 
 
-def agent(path: str) -> AgentSigner:
-    """Of the key in a file, for networks without real money."""
-    return AgentSigner(read_key(Path(path)), is_mainnet=False)
+def agent(path: str, capital: Decimal) -> AgentSigner:
+    """Of the key in a file, for networks without real money. No order is worth more than all there
+    is, and an hour's are not worth more than to open and close everything ten times."""
+    caps = Caps(order=capital, hour=20 * capital)
+    return AgentSigner(read_key(Path(path)), is_mainnet=False, caps=caps)
 
 
 def address(text: str) -> str:
@@ -281,37 +286,22 @@ async def _listed(transport: Transport, act: Act, timing: Timing, log: Any) -> L
 # --- both -------------------------------------------------------------------------------------
 
 
-class _Owner(msgspec.Struct, frozen=True):
-    user: str = ""
-
-
-class _Role(msgspec.Struct, frozen=True):
-    """The venue's answer to ``userRole``."""
-
-    role: str
-    data: _Owner = _Owner()
-
-
 async def require_agent(transport: Transport, act: Act) -> None:
     """Have the venue say that the key is an agent's of this account, and not only that it looks so.
 
     Raises:
-        Refused: it is not.
+        Refused: it is not, or not any more.
         TransportFailed: there was no answer to be believed.
     """
-    question = msgspec.json.encode({"type": "userRole", "user": act.signer.address})
-    reply = await transport.request("/info", question, Timing().request_timeout)
-    if reply.status != 200:
-        raise TransportFailed(f"userRole: HTTP {reply.status}")
+    now_ms = SteadyClock().now_ns() // MILLISECOND
     try:
-        told = decode(reply.body, _Role)
+        await start.prove_agent(transport, act.address, act.signer.address, now_ms, Timing())
     except BadMessage as error:
         raise TransportFailed(f"userRole: {error}") from error
-    if (told.role, told.data.user.lower()) != ("agent", act.address):
+    except start.NotAnAgent as error:
         raise Refused(
-            f"{act.signer.address}, the address of the key, is no agent of the account "
-            f"{act.address}: approve it there (`fundarb emulator`: --agent {act.signer.address})"
-        )
+            f"{error}: approve it there (`fundarb emulator`: --agent {act.signer.address})"
+        ) from error
 
 
 def _chance(clock: SteadyClock) -> Callable[[], float]:

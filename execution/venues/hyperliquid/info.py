@@ -37,6 +37,7 @@ class Info:
         self._timeout_seconds = timeout_seconds
         self._answered = answered
         self._attempts = attempts
+        self.rejected = 0  # answers that could not be believed
 
     async def meta(self) -> wire.Meta:
         return await self._ask(wire.Meta, type="meta")
@@ -49,6 +50,16 @@ class Info:
 
     async def account_mode(self) -> str:
         return await self._ask(str, type="userAbstraction", user=self._account)
+
+    async def rate_limit(self) -> wire.UserRateLimit:
+        return await self._ask(wire.UserRateLimit, type="userRateLimit", user=self._account)
+
+    async def role(self, address: str) -> wire.UserRole:
+        """Of any address."""
+        return await self._ask(wire.UserRole, type="userRole", user=address)
+
+    async def extra_agents(self) -> list[wire.ExtraAgent]:
+        return await self._ask(list[wire.ExtraAgent], type="extraAgents", user=self._account)
 
     async def order_status(self, order: int | str) -> wire.OrderStatus:
         """``order`` is the venue's order id or our client id."""
@@ -129,6 +140,10 @@ class Info:
         reply = await self._transport.request("/info", body, self._timeout_seconds)
         if reply.status != 200:
             raise TransportFailed(f"HTTP {reply.status} for {body.decode()}")
-        answer = wire.decode(reply.body, kind)
+        try:
+            answer = wire.decode(reply.body, kind)
+        except wire.BadMessage:
+            self.rejected += 1
+            raise
         self._answered()
         return answer

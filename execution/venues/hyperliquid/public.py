@@ -24,7 +24,7 @@ def public_event(
     listing: Listing, frame: Frame | BookFrame, received_ns: int
 ) -> Book | PerpContext | None:
     """None for what is no market data."""
-    if type(frame) is BookFrame:  # most of what comes
+    if isinstance(frame, BookFrame):
         return _book(listing, frame.data, received_ns)
     if frame.channel == BOOKS:
         return _book(listing, decode(frame.data, QuotedBook, strict=False), received_ns)

@@ -402,7 +402,7 @@ class MarginTable(Message, frozen=True):
 
 class Meta(Message, frozen=True):
     universe: list[PerpAsset]
-    margin_tables: list[tuple[Id, MarginTable]]
+    margin_tables: list[tuple[Id, MarginTable]] = []
     collateral_token: Id = 0
 
 
@@ -430,3 +430,30 @@ class UserFees(Message, frozen=True):
     user_add_rate: Number
     user_spot_cross_rate: Number
     user_spot_add_rate: Number
+
+
+# --- the account's standing -----------------------------------------------------------------
+
+
+class UserRateLimit(Message, frozen=True):
+    """Requests of an address since it began: used, and allowed by what it has traded."""
+
+    n_requests_used: Id
+    n_requests_cap: Id
+    n_requests_surplus: Id = 0
+
+
+class AgentOf(Message, frozen=True):
+    user: Word = ""
+
+
+class UserRole(Message, frozen=True):
+    role: Word
+    data: AgentOf = AgentOf()
+
+
+class ExtraAgent(Message, frozen=True):
+    """A named agent; the unnamed one is not told of."""
+
+    address: Word
+    valid_until: Millis
