@@ -88,24 +88,27 @@ class Checkup:
         return Finding("venue clock", "ok", "agrees with the venue's")
 
     async def _role(self) -> Finding:
-        role = await self._info.user_role(self._agent)
-        if (role.role, role.data.user.lower()) != ("agent", self._account):
-            detail = (
-                f"{self._agent}, the address of the key, is no agent of the account {self._account}"
+        now_ns = self._clock.now_ns()
+        try:
+            await start.prove_agent(
+                self._transport,
+                self._account,
+                self._agent,
+                now_ns // MILLISECOND,
+                self._timing,
             )
+        except start.NotAnAgent as error:
             fix = (
                 "approve it there: `fundarb account approve-agent` "
                 f"(`fundarb emulator`: --agent {self._agent})"
             )
-            return Finding("agent", "failed", detail, fix)
+            return Finding("agent", "failed", str(error), fix)
         rows = await self._info.extra_agents()
         until_ms = next((r.valid_until for r in rows if r.address.lower() == self._agent), None)
         if until_ms is None:
             return Finding("agent", "ok", f"{self._agent} may trade for {self._account}")
-        until_ns, now_ns = until_ms * MILLISECOND, self._clock.now_ns()
+        until_ns = until_ms * MILLISECOND
         detail = f"{self._agent} may trade until {iso(until_ns)}"
-        if until_ns <= now_ns:
-            return Finding("agent", "failed", detail, "approve another agent, with a new key")
         if until_ns - now_ns < AGENT_SOON_NS:
             return Finding(
                 "agent", "warning", detail, "approve another agent before, with a new key"

@@ -12,6 +12,7 @@ from domain.market import Book, FundingSettled, MarketInput, Reference
 from domain.money import ZERO
 from domain.time import DAY, SECOND
 from execution.venues.hyperliquid.emulator.emulator import Emulator
+from execution.venues.hyperliquid.emulator.faults import Fault, Faults
 from execution.venues.hyperliquid.emulator.listing import PERP_WALLET, SETTLEMENT
 from execution.venues.hyperliquid.emulator.server import serve
 from execution.venues.hyperliquid.emulator.wallets import STANDARD, UNIFIED
@@ -93,6 +94,7 @@ def emulate(
     speed: float,
     clock: Callable[[], int],
     port: int,
+    faults: Sequence[Fault] = (),
 ) -> AbstractAsyncContextManager[str]:
     """Serve until the context ends; yields the address. ``clock`` is the machine's, ns, UTC.
 
@@ -119,7 +121,8 @@ def emulate(
         mode=UNIFIED if unified else STANDARD,
         wall_ns=pace.wall_ns,
     )
-    return serve(emulator, source, lambda: pace.venue_ns(clock()), port)
+    trouble = Faults(faults, seed, now_ns) if faults else None
+    return serve(emulator, source, lambda: pace.venue_ns(clock()), port, trouble)
 
 
 def _balances(deposits: Mapping[str, Decimal], perp_wallet: str) -> dict[str, Decimal]:

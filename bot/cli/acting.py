@@ -8,6 +8,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from decimal import Decimal
 from getpass import getpass
 from pathlib import Path
 from random import Random
@@ -38,7 +39,7 @@ from execution.journal import SqliteJournal
 from execution.ports import Clock, Transport, TransportFailed
 from execution.supervise import TaskDied
 from execution.venues.hyperliquid import start
-from execution.venues.hyperliquid.sign import AgentSigner
+from execution.venues.hyperliquid.sign import AgentSigner, Caps
 from execution.venues.hyperliquid.symbols import VENUE, Listing
 from execution.venues.hyperliquid.timing import Timing
 from execution.venues.hyperliquid.venue import Hyperliquid
@@ -100,7 +101,8 @@ def asked(
     at = read("--url", lambda _: place(where, chosen.live.network), where.url or "")
     whose = read("--account", address, account)
     confirm(at, whose, where.confirm)
-    signer = read("--key-file", lambda source: agent(source, at), key_file)
+    capital = chosen.account.capital
+    signer = read("--key-file", lambda source: agent(source, at, capital), key_file)
     if signer.address == whose:
         raise Refused(
             f"--key-file: this is the key of the account {whose} itself, which can withdraw: "
@@ -121,9 +123,12 @@ def asked(
     )
 
 
-def agent(source: str, at: Place) -> AgentSigner:
-    """Of the key in a file, a keystore or a credential, for one network alone."""
-    return AgentSigner(key_of(source, passphrase), is_mainnet=at.network == "mainnet")
+def agent(source: str, at: Place, capital: Decimal) -> AgentSigner:
+    """Of the key in a file, a keystore or a credential, for one network alone. No order is worth
+    more than all there is, and an hour's are not worth more than to open and close everything
+    ten times."""
+    caps = Caps(order=capital, hour=20 * capital)
+    return AgentSigner(key_of(source, passphrase), at.network == "mainnet", caps)
 
 
 def passphrase(of: str) -> str:

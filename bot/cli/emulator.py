@@ -2,13 +2,17 @@
 
 import re
 from decimal import Decimal
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bot.cli import values
 from bot.cli.errors import CommandError
 from bot.cli.values import read
+
+if TYPE_CHECKING:
+    from execution.venues.hyperliquid.emulator.faults import Fault
 
 EXAMPLES = """\b
 Examples:
@@ -62,6 +66,12 @@ def emulator(
             ),
         ),
     ] = "1",
+    faults: Annotated[
+        str | None,
+        typer.Option(
+            "--faults", metavar="FILE", help="What goes wrong, and when: [[fault]] tables in TOML."
+        ),
+    ] = None,
 ) -> None:
     """Be an exchange that speaks Hyperliquid's protocol, on 127.0.0.1 only.
 
@@ -73,9 +83,10 @@ def emulator(
     agents = [read("--agent", _address, each) for each in agent or ()]
     chosen = read("--seed", values.whole, seed)
     pace = read("--speed", _pace, speed)
+    file = read("--faults", values.existing_file, faults)
     from bot.cli.serving import until_told
 
-    until_told(_serve(number, whose, deposits, agents, unified, chosen, pace))
+    until_told(_serve(number, whose, deposits, agents, unified, chosen, pace, file))
 
 
 async def _serve(
@@ -86,6 +97,7 @@ async def _serve(
     unified: bool,
     seed: int,
     speed: float,
+    faults: Path | None,
 ) -> None:
     import asyncio
     import json
@@ -103,6 +115,7 @@ async def _serve(
         raise CommandError(
             f"--account: {strange[0]} is not listed here; there are {', '.join(sorted(known))}"
         )
+    trouble = _faults(faults)
     logs.configure(sys.stderr)
     async with AsyncExitStack() as stack:
         serving = emulation.emulate(
@@ -114,6 +127,7 @@ async def _serve(
             speed=speed,
             clock=SteadyClock().now_ns,
             port=port,
+            faults=trouble,
         )
         try:
             url = await stack.enter_async_context(serving)
@@ -132,8 +146,20 @@ async def _serve(
             agents=",".join(agents),
             seed=seed,
             speed=speed,
+            faults=len(trouble),
         )
         await asyncio.Event().wait()
+
+
+def _faults(path: Path | None) -> "tuple[Fault, ...]":
+    from execution.venues.hyperliquid.emulator.faults import read_faults
+
+    if path is None:
+        return ()
+    try:
+        return read_faults(path.read_bytes())
+    except (ValueError, OSError) as error:
+        raise CommandError(f"--faults: {path}: {' '.join(str(error).split())}") from error
 
 
 def _port(text: str) -> int:

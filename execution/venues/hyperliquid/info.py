@@ -37,6 +37,7 @@ class Info:
         self._timeout_seconds = timeout_seconds
         self._answered = answered
         self._attempts = attempts
+        self.rejected = 0  # answers that could not be believed
 
     async def meta(self) -> wire.Meta:
         return await self._ask(wire.Meta, type="meta")
@@ -53,16 +54,18 @@ class Info:
     async def exchange_status(self) -> wire.ExchangeStatus:
         return await self._ask(wire.ExchangeStatus, type="exchangeStatus")
 
-    async def user_role(self, address: str) -> wire.Role:
-        """What ``address`` is to the venue: an account, somebody's agent, nobody."""
-        return await self._ask(wire.Role, type="userRole", user=address)
-
-    async def extra_agents(self) -> list[wire.AgentRow]:
-        """The account's named agents."""
-        return await self._ask(list[wire.AgentRow], type="extraAgents", user=self._account)
-
     async def book(self, coin: str) -> wire.L2Book:
         return await self._ask(wire.L2Book, type="l2Book", coin=coin)
+
+    async def rate_limit(self) -> wire.UserRateLimit:
+        return await self._ask(wire.UserRateLimit, type="userRateLimit", user=self._account)
+
+    async def role(self, address: str) -> wire.UserRole:
+        """Of any address."""
+        return await self._ask(wire.UserRole, type="userRole", user=address)
+
+    async def extra_agents(self) -> list[wire.ExtraAgent]:
+        return await self._ask(list[wire.ExtraAgent], type="extraAgents", user=self._account)
 
     async def order_status(self, order: int | str) -> wire.OrderStatus:
         """``order`` is the venue's order id or our client id."""
@@ -162,6 +165,10 @@ class Info:
         reply = await self._transport.request("/info", body, self._timeout_seconds)
         if reply.status != 200:
             raise TransportFailed(f"HTTP {reply.status} for {body.decode()}")
-        answer = wire.decode(reply.body, kind)
+        try:
+            answer = wire.decode(reply.body, kind)
+        except wire.BadMessage:
+            self.rejected += 1
+            raise
         self._answered()
         return answer

@@ -55,6 +55,31 @@ async def load(
     return msgspec.structs.replace(listing, is_standard=mode in STANDARD)
 
 
+class NotAnAgent(ValueError):
+    """The key may not trade for the account, or not for long. The message says why."""
+
+
+async def prove_agent(
+    transport: Transport, account: str, agent: str, now_ms: int, timing: Timing
+) -> None:
+    """Have the venue say that ``agent`` (an address) may trade for ``account``, and still does.
+
+    Only named agents have an expiry that can be read; of the unnamed one its role is all there is.
+
+    Raises:
+        NotAnAgent: it is another's, nobody's, the account itself, or has expired.
+        TransportFailed: an answer did not come.
+        BadMessage: it was none.
+    """
+    info = _info(transport, address(account), timing)
+    told = await info.role(agent)
+    if (told.role, told.data.user.lower()) != ("agent", address(account)):
+        raise NotAnAgent(f"{agent}, the address of the key, is no agent of the account {account}")
+    for extra in await info.extra_agents():
+        if extra.address.lower() == agent and extra.valid_until <= now_ms:
+            raise NotAnAgent(f"the agent {agent} has expired: approve a new one for {account}")
+
+
 async def funding_history(
     transport: Transport, listing: Listing, since_ms: int, until_ms: int, timing: Timing
 ) -> list[FundingSettled]:

@@ -24,6 +24,7 @@ from execution.venues.hyperliquid.symbols import Listing, resolve
 from execution.venues.hyperliquid.timing import Timing
 from execution.venues.hyperliquid.wire import (
     BadMessage,
+    BookFrame,
     Frame,
     FundingRow,
     Meta,
@@ -96,9 +97,9 @@ class Reader:
             if isinstance(event, FundingSettled):
                 self._settled[event.instrument] = event.venue_time_ns
 
-    def inputs(self, frame: Frame, received_ns: int) -> list[MarketInput]:
+    def inputs(self, frame: Frame | BookFrame, received_ns: int) -> list[MarketInput]:
         try:
-            if frame.channel == public.TRADES:
+            if isinstance(frame, Frame) and frame.channel == public.TRADES:
                 return self._prints(frame, received_ns)
             event = public.public_event(self._listing, frame, received_ns)
         except BadMessage:
@@ -180,7 +181,7 @@ class Watch:
         """What has to run, by name; each for ever."""
         return {"public": self._feed.run(), "funding": self._follow_rates()}
 
-    def _on_frame(self, frame: Frame) -> None:
+    def _on_frame(self, frame: Frame | BookFrame) -> None:
         now_ns = self._clock.now_ns()
         if inputs := self.reader.inputs(frame, now_ns):
             self.heard_ns = now_ns

@@ -97,7 +97,7 @@ def aged(book: Any) -> Any:
             {"userRole": lambda _: {"role": "agent", "data": {"user": "0x" + "9" * 40}}},
             "agent", "failed", "is no agent of",
         ),
-        ({"extraAgents": ends(-MINUTE)}, "agent", "failed", "with a new key"),
+        ({"extraAgents": ends(-MINUTE)}, "agent", "failed", "has expired"),
         ({"extraAgents": ends(DAY)}, "agent", "warning", "with a new key"),
         ({"extraAgents": ends(90 * DAY)}, "agent", "ok", "may trade until"),
         ({"userAbstraction": lambda _: "dexAbstraction"}, "mode", "failed", "fundarb account mode"),

@@ -14,6 +14,7 @@ from bot.cli import acting
 from bot.cli.networks import Asked, Place, Refused, confirm, place
 from bot.config_files import config_file, config_names
 from bot.instruments import load_url
+from domain.money import ONE
 from tests.unit.bot.cli.processes import ACCOUNT, TRADER, TRADER_KEY, key_file
 
 Fundarb = Callable[..., Any]
@@ -101,7 +102,7 @@ def test_each_network_has_signatures_of_its_own(tmp_path: Path, venue: Listener)
     signed = set()
     for network in ("testnet", "mainnet"):
         at = Place(network, venue.url)
-        signer = acting.agent(key_file(tmp_path, TRADER_KEY), at)
+        signer = acting.agent(key_file(tmp_path, TRADER_KEY), at, ONE)
         signed.add(signer.sign({"type": "noop"}, 1, None))
 
     assert len(signed) == 2
