@@ -19,11 +19,14 @@ Examples:
   fundarb emulator --port 8123 --account 0xACCOUNT --agent 0xAGENT --agent 0xAGENT2
   fundarb emulator --account 0xACCOUNT=perp.USDC:5000,spot.USDC:5000,spot.HYPE:5
   fundarb emulator --speed 60                    an hour of market a minute
+  fundarb emulator --market DIR                  recorded history, as if it were now
+  fundarb emulator --faults faults.toml          with lost answers and broken streams
 
-Standard output is one JSON line, {"url": …}, once it answers. The market is
-generated, every price of it is invented, and all of it ends with the process.
+Standard output is one JSON line, {"url": …}, once it answers. Every price of a
+generated market is invented, and all of it ends with the process.
 """
 NOBODYS = f"0x{'1' * 40}"
+GENERATED = "generated"
 DEPOSIT = Decimal(10_000)
 SPEED_MAX = Decimal(14_400)
 _LETTERS = re.compile(r"0x[0-9a-fA-F]{40}")
@@ -54,6 +57,12 @@ def emulator(
         list[str] | None,
         typer.Option("--agent", metavar="0xADDR", help="A key that may trade for it; repeatable."),
     ] = None,
+    market: Annotated[
+        str,
+        typer.Option(
+            "--market", metavar="generated|DIR", help="Generated, or recorded history replayed."
+        ),
+    ] = GENERATED,
     seed: Annotated[str, typer.Option("--seed", metavar="N", help="Same seed, same market.")] = "1",
     speed: Annotated[
         str,
@@ -75,8 +84,7 @@ def emulator(
 ) -> None:
     """Be an exchange that speaks Hyperliquid's protocol, on 127.0.0.1 only.
 
-    One account, signatures checked, a generated market that is nobody's. Runs until
-    Ctrl-C or SIGTERM.
+    One account, signatures checked, a market that nobody moves. Runs until Ctrl-C or SIGTERM.
     """
     number = read("--port", _port, port)
     whose, deposits = read("--account", _account, account)
@@ -84,9 +92,10 @@ def emulator(
     chosen = read("--seed", values.whole, seed)
     pace = read("--speed", _pace, speed)
     file = read("--faults", values.existing_file, faults)
+    directory = None if market == GENERATED else read("--market", _directory, market)
     from bot.cli.serving import until_told
 
-    until_told(_serve(number, whose, deposits, agents, unified, chosen, pace, file))
+    until_told(_serve(number, whose, deposits, agents, unified, chosen, pace, file, directory))
 
 
 async def _serve(
@@ -98,6 +107,7 @@ async def _serve(
     seed: int,
     speed: float,
     faults: Path | None,
+    directory: Path | None,
 ) -> None:
     import asyncio
     import json
@@ -108,6 +118,7 @@ async def _serve(
     import structlog
 
     from bot import emulation, logs
+    from bot.backtest.bars import DataError
     from bot.clock import SteadyClock
 
     known = {"USDC", *(pair.spot.base for pair in emulation.tradable())}
@@ -118,17 +129,21 @@ async def _serve(
     trouble = _faults(faults)
     logs.configure(sys.stderr)
     async with AsyncExitStack() as stack:
-        serving = emulation.emulate(
-            account=account,
-            deposits=deposits,
-            agents=agents,
-            unified=unified,
-            seed=seed,
-            speed=speed,
-            clock=SteadyClock().now_ns,
-            port=port,
-            faults=trouble,
-        )
+        try:
+            serving = emulation.emulate(
+                directory=directory,
+                account=account,
+                deposits=deposits,
+                agents=agents,
+                unified=unified,
+                seed=seed,
+                speed=speed,
+                clock=SteadyClock().now_ns,
+                port=port,
+                faults=trouble,
+            )
+        except DataError as error:
+            raise CommandError(f"--market: {error}") from error
         try:
             url = await stack.enter_async_context(serving)
         except OSError as error:
@@ -138,8 +153,8 @@ async def _serve(
         sys.stdout.flush()
         structlog.get_logger().info(
             "emulator",
-            market="generated",
-            synthetic=True,
+            market="generated" if directory is None else str(directory),
+            synthetic=directory is None,
             url=url,
             account=account,
             unified=unified,
@@ -149,6 +164,13 @@ async def _serve(
             faults=len(trouble),
         )
         await asyncio.Event().wait()
+
+
+def _directory(text: str) -> Path:
+    path = Path(text)
+    if not path.is_dir():
+        raise ValueError(f"neither 'generated' nor a directory: {text!r}")
+    return path
 
 
 def _faults(path: Path | None) -> "tuple[Fault, ...]":

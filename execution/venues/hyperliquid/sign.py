@@ -37,13 +37,15 @@ class BeyondCap(ActionRefused):
 
 
 HOUR_MS = 3_600_000
+SPOT_ASSETS = 10_000
+"""Asset ids of spot pairs begin here."""
 
 
 class Caps:
     """The most that orders may be worth, at their limit, in quote: each one, and an hour's.
 
-    A backstop against a mistake anywhere before the signature. What only reduces is not capped,
-    and counts for nothing.
+    A backstop against a mistake anywhere before the signature. What only reduces (reduce-only
+    orders, and spot sales, which sell what is there) is not capped, and counts for nothing.
 
     Raises:
         ValueError: when a cap is not positive.
@@ -64,7 +66,7 @@ class Caps:
         worth = ZERO
         with exact():
             for order in orders:
-                if order["r"]:
+                if order["r"] or (order["a"] >= SPOT_ASSETS and not order["b"]):
                     continue
                 one = Decimal(order["p"]) * Decimal(order["s"])
                 if one > self._order:

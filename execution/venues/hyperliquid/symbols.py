@@ -5,6 +5,7 @@ pair. Nothing is concluded from how a pair is called, since a token may carry th
 another coin.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
@@ -32,6 +33,10 @@ SIGNIFICANT_FIGURES = 5
 MINIMUM_NOTIONAL = Decimal(10)
 SINGLE_TIER_TABLES = 50
 """Margin tables below this id are not listed: one tier, whose leverage is the asset's."""
+
+
+_THOUSANDS = re.compile("k[A-Z]")
+"""How the venue names a perp of a thousand coins: its sizes are not those of the spot token."""
 
 
 class Market(msgspec.Struct, frozen=True):
@@ -77,6 +82,8 @@ def resolve(meta: Meta, spot_meta: SpotMeta, fees: UserFees, wanted: Mapping[str
     pairs, tokens = [], {QUOTE_TOKEN: QUOTE}
     markets: list[Market] = []
     for name, symbol in wanted.items():
+        if _THOUSANDS.match(name):
+            raise ValueError(f"{name}: its unit is a thousand coins, and no spot token's is")
         token = _token(spot_meta.tokens, name, symbol)
         spot = _spot(token, _spot_asset(spot_meta.universe, token), fees)
         perp = _perp(meta, name, fees)

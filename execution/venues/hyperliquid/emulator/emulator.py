@@ -12,12 +12,15 @@ import msgspec
 
 from domain.instruments import Pair
 from domain.market import FundingSettled, MarketInput, Reference
-from domain.time import MILLISECOND
+from domain.time import MILLISECOND, SECOND
 from execution.ports import Reply
 from execution.venues.hyperliquid.emulator import received, signing
 from execution.venues.hyperliquid.emulator.actions import (
+    Action,
     AgentSendAsset,
     AgentSetAbstraction,
+    Cancels,
+    CancelsByCloid,
     Envelope,
     decode_action,
 )
@@ -26,6 +29,7 @@ from execution.venues.hyperliquid.emulator.cashier import Cashier
 from execution.venues.hyperliquid.emulator.desk import OK, Desk, Document, refused
 from execution.venues.hyperliquid.emulator.info import (
     NOT_JSON,
+    REQUESTS_AT_FIRST,
     Info,
     Unanswered,
     not_json,
@@ -89,6 +93,7 @@ class Emulator:
         self._quotes = Quotes(self._listing, exchange.rules)
         self._streams = Streams(self._listing)
         self._nonces: dict[str, Nonces] = {}
+        self._next_request_ns = 0  # once the address has used its requests
         self._teller = Teller(
             exchange, self._listing, self._orders, self._records, self._quotes, self._streams,
             self._account,
@@ -191,8 +196,9 @@ class Emulator:
         arrival.orders = received.orders_in(action, self._listing)
         arrival.cloids = received.cloids_in(action, self._orders)
         arrival.signer = signer = signing.recover(digest, envelope.signature)
-        reason = self._refusal(envelope, signer, now_ns)
+        reason = self._refusal(envelope, signer, now_ns) or self._exhausted(action, now_ns)
         if reason is not None:
+            self._info.actions += 4 * (reason == EXPIRED)
             return refused(reason)
         assert signer is not None, "Invariant: an action without a signer was refused"
         self._nonces[signer].use(envelope.nonce)
@@ -216,6 +222,23 @@ class Emulator:
             return EXPIRED
         nonces = self._nonces.setdefault(signer, Nonces())
         return nonces.refusal(envelope.nonce, now_ms)
+
+    def _exhausted(self, action: Action, now_ns: int) -> str | None:
+        """An address has ten thousand requests, and one more for each dollar that it traded; then
+        one every ten seconds. A batch counts for each of its parts, and cancels have more."""
+        parts = len(getattr(action, "orders", ())) + len(getattr(action, "cancels", ()))
+        self._info.actions += max(parts - 1, 0)
+        used, traded = self._info.actions, self._records.volume
+        cap = REQUESTS_AT_FIRST + int(traded)
+        if isinstance(action, Cancels | CancelsByCloid):
+            cap = min(cap + 100_000, cap * 2)
+        if used <= cap or now_ns >= self._next_request_ns:
+            self._next_request_ns = now_ns + 10 * SECOND
+            return None
+        return (
+            f"Too many cumulative requests sent ({used} > {cap}) for cumulative volume traded "
+            f"${traded:.2f}. Place taker orders to free up 1 request per USDC traded."
+        )
 
     def _may_sign(self, signer: str, now_ms: int) -> bool:
         return signer == self._account or self._agents.may_sign(signer, now_ms)

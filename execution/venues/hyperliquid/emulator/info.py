@@ -29,7 +29,7 @@ NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _FILLS_A_PAGE = 2_000
 _FILLS_KEPT = 10_000
 _ROWS_A_PAGE = 500
-_REQUESTS_AT_FIRST = 10_000
+REQUESTS_AT_FIRST = 10_000
 
 
 class Unanswered(Exception):
@@ -377,7 +377,7 @@ class Info:
         return {
             "cumVlm": text(volume),
             "nRequestsUsed": self.actions if mine else 0,
-            "nRequestsCap": _REQUESTS_AT_FIRST + int(volume),
+            "nRequestsCap": REQUESTS_AT_FIRST + int(volume),
             "nRequestsSurplus": 0,
         }
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
@@ -94,6 +95,8 @@ def test_a_port_that_is_taken_is_told(fundarb: Fundarb) -> None:
         (("--speed", "0"), "--speed: must be more than zero"),
         (("--speed", "max"), "--speed: 'max' is not a number"),
         (("--speed", "14401"), "--speed: must be at most 14400"),
+        (("--faults", "nothing.toml"), "--faults: no file 'nothing.toml'"),
+        (("--market", "nowhere"), "--market: neither 'generated' nor a directory: 'nowhere'"),
     ],
 )
 def test_what_cannot_be_meant_is_one_line_and_code_two(
@@ -112,6 +115,48 @@ def test_a_key_in_place_of_an_address_is_not_repeated(fundarb: Fundarb) -> None:
         answer = fundarb("emulator", *words)
         assert answer.code == 2
         assert key[:12] not in answer.err
+
+
+def test_a_file_of_faults_that_says_what_cannot_be_is_told(
+    fundarb: Fundarb, tmp_path: Path
+) -> None:
+    (tmp_path / "faults.toml").write_text('[[fault]]\nkind = "flood"')
+
+    answer = fundarb("emulator", "--faults", "faults.toml")
+
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert "--faults: faults.toml: Invalid enum value 'flood'" in answer.err
+
+
+def test_faults_happen(tmp_path: Path) -> None:
+    (tmp_path / "faults.toml").write_text(
+        '[[fault]]\nkind = "error"\non = "/info"\nstatus = 503\ntype = "meta"\n'
+    )
+    with exchange(tmp_path, "--faults", "faults.toml") as url:
+        assert "HYPE" in info(url, type="allMids")
+        with pytest.raises(HTTPError, match="503"):
+            info(url, type="meta")
+
+
+def test_an_empty_directory_is_no_market(fundarb: Fundarb, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+
+    answer = fundarb("emulator", "--market", "empty")
+
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert "--market: " in answer.err
+
+
+@pytest.mark.slow
+def test_recorded_history_is_replayed_as_if_it_were_now(tmp_path: Path, shared_data: Path) -> None:
+    with exchange(tmp_path, "--market", str(shared_data)) as url:
+        book = post(f"{url}/info", b'{"type":"l2Book","coin":"BTC"}')
+        rates = post(f"{url}/info", b'{"type":"fundingHistory","coin":"BTC","startTime":0}')
+
+    assert abs(book["time"] / 1000 - time.time()) < 60
+    assert 10_000 < float(book["levels"][0][0]["px"]) < 200_000
+    assert len(rates) > 200
+    assert {round(row["time"] / 3_600_000, 3) % 1 for row in rates} == {0.0}
 
 
 # What is on it

@@ -219,6 +219,9 @@ def test_the_signer_caps_an_order_and_an_hours_orders_and_never_what_reduces() -
     with pytest.raises(BeyondCap, match=r"an order of 100\.01, at most 100"):
         signer.sign(worth("100.01", "1"), 1_001, None)
     signer.sign(worth("1000", "1000", reduces=True), 1_002, None)
+    sale = worth("1000", "1000")
+    sale["orders"][0] |= {"a": 10_003, "b": False}
+    signer.sign(sale, 1_002, None)
     signer.sign(worth("100", "1"), 1_003, None)
     with pytest.raises(BeyondCap, match="300 of orders in an hour, at most 250"):
         signer.sign(worth("100", "1"), 1_004, None)

@@ -515,3 +515,21 @@ def test_an_account_has_one_fee_a_kind() -> None:
 
     with pytest.raises(ValueError, match="different fees"):
         Listing([PAIR, Pair("X", SPOT, other)])
+
+
+# --- the address's requests ------------------------------------------------------------------
+
+
+def test_an_address_that_has_used_its_requests_waits_ten_seconds_for_each_more() -> None:
+    floor = opened()
+    floor.emulator._info.actions = 10_000
+    noop = {"type": "noop"}
+
+    floor.act(noop)  # the first beyond is taken, and then one every ten seconds
+    refused = floor.act(noop)
+    canceled = floor.act({"type": "cancel", "cancels": [{"a": 0, "o": 99}]})
+
+    assert refused["response"].startswith("Too many cumulative requests sent (10002 > 10000)")
+    assert canceled["status"] == "ok"
+    floor.wait(10 * SECOND)
+    assert floor.act(noop)["status"] == "ok"
