@@ -1,6 +1,6 @@
 """A Hyperliquid-compatible exchange on this machine: one account, on a market that nobody moves."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
 from pathlib import Path
@@ -45,7 +45,7 @@ class Shifted:
         return self._source.instruments
 
     def history(self) -> list[FundingSettled]:
-        return [self._later(settled) for settled in self._source.history()]
+        return [self._later(settled) for settled in _settled(self._source)]
 
     def events(self, after_ns: int) -> Iterator[MarketInput]:
         for event in self._source.events(after_ns - self._offset_ns):
@@ -84,8 +84,8 @@ class Restated:
     def instruments(self) -> tuple[Instrument, ...]:
         return self._source.instruments
 
-    def history(self) -> Iterable[FundingSettled]:
-        return self._source.history()
+    def history(self) -> list[FundingSettled]:
+        return _settled(self._source)
 
     def events(self, after_ns: int) -> Iterator[MarketInput]:
         quotes: dict[tuple[type, str], Book | Reference] = {}
@@ -108,6 +108,11 @@ class Restated:
     def between(self, *_: object) -> tuple[()]:
         """Nothing: between two steps there is no price."""
         return ()
+
+
+def _settled(source: MarketSource) -> list[FundingSettled]:
+    """Of its past the rates: closes are told of by candles here."""
+    return [event for event in source.history() if isinstance(event, FundingSettled)]
 
 
 class Pace:
