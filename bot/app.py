@@ -5,6 +5,7 @@ journal commits, then the effects leave. Whoever looks on (screen, metrics) is s
 frozen pictures in between.
 """
 
+import asyncio
 import gc
 from collections.abc import Callable, Sequence
 from decimal import Decimal
@@ -15,6 +16,7 @@ import msgspec
 
 from bot.backtest.coverage import Coverage
 from bot.clock import SystemClock
+from bot.feeds.heard import recording
 from bot.instruments import load_pairs
 from bot.picture import snapshot
 from bot.run import Run, RunError, paced
@@ -25,6 +27,7 @@ from execution.snapshot import Snapshot
 from execution.venues.simulated.source import MarketSource
 from strategies.cash_and_carry import CashAndCarry
 
+LIVE_FEED = "hyperliquid"
 GENERATED_START_NS = 1_735_689_600 * SECOND  # 2025-01-01: a generated market needs some date
 _SLICE_NS = 50 * MILLISECOND
 _SHOW_NS = 250 * MILLISECOND
@@ -35,7 +38,7 @@ class RunRequest(msgspec.Struct, frozen=True):
     """What to run. ``speed``: simulated seconds per wall second, None as fast as it goes.
 
     ``duration_ns`` counts simulated time from the first start of the state directory;
-    ``allow_gaps`` runs over bars that the history lacks.
+    ``allow_gaps`` runs over bars that the history lacks; ``url`` is where a live market is.
     """
 
     mode: str
@@ -54,6 +57,7 @@ class RunRequest(msgspec.Struct, frozen=True):
     state: Path | None
     metrics_port: int | None
     allow_gaps: bool = False
+    url: str | None = None
 
 
 class RunResult(msgspec.Struct, frozen=True):
@@ -77,9 +81,21 @@ def run(
         DataError: recorded history cannot be read as asked.
         JournalError: the journal cannot be written or is in use.
     """
-    source = _source(request)
+    if request.feed == LIVE_FEED:
+        from bot.feeds.follow import follow
+
+        return asyncio.run(follow(request, on_snapshot, should_stop, on_fact))
+    started = begin(request, _source(request), on_fact)
+    try:
+        return ended(started, interrupted=_loop(started, request, on_snapshot, should_stop))
+    finally:
+        started.close()
+
+
+def begin(request: RunRequest, source: MarketSource, on_fact: Callable[[Fact], None] | None) -> Run:
+    """The run over ``source``, taken up where its state directory left it."""
     strategy = paced(request.settings, source.cadence_ns).strategy
-    started = Run(
+    return Run(
         source,
         CashAndCarry(
             strategy,
@@ -93,14 +109,56 @@ def run(
         capital=request.capital,
         state=request.state,
         on_fact=on_fact,
+        restartable=request.feed == LIVE_FEED,
     )
-    try:
-        interrupted = _loop(started, request, on_snapshot, should_stop)
-        started.finish()
-        facts = started.facts()
-        return RunResult(started.report(facts), facts, interrupted)
-    finally:
-        started.close()
+
+
+def ended(run: Run, *, interrupted: bool) -> RunResult:
+    """Value everything, and say what came of it."""
+    run.finish()
+    facts = run.facts()
+    return RunResult(run.report(facts), facts, interrupted)
+
+
+class Onlookers:
+    """The screen and the metrics page: shown a picture four times a second."""
+
+    def __init__(
+        self,
+        request: RunRequest,
+        on_snapshot: Callable[[Snapshot], None] | None,
+        clock: SystemClock,
+    ) -> None:
+        self._on_snapshot, self._clock = on_snapshot, clock
+        self._metrics = _metrics(request)
+        self._shown_ns = 0
+
+    def show(self, run: Run) -> None:
+        if self._clock.monotonic_ns() - self._shown_ns < _SHOW_NS:
+            return
+        self._shown_ns = self._clock.monotonic_ns()
+        picture = snapshot(run.engine)
+        if self._on_snapshot is not None:
+            self._on_snapshot(picture)
+        if self._metrics is not None:
+            self._metrics[0].update(picture)
+
+    def close(self) -> None:
+        if self._metrics is not None:
+            self._metrics[1].close()
+
+
+def end_of(run: Run, request: RunRequest) -> int | None:
+    """When it is to end; None: when it is told to."""
+    ends = [request.end_ns, run.source.end_ns]
+    ends.append(run.first_ns + request.duration_ns if request.duration_ns is not None else None)
+    return min((end for end in ends if end is not None), default=None)
+
+
+def settle_memory() -> None:
+    """Almost nothing here is cyclic garbage, and what was made so far stays: look for it seldom."""
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
 
 
 def _loop(
@@ -110,18 +168,12 @@ def _loop(
     should_stop: Callable[[], bool],
 ) -> bool:
     """Advance in slices: of wall time at a person's pace, of simulated time at full speed."""
-    metrics = _metrics(request)
-    first_ns = run.source.start_ns
-    ends = [request.end_ns, run.source.end_ns]
-    ends.append(first_ns + request.duration_ns if request.duration_ns is not None else None)
-    end_ns = min((end for end in ends if end is not None), default=None)
-    # Almost nothing here is cyclic garbage, and what was made so far stays: look for it seldom.
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 100)
     clock = SystemClock()
+    onlookers = Onlookers(request, on_snapshot, clock)
+    end_ns = end_of(run, request)
+    settle_memory()
     began = clock.monotonic_ns()
     origin_ns = run.venue.now_ns
-    shown = 0
     try:
         while not run.venue.ended and (end_ns is None or run.venue.now_ns < end_ns):
             if should_stop():
@@ -132,17 +184,10 @@ def _loop(
                 clock.sleep(_SLICE_NS)
                 until_ns = origin_ns + int((clock.monotonic_ns() - began) * request.speed)
             run.advance(until_ns if end_ns is None else min(until_ns, end_ns))
-            if clock.monotonic_ns() - shown >= _SHOW_NS:
-                shown = clock.monotonic_ns()
-                picture = snapshot(run.engine)
-                if on_snapshot is not None:
-                    on_snapshot(picture)
-                if metrics is not None:
-                    metrics[0].update(picture)
+            onlookers.show(run)
         return False
     finally:
-        if metrics is not None:
-            metrics[1].close()
+        onlookers.close()
 
 
 def _source(request: RunRequest) -> MarketSource:
@@ -154,6 +199,10 @@ def _source(request: RunRequest) -> MarketSource:
     from bot.backtest.history import open_history
 
     assert request.data is not None, "Invariant: a replay names its directory"
+    if request.mode == "paper" and recording(request.data):
+        from bot.feeds.recorded import open_recording
+
+        return open_recording(request.data, request.pairs)
     source = open_history(
         request.data,
         request.venue or "hyperliquid",

@@ -1,49 +1,97 @@
-"""A Hyperliquid-compatible exchange on this machine: one account on a generated market."""
+"""A Hyperliquid-compatible exchange on this machine: one account, on a market that nobody moves."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
+from pathlib import Path
+from typing import TypeVar
 
 from msgspec.structs import replace
 
 from bot.instruments import load_pairs
 from domain.instruments import Instrument, Pair
-from domain.market import Book, FundingSettled, MarketInput, Reference
-from domain.time import SECOND
+from domain.market import Book, FundingSettled, MarketInput, RecordedFunding, Reference, Trade
+from domain.money import ZERO
+from domain.time import DAY, HOUR, SECOND
 from execution.venues.hyperliquid.emulator.emulator import Emulator
+from execution.venues.hyperliquid.emulator.faults import Fault, Faults
+from execution.venues.hyperliquid.emulator.listing import PERP_WALLET, SETTLEMENT
 from execution.venues.hyperliquid.emulator.server import serve
+from execution.venues.hyperliquid.emulator.wallets import STANDARD, UNIFIED
 from execution.venues.hyperliquid.symbols import VENUE
 from execution.venues.simulated.exchange import Exchange
-from execution.venues.simulated.generated import STEP_NS, GeneratedSource, generated_market
+from execution.venues.simulated.generated import STEP_NS, generated_market
 from execution.venues.simulated.rules import VenueRules
+from execution.venues.simulated.source import MarketSource
+
+E = TypeVar("E", bound=Book | Trade | Reference | RecordedFunding | FundingSettled)
+
+PAST_NS = DAY
+"""So long the market has been going on when the exchange opens: there are candles of it."""
 
 
-class Restated:
-    """A generated market whose last quotes are told again while nothing happens.
+class Shifted:
+    """Recorded history as if it happened now: ``offset_ns`` (whole hours) later than it did."""
 
-    The venue tells every book at least each five seconds, and its clients take a longer
-    silence for a broken line; the generated market moves once a minute.
-    """
-
-    synthetic = True
-    end_ns: int | None = None
-
-    def __init__(self, source: GeneratedSource, cadence_ns: int) -> None:
-        self._source = source
+    def __init__(self, source: MarketSource, offset_ns: int) -> None:
+        self._source, self._offset_ns = source, offset_ns
         self.name, self.venue, self.pairs = source.name, source.venue, source.pairs
-        self.start_ns, self.cadence_ns = source.start_ns, cadence_ns
+        self.synthetic, self.cadence_ns = source.synthetic, source.cadence_ns
+        self.start_ns = source.start_ns + offset_ns
+        self.end_ns = None if source.end_ns is None else source.end_ns + offset_ns
 
     @property
     def instruments(self) -> tuple[Instrument, ...]:
         return self._source.instruments
 
     def history(self) -> list[FundingSettled]:
-        return self._source.history()
+        return [self._later(settled) for settled in _settled(self._source)]
+
+    def events(self, after_ns: int) -> Iterator[MarketInput]:
+        for event in self._source.events(after_ns - self._offset_ns):
+            yield self._later(event)
+
+    def between(
+        self, instruments: Collection[str], after_ns: int, before_ns: int
+    ) -> Sequence[MarketInput]:
+        offset_ns = self._offset_ns
+        events = self._source.between(instruments, after_ns - offset_ns, before_ns - offset_ns)
+        return [self._later(event) for event in events]
+
+    def _later(self, event: E) -> E:
+        at_ns = event.venue_time_ns + self._offset_ns
+        return replace(event, venue_time_ns=at_ns, received_ns=at_ns)
+
+
+class Restated:
+    """A market whose last quotes are told again while nothing happens, from ``since_ns``.
+
+    The venue tells every book at least each five seconds, and its clients take a longer
+    silence for a broken line; a market of minutes or bars moves less often. One that has come to
+    its end stands still.
+    """
+
+    end_ns: int | None = None
+
+    def __init__(self, source: MarketSource, cadence_ns: int, since_ns: int) -> None:
+        self._source, self._since_ns = source, since_ns
+        self.name, self.venue, self.pairs = source.name, source.venue, source.pairs
+        self.synthetic, self.start_ns, self.cadence_ns = (
+            source.synthetic, source.start_ns, cadence_ns,
+        )  # fmt: skip
+
+    @property
+    def instruments(self) -> tuple[Instrument, ...]:
+        return self._source.instruments
+
+    def history(self) -> list[FundingSettled]:
+        return _settled(self._source)
 
     def events(self, after_ns: int) -> Iterator[MarketInput]:
         quotes: dict[tuple[type, str], Book | Reference] = {}
         told_ns = after_ns
         for event in self._source.events(after_ns):
+            told_ns = max(told_ns, self._since_ns)
             while quotes and told_ns + self.cadence_ns < event.venue_time_ns:
                 told_ns += self.cadence_ns
                 for quote in quotes.values():
@@ -52,10 +100,19 @@ class Restated:
             if isinstance(event, Book | Reference):
                 quotes[type(event), event.instrument] = event
             yield event
+        while quotes:
+            told_ns += self.cadence_ns
+            for quote in quotes.values():
+                yield replace(quote, venue_time_ns=told_ns, received_ns=told_ns)
 
     def between(self, *_: object) -> tuple[()]:
         """Nothing: between two steps there is no price."""
         return ()
+
+
+def _settled(source: MarketSource) -> list[FundingSettled]:
+    """Of its past the rates: closes are told of by candles here."""
+    return [event for event in source.history() if isinstance(event, FundingSettled)]
 
 
 class Pace:
@@ -76,35 +133,83 @@ def tradable() -> tuple[Pair, ...]:
     return load_pairs(VENUE)
 
 
+def recorded(directory: Path, now_ns: int) -> MarketSource:
+    """What a directory has of the pairs that are listed, as if its first hour began now.
+
+    Raises:
+        DataError: there is nothing of any of them.
+    """
+    from bot.backtest.bars import DataError
+    from bot.backtest.history import open_history
+
+    names, missing = [], None
+    for pair in tradable():
+        try:
+            open_history(directory, VENUE, [pair.name])
+        except DataError as error:
+            missing = error
+        else:
+            names.append(pair.name)
+    if not names:
+        raise missing or DataError(f"nothing of {VENUE} in {directory}")
+    source = open_history(directory, VENUE, names)
+    return Shifted(source, (now_ns - source.start_ns) // HOUR * HOUR)
+
+
 def emulate(
     *,
+    directory: Path | None = None,
     account: str,
     deposits: Mapping[str, Decimal],
     agents: Sequence[str],
+    unified: bool,
     seed: int,
     speed: float,
     clock: Callable[[], int],
     port: int,
+    faults: Sequence[Fault] = (),
 ) -> AbstractAsyncContextManager[str]:
     """Serve until the context ends; yields the address. ``clock`` is the machine's, ns, UTC.
 
+    The market is generated, or replayed from ``directory``.
+
+    ``deposits``: ``perp.USDC``, ``spot.USDC`` and ``spot.`` any token, to its amount. In a
+    ``unified`` account the two are one balance.
+
     Raises:
+        DataError: the directory has nothing that could be replayed.
         OSError: when the context is entered and the port is taken.
     """
     pace = Pace(clock(), speed)
-    pairs = tradable()
-    # A step before now: the market's first quotes are there when the first question is.
-    start_ns = clock() - STEP_NS
-    source = Restated(
-        generated_market(seed, start_ns, pairs), cadence_ns=int(max(speed, 1.0) * SECOND)
+    now_ns = clock()
+    market: MarketSource = (
+        generated_market(seed, now_ns - PAST_NS, tradable())
+        if directory is None
+        else recorded(directory, now_ns)
     )
-    exchange = Exchange(source.instruments, VenueRules(), deposits, start_ns)
+    pairs, start_ns = market.pairs, market.start_ns
+    cadence_ns = int(max(speed, 1.0) * SECOND)
+    source = Restated(market, cadence_ns, now_ns - STEP_NS)
+    amounts = _balances(deposits, SETTLEMENT if unified else PERP_WALLET)
+    exchange = Exchange(source.instruments, VenueRules(), amounts, start_ns)
     emulator = Emulator(
         exchange,
         pairs,
         account,
         dict.fromkeys(agents),
         history=source.history(),
+        mode=UNIFIED if unified else STANDARD,
         wall_ns=pace.wall_ns,
     )
-    return serve(emulator, source, lambda: pace.venue_ns(clock()), port)
+    trouble = Faults(faults, seed, now_ns) if faults else None
+    return serve(emulator, source, lambda: pace.venue_ns(clock()), port, trouble)
+
+
+def _balances(deposits: Mapping[str, Decimal], perp_wallet: str) -> dict[str, Decimal]:
+    """``deposits`` as balances of the exchange, of which ``perp_wallet`` backs perps."""
+    amounts: dict[str, Decimal] = {}
+    for holding, amount in deposits.items():
+        side, _, asset = holding.partition(".")
+        name = perp_wallet if side == "perp" else asset
+        amounts[name] = amounts.get(name, ZERO) + amount
+    return amounts

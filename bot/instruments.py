@@ -71,6 +71,7 @@ class _Venue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spot: tuple[_Row, ...]
     perp: tuple[_Row, ...]
     significant_figures: int | None = None
+    urls: dict[str, str] = {}
 
 
 class _PairNames(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,6 +95,19 @@ def load_listings(venue: str) -> dict[str, Listing]:
     except ValueError as error:
         raise UnknownPair(f"{file}: {error}") from None
     return {listing.instrument.symbol: listing for listing in listings}
+
+
+def load_url(venue: str, network: str) -> str:
+    """The address of a venue's ``mainnet`` or ``testnet``.
+
+    Raises:
+        UnknownPair: the venue's file names none.
+    """
+    file = config_file(f"venues/{venue}.toml")
+    urls = _read(file, _Venue).urls
+    if network not in urls:
+        raise UnknownPair(f"{file}: no address of a {network} under [urls]")
+    return urls[network]
 
 
 def load_pairs(venue: str, names: Sequence[str] | None = None) -> tuple[Pair, ...]:

@@ -1,4 +1,4 @@
-"""An agent's key, read from a file that is its owner's alone.
+"""A key, from a file that is its owner's alone, an encrypted keystore, or a credential of systemd.
 
 What is refused is told by the file's name and never by what is in it: no message of this
 module, and no exception it chains, has a part of the key.
@@ -8,18 +8,49 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ORDER = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
 """Of the curve secp256k1: a key is a number from 1 to this, less one."""
-_BYTES_MAX = 256
+_KEY_BYTES_MAX, _BYTES_MAX = 256, 4_096  # of hex digits; of a keystore
+_CREDENTIAL = "credential:"
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _HEX = re.compile(rb"\s*(?:0x)?([0-9a-fA-F]{64})\s*")
 _LOOKS_LIKE_A_KEY = re.compile(r"(?:0x)?[0-9a-fA-F]{64}")
 
 
-def read_key(path: Path) -> bytes:
-    """The 32 bytes of the key in ``path``: 64 hex digits, with or without ``0x``, and no more.
+def key_of(source: str, ask: Callable[[str], str]) -> bytes:
+    """The 32 bytes of a key. ``source``: a file, or ``credential:NAME`` of the service's own.
+
+    ``ask`` gets the passphrase of a keystore from a person; it is told what for.
+
+    Raises:
+        ValueError: as ``read_key``; or there is no such credential, or the passphrase is wrong.
+    """
+    if source.startswith(_CREDENTIAL):
+        return _key(source, _credential(source.removeprefix(_CREDENTIAL)), ask)
+    return read_key(Path(source), ask)
+
+
+def key_in(text: str) -> bytes:
+    """The 32 bytes of a key that somebody typed.
+
+    Raises:
+        ValueError: it is none; what was typed is not repeated.
+    """
+    return _key("what was typed", text.encode(), _nobody)
+
+
+def _nobody(_of: str) -> str:
+    raise ValueError("it is encrypted, and nobody is there to type its passphrase")
+
+
+def read_key(path: Path, ask: Callable[[str], str] = _nobody) -> bytes:
+    """The 32 bytes of the key in ``path``: 64 hex digits, with or without ``0x``, and no more; or
+    an encrypted keystore (JSON, version 3), whose passphrase is asked for.
 
     The file must be a plain one, no link, the user's own, closed to everybody else, and in a
     directory in which not everybody may put another in its place.
@@ -44,11 +75,64 @@ def read_key(path: Path) -> bytes:
         content = _content(path, folder)
     finally:
         os.close(folder)
-    found = _HEX.fullmatch(content)
-    key = bytes.fromhex(found[1].decode()) if found else b""
+    return _key(str(path), content, ask)
+
+
+def _key(where: str, content: bytes, ask: Callable[[str], str]) -> bytes:
+    found = _HEX.fullmatch(content) if len(content) <= _KEY_BYTES_MAX else None
+    if content.lstrip().startswith(b"{"):
+        key = _decrypted(where, content, ask)
+    else:
+        key = bytes.fromhex(found[1].decode()) if found else b""
     if not 0 < int.from_bytes(key) < ORDER:
-        raise ValueError(f"{path} holds no key: 64 hex digits are one, with nothing else there")
+        raise ValueError(f"{where} holds no key: 64 hex digits are one, with nothing else there")
     return key
+
+
+def _decrypted(where: str, content: bytes, ask: Callable[[str], str]) -> bytes:
+    import msgspec
+    from eth_keyfile.keyfile import decode_keyfile_json  # only who has one waits for it
+
+    try:
+        passphrase = ask(where)
+    except ValueError as error:
+        raise ValueError(
+            f"{where}: {error}; a service takes credential:NAME, which systemd keeps encrypted"
+        ) from None
+    try:
+        keystore = msgspec.json.decode(content, type=dict)
+        secret: Any = passphrase.encode()  # bytes, whatever the library's annotation says
+        return bytes(decode_keyfile_json(keystore, secret))
+    except Exception:  # noqa: BLE001 - whatever it raises may quote the keystore
+        reason = "the passphrase is wrong, or it is no keystore of version 3"
+        raise ValueError(f"{where}: {reason}") from None
+
+
+def _credential(name: str) -> bytes:
+    """What systemd put there for this service alone (LoadCredential=, LoadCredentialEncrypted=)."""
+    if not _NAME.fullmatch(name) or _LOOKS_LIKE_A_KEY.fullmatch(name):
+        raise ValueError("not a credential's name: letters, digits, dots and hyphens are one")
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        raise ValueError(
+            f"credential:{name}: this process was given none: LoadCredential={name}:FILE belongs "
+            "into its systemd unit"
+        )
+    path = Path(folder) / name
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise ValueError(f"credential:{name} cannot be read: {error.strerror}") from None
+    try:
+        status = os.fstat(descriptor)
+        # Of root, and readable for the service's user by an access list: hence no check of groups.
+        if not stat.S_ISREG(status.st_mode) or status.st_uid not in (0, os.geteuid()):
+            raise ValueError(f"credential:{name} is no file of systemd's")
+        if status.st_mode & stat.S_IRWXO:
+            raise ValueError(f"credential:{name} is open to everybody: that is none of systemd's")
+        return os.read(descriptor, _BYTES_MAX) if status.st_size <= _BYTES_MAX else b""
+    finally:
+        os.close(descriptor)
 
 
 def _content(path: Path, folder: int) -> bytes:

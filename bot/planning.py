@@ -218,7 +218,7 @@ def margin_action(desk: Desk, trade: PairTrade) -> GuardAction:
     if view is None:
         return NOTHING
     pair = desk.state.pairs[trade.plan.pair]
-    free = desk.account.free(pair.perp.quote)
+    free = desk.account.free_margin(pair.perp.quote)
     return guard_margin(view, free, margin_policy(desk, pair, abs(view.quantity) * view.mark))
 
 
@@ -233,7 +233,7 @@ def missing_margin(desk: Desk, trade: PairTrade) -> Decimal:
     margin = equity_at(view.quantity, view.raw_margin, view.mark)
     if effective_leverage(notional, margin) <= policy.leverage_target * _NEAR_TARGET:
         return ZERO
-    room = desk.account.free(pair.perp.quote) - policy.reserve
+    room = desk.account.free_margin(pair.perp.quote) - policy.reserve
     return margin_down(max(min(notional / policy.leverage_target - margin, room), ZERO))
 
 
@@ -256,7 +256,7 @@ def margin_policy(desk: Desk, pair: Pair, notional: Decimal) -> MarginPolicy:
         equity=desk.equity,
         spot_cost=pair.spot.fees.taker + slippage,
         perp_cost=pair.perp.fees.taker + slippage,
-        proceeds_reach_margin=True,
+        proceeds_reach_margin=desk.account.margin_free is None,
     )
 
 

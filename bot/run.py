@@ -42,7 +42,8 @@ class Run:
     """One run under way over a simulated venue: the graph, and the loop over it.
 
     With ``state`` both sides keep their files in that directory, and a second run on it
-    takes up where the first one ended, however it ended.
+    takes up where the first one ended, however it ended. ``first_ns`` is when the first began.
+    ``restartable``: the market went on meanwhile, so that each start is at another time.
     """
 
     def __init__(
@@ -56,8 +57,10 @@ class Run:
         capital: Decimal,
         state: Path | None = None,
         on_fact: Callable[[Fact], None] | None = None,
+        restartable: bool = False,
     ) -> None:
         self.source = source
+        self._restartable = restartable
         self._on_fact = on_fact
         self._bounds = (
             settings.execution.max_naked_notional,
@@ -89,12 +92,16 @@ class Run:
             cadence_ns=source.cadence_ns,
         )
         kept = State(source.pairs)
+        self.first_ns = 0
         for fact in self.journal.read():
             if isinstance(fact, RunStarted):
-                require_same(fact, run)
+                self.first_ns = self.first_ns or fact.time_ns
+                at_ns = fact.time_ns if self._restartable else run.time_ns
+                require_same(fact, msgspec.structs.replace(run, time_ns=at_ns))
             apply(kept, fact)
+        self.first_ns = self.first_ns or source.start_ns
         exchange, market_ns, venue_ns = _exchange(source, capital, self._store)
-        resumed_ns = max(venue_ns, kept.time_ns)
+        resumed_ns = max(venue_ns, kept.time_ns, source.start_ns)
         market = Market(source.pairs)
         _warm_up(market, source, exchange, venue_ns)
         draw = Random(f"{seed} {resumed_ns}").random

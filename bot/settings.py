@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -72,6 +72,13 @@ class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"port: must be between 0 and 65535, got {self.port}")
 
 
+class LivePermission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where real orders may go at all. The command has to say the same."""
+
+    network: Literal["none", "testnet", "mainnet"] = "none"
+    """The first of two switches; --testnet or --mainnet is the second."""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of it, a section a part. Each part of the program is handed only its own."""
 
@@ -81,6 +88,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     execution: ExecutionPolicy = ExecutionPolicy()
     paper: Latency = Latency()
     metrics: Metrics = Metrics()
+    live: LivePermission = LivePermission()
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -117,12 +125,13 @@ def load(path: Path | None = None) -> Loaded:
 def digest(settings: Settings) -> str:
     """SHA-256 of all that decides what is traded: it tells two runs of one seed apart.
 
-    Capital is recorded and compared by itself, and the metrics page decides nothing.
+    Capital and network are recorded and compared by themselves, and the metrics page decides
+    nothing.
     """
     deciding = {
         section: {key: _canonical(value) for key, value in entries(settings, section).items()}
         for section in SECTIONS
-        if section not in {"account", "metrics"}
+        if section not in {"account", "metrics", "live"}
     }
     return hashlib.sha256(msgspec.json.encode(deciding, order="deterministic")).hexdigest()
 

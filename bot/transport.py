@@ -44,6 +44,11 @@ def endpoints(base_url: str) -> tuple[str, str]:
     return f"{url.scheme}://{url.netloc}", f"ws{url.scheme[4:]}://{url.netloc}"
 
 
+def is_here(base_url: str) -> bool:
+    """Whether an address that ``endpoints`` takes is of this machine's loopback interface."""
+    return _is_loopback(urlsplit(base_url).hostname or "")
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback

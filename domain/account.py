@@ -81,11 +81,13 @@ class PositionReport(msgspec.Struct, frozen=True):
     liquidation_price: Decimal | None
 
 
-class AccountReport(msgspec.Struct, frozen=True, tag=True):
+class AccountReport(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """The whole account at one instant: the venue's word in a reconciliation.
 
     Flat positions may be absent. ``request_id`` names the query this answers,
-    None where the venue sent it by itself after a change.
+    None where the venue sent it by itself after a change. ``margin_free`` is what may become
+    margin where perps have a wallet of their own (settlement asset), None where they have none:
+    a balance is then the sum of both, of which as much is free as is free in either.
     """
 
     balances: tuple[Balance, ...]
@@ -94,13 +96,18 @@ class AccountReport(msgspec.Struct, frozen=True, tag=True):
     request_id: str | None
     venue_time_ns: int
     received_ns: int
+    margin_free: Decimal | None = None
 
     def free(self, asset: str) -> Decimal:
-        """What of ``asset`` backs nothing yet."""
+        """What of ``asset`` backs nothing yet, and may be used on either side of a pair."""
         for balance in self.balances:
             if balance.asset == asset:
                 return balance.total - balance.held
         return Decimal(0)
+
+    def free_margin(self, asset: str) -> Decimal:
+        """What of the settlement ``asset`` may become margin of a perp."""
+        return self.free(asset) if self.margin_free is None else self.margin_free
 
     def position(self, instrument: str) -> PositionReport | None:
         for report in self.positions:

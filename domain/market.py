@@ -37,7 +37,8 @@ class Trade(msgspec.Struct, frozen=True, tag=True):
 class Reference(msgspec.Struct, frozen=True, tag=True):
     """The venue's mark and oracle price of a perp, and what it takes from outside.
 
-    Input to the simulated exchange only; the bot sees ``PerpContext``.
+    Input to the simulated exchange only; the bot sees ``PerpContext``. ``predicted`` is a real
+    venue's own running estimate, where the market is a real venue's.
     """
 
     instrument: str
@@ -45,6 +46,7 @@ class Reference(msgspec.Struct, frozen=True, tag=True):
     oracle: float
     venue_time_ns: int
     received_ns: int
+    predicted: FundingRate | None = None
 
 
 class RecordedFunding(msgspec.Struct, frozen=True, tag=True):

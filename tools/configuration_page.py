@@ -105,6 +105,8 @@ def _texts(shipped: str) -> dict[str, str]:
 
 def _shown(default: Any) -> str:
     """The default as it would be written into a file."""
+    if isinstance(default, str):
+        return f"`{default}`"
     number = decimal_of(default) if isinstance(default, float) else Decimal(default)
     return plain(number)
 

@@ -92,7 +92,7 @@ class HistorySource:
     younger than two bars is not stale. ``coverage`` has one entry an instrument.
     """
 
-    synthetic = False
+    synthetic: bool = False
 
     def __init__(
         self,
@@ -227,7 +227,7 @@ def open_history(
         for pair, legs in zip(chosen, read, strict=True)
     ]
     histories, funding, coverage = zip(*parts, strict=True)
-    return HistorySource(
+    source = HistorySource(
         name=f"replay:{directory}",
         pairs=chosen,
         window=(start, max(history.rows[-1][0] for history in histories) + bar_ns),
@@ -236,6 +236,12 @@ def open_history(
         funding=sorted(chain(*funding), key=lambda record: record.venue_time_ns),
         coverage=tuple(chain(*coverage)),
     )
+    source.synthetic = any(
+        path.stem.endswith("_synthetic")
+        for files in found.values()
+        for path in files.get(bar_ns, ())
+    )
+    return source
 
 
 def _configured(venue: str, names: Sequence[str]) -> tuple[tuple[Pair, ...], dict[str, Listing]]:

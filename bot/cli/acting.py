@@ -8,40 +8,42 @@ import asyncio
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from ipaddress import ip_address
+from decimal import Decimal
+from getpass import getpass
 from pathlib import Path
 from random import Random
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 import structlog
 
 from bot import logs, settings
 from bot.alarms import AlarmFile
+from bot.checkup import Checkup, failed
 from bot.cli import values
-from bot.cli.errors import FAILED, REFUSED, CommandError
+from bot.cli.errors import FAILED, CommandError
+from bot.cli.networks import STATES, Asked, Place, Refused, confirm, place
 from bot.cli.values import read
 from bot.clock import SteadyClock, boot_id
 from bot.instruments import load_pairs
-from bot.keys import read_key
+from bot.keys import key_of
 from bot.lease import Lease, LeaseLost
 from bot.live import Live, live
 from bot.settings import Settings
-from bot.transport import HttpTransport, endpoints
+from bot.transport import HttpTransport
 from bot.watchdog import Bounds, NonceFile, Watchdog
 from domain.instruments import Pair
 from domain.time import MILLISECOND, SECOND, iso
 from execution.effects import RaiseAlarm
 from execution.journal import SqliteJournal
-from execution.ports import Transport, TransportFailed
+from execution.ports import Clock, Transport, TransportFailed
 from execution.supervise import TaskDied
 from execution.venues.hyperliquid import start
-from execution.venues.hyperliquid.sign import AgentSigner
+from execution.venues.hyperliquid.sign import AgentSigner, Caps
 from execution.venues.hyperliquid.symbols import VENUE, Listing
 from execution.venues.hyperliquid.timing import Timing
 from execution.venues.hyperliquid.venue import Hyperliquid
-from execution.venues.hyperliquid.wire import BadMessage, decode
+from execution.venues.hyperliquid.wire import BadMessage
 from strategies.cash_and_carry import CashAndCarry
 
 JOURNAL, LEASE, ALARMS, NONCES = "journal.sqlite", "lease.json", "alarms.jsonl", "watchdog.nonces"
@@ -50,12 +52,6 @@ LEASE_NS = 3 * SECOND
 """Renewed every second; longer than the watchdog's requests can be on the road."""
 _RETRY_SECONDS = 1.0
 _NO_ANSWER = (TransportFailed, BadMessage)
-
-
-class Refused(CommandError):
-    """Nothing is wrong with how it was asked; it is not done all the same."""
-
-    exit_code = REFUSED
 
 
 class Ended(CommandError):
@@ -68,27 +64,32 @@ class Act(msgspec.Struct, frozen=True):
     """For whom, where and by which rules. ``pairs``: name to spot token; ``address`` the
     account's, in small letters."""
 
-    url: str
+    place: Place
     address: str
     signer: AgentSigner
     pairs: dict[str, str]
     settings: Settings
     state: Path
 
+    @property
+    def url(self) -> str:
+        return self.place.url
+
 
 # --- what a person typed ----------------------------------------------------------------------
 
 
 def asked(
-    url: str,
+    where: Asked,
     account: str,
     key_file: str,
     pairs: str | None,
     config: str | None,
-    state: str,
+    state: str | None,
     trader: str | None = None,
 ) -> Act:
-    """What the options say. ``trader``: the address of a key that this one must not be.
+    """What the options say, once everything that has to be said twice was. ``trader``: the address
+    of a key that this one must not be.
 
     Raises:
         CommandError: one of them says what cannot be, or what is refused.
@@ -96,9 +97,12 @@ def asked(
     """
     names = read("--pairs", values.pair_names, pairs)
     file = read("--config", values.existing_file, config)
-    where = read("--url", on_this_machine, url)
+    chosen = settings.load(file).settings
+    at = read("--url", lambda _: place(where, chosen.live.network), where.url or "")
     whose = read("--account", address, account)
-    signer = read("--key-file", agent, key_file)
+    confirm(at, whose, where.confirm)
+    capital = chosen.account.capital
+    signer = read("--key-file", lambda source: agent(source, at, capital), key_file)
     if signer.address == whose:
         raise Refused(
             f"--key-file: this is the key of the account {whose} itself, which can withdraw: "
@@ -110,38 +114,32 @@ def asked(
             "up each other's nonces: approve an agent for each"
         )
     return Act(
-        url=where,
+        place=at,
         address=whose,
         signer=signer,
         pairs={pair.name: pair.spot.base for pair in load_pairs(VENUE, names)},
-        settings=settings.load(file).settings,
-        state=Path(state),
+        settings=chosen,
+        state=Path(state or STATES[at.network]),
     )
 
 
-def on_this_machine(url: str) -> str:
-    """The address of an exchange on a loopback interface.
+def agent(source: str, at: Place, capital: Decimal) -> AgentSigner:
+    """Of the key in a file, a keystore or a credential, for one network alone. No order is worth
+    more than all there is, and an hour's are not worth more than to open and close everything
+    ten times."""
+    caps = Caps(order=capital, hour=20 * capital)
+    return AgentSigner(key_of(source, passphrase), at.network == "mainnet", caps)
+
+
+def passphrase(of: str) -> str:
+    """Asked for without being shown.
 
     Raises:
-        Refused: it is anywhere else.
-        ValueError: it is here, and no address of a host alone.
+        ValueError: nobody is there.
     """
-    try:
-        host = urlsplit(url).hostname or ""
-        here = host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        here = False
-    if not here:
-        raise Refused(
-            "real venues are not offered yet: --url takes only an exchange on this machine, "
-            "such as http://127.0.0.1:8123 (`fundarb emulator` is one)"
-        )
-    return endpoints(url)[0]
-
-
-def agent(path: str) -> AgentSigner:
-    """Of the key in a file, for networks without real money."""
-    return AgentSigner(read_key(Path(path)), is_mainnet=False)
+    if not sys.stdin.isatty():
+        raise ValueError("it is encrypted, and nobody is there to type its passphrase")
+    return getpass(f"Passphrase of {of}: ")
 
 
 def address(text: str) -> str:
@@ -159,14 +157,20 @@ class _Proven(Hyperliquid):
     """The venue, where whatever keeps the account from being traded is told by its name."""
 
     def __init__(
-        self, act: Act, transport: Transport, clock: SteadyClock, chance: Callable[[], float]
+        self,
+        act: Act,
+        transport: Transport,
+        clock: SteadyClock,
+        chance: Callable[[], float],
+        *,
+        restart: bool,
     ) -> None:
         super().__init__(transport, act.signer, act.address, act.pairs, clock, chance)
-        self._act = act
+        self._act, self._restart = act, restart
 
     async def load(self) -> tuple[Pair, ...]:
         try:
-            await require_agent(self._transport, self._act)
+            await require_fit(self._transport, self._act, self._clock, restart=self._restart)
             return await super().load()
         except ValueError as error:
             raise CommandError(str(error)) from error
@@ -188,7 +192,7 @@ async def trade(act: Act) -> None:
         try:
             async with HttpTransport(act.url) as transport:
                 await live(
-                    _Proven(act, transport, clock, _chance(clock)),
+                    _Proven(act, transport, clock, _chance(clock), restart=len(journal) > 0),
                     journal,
                     lease,
                     clock,
@@ -199,11 +203,11 @@ async def trade(act: Act) -> None:
                         leverage_target=risk.leverage_target,
                         risk_per_trade=risk.risk_per_trade,
                     ),
-                    "testnet",
+                    "live" if act.place.network == "mainnet" else "testnet",
                     _outbox(act.state, log),
                     logs.fact_logger(log),
                     lambda running: _log_running(running, log),
-                    synthetic=True,  # only an exchange on this machine is taken
+                    synthetic=act.place.network == "here",
                 )
         except asyncio.CancelledError:
             # Told to end: the watchdog need not think that the trader hangs.
@@ -268,7 +272,7 @@ async def _listed(transport: Transport, act: Act, timing: Timing, log: Any) -> L
     silent = False
     while True:
         try:
-            await require_agent(transport, act)
+            await require_fit(transport, act, SteadyClock(), restart=True)
             return await start.load(transport, act.address, act.pairs, timing)
         except _NO_ANSWER as error:
             if not silent:
@@ -282,37 +286,30 @@ async def _listed(transport: Transport, act: Act, timing: Timing, log: Any) -> L
 # --- both -------------------------------------------------------------------------------------
 
 
-class _Owner(msgspec.Struct, frozen=True):
-    user: str = ""
-
-
-class _Role(msgspec.Struct, frozen=True):
-    """The venue's answer to ``userRole``."""
-
-    role: str
-    data: _Owner = _Owner()
-
-
-async def require_agent(transport: Transport, act: Act) -> None:
-    """Have the venue say that the key is an agent's of this account, and not only that it looks so.
+async def require_fit(transport: Transport, act: Act, clock: Clock, *, restart: bool) -> None:
+    """Have the venue say that the account may be traded, by this key, as it is now.
 
     Raises:
-        Refused: it is not.
+        Refused: it is not fit, and why.
         TransportFailed: there was no answer to be believed.
     """
-    question = msgspec.json.encode({"type": "userRole", "user": act.signer.address})
-    reply = await transport.request("/info", question, Timing().request_timeout)
-    if reply.status != 200:
-        raise TransportFailed(f"userRole: HTTP {reply.status}")
-    try:
-        told = decode(reply.body, _Role)
-    except BadMessage as error:
-        raise TransportFailed(f"userRole: {error}") from error
-    if (told.role, told.data.user.lower()) != ("agent", act.address):
-        raise Refused(
-            f"{act.signer.address}, the address of the key, is no agent of the account "
-            f"{act.address}: approve it there (`fundarb emulator`: --agent {act.signer.address})"
-        )
+    findings = await Checkup(
+        transport,
+        act.address,
+        act.signer.address,
+        act.pairs,
+        clock,
+        act.settings.risk,
+        Timing(),
+    ).findings()
+    refused = failed(findings, restart=restart)
+    if refused:
+        raise Refused("; ".join(map(str, refused)))
+    for finding in findings:
+        if finding.status != "ok":
+            structlog.get_logger().warning(
+                "unfit", check=finding.check, detail=finding.detail, fix=finding.fix
+            )
 
 
 def _chance(clock: SteadyClock) -> Callable[[], float]:
@@ -327,6 +324,7 @@ def _log_start(who: str, act: Act) -> Any:
     risk = act.settings.risk
     log.info(
         who,
+        network=act.place.network,
         url=act.url,
         account=act.address,
         agent=act.signer.address,

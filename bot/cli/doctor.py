@@ -8,30 +8,23 @@ import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated
 
 import typer
 
-from bot.cli import options, values
+from bot.cli import networks, options, values
 from bot.cli.errors import REFUSED, CommandError
 from bot.cli.values import read
+from bot.finding import Finding
 
 EXAMPLES = """\b
 Examples:
   fundarb doctor
   fundarb doctor --state state/paper --data DIR --json -
+  fundarb doctor --testnet --account 0xADDR --agent 0xAGENT
 """
 GIGABYTE = 1_000_000_000
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red"}
-
-
-class Finding(NamedTuple):
-    """One line: what was looked at, what was found, and the remedy where one is needed."""
-
-    check: str
-    status: Literal["ok", "warning", "failed"]
-    detail: str
-    fix: str = ""
 
 
 def doctor(
@@ -40,17 +33,36 @@ def doctor(
     data: Annotated[
         str | None, typer.Option("--data", metavar="DIR", help="History to look at as well.")
     ] = None,
+    account: Annotated[
+        str | None,
+        typer.Option("--account", metavar="0xADDR", help="An account to look at as well."),
+    ] = None,
+    agent: Annotated[
+        str | None,
+        typer.Option("--agent", metavar="0xADDR", help="The address of its agent's key."),
+    ] = None,
+    url: networks.Url = None,
+    testnet: networks.Testnet = False,
+    mainnet: networks.Mainnet = False,
+    pairs: options.Pairs = None,
     json: options.Json = None,
 ) -> None:
-    """Say whether this machine is fit to run the bot.
+    """Say whether this machine, and an account, are fit to run the bot.
 
     Looks at Python, packages, state directory, disk, port, clock, settings and, with
-    --data, at history. Exit code 3 when something must be put right first.
+    --data, at history. With --account and --agent the venue is asked: clocks, the agent and
+    its end, account mode, pairs, age of quotes, positions on cross margin, balance. Nothing
+    is signed. Exit code 3 when something must be put right first.
     """
     from bot.cli.output import STDOUT, console, write_json
 
     answer = read("--json", values.writable_file, json)
     findings = list(_findings(config, Path(state), data))
+    if account is not None or agent is not None:
+        where = networks.Asked(url, testnet, mainnet)
+        findings += _account(where, account or "", agent or "", pairs, config)
+    elif url is not None or testnet or mainnet:
+        raise CommandError("give --account and --agent too: whose account is it?")
     sound = all(finding.status != "failed" for finding in findings)
     checks = [finding._asdict() for finding in findings]
     write_json({"ok": sound, "checks": checks}, answer)
@@ -174,3 +186,43 @@ def _history(data: str) -> Finding:
         return Finding("history", "failed", f"no funding/*.parquet in {data}", "add the funding")
     counts = ", ".join(f"{path.name} {len(list(path.glob('*/*.parquet')))}" for path in venues)
     return Finding("history", "ok", f"price files: {counts}")
+
+
+def _account(
+    where: networks.Asked, account: str, agent: str, pairs: str | None, config: str | None
+) -> list[Finding]:
+    """What the venue says. Reading needs no second switch."""
+    import asyncio
+
+    from bot.checkup import Checkup
+    from bot.cli import acting
+    from bot.clock import SteadyClock
+    from bot.instruments import load_pairs
+    from bot.settings import SettingsError, load
+    from bot.transport import HttpTransport
+    from execution.ports import TransportFailed
+    from execution.risk.limits import RiskLimits
+    from execution.venues.hyperliquid.symbols import VENUE
+    from execution.venues.hyperliquid.timing import Timing
+
+    whose = read("--account", acting.address, account)
+    key = read("--agent", acting.address, agent)
+    names = read("--pairs", values.pair_names, pairs)
+    permitted = "mainnet" if where.mainnet else "testnet"
+    at = read("--url", lambda _: networks.place(where, permitted), where.url or "")
+    wanted = {pair.name: pair.spot.base for pair in load_pairs(VENUE, names)}
+    try:
+        limits = load(Path(config) if config else None).settings.risk
+    except SettingsError:
+        limits = RiskLimits()  # that they are wrong is told above
+
+    async def look() -> list[Finding]:
+        async with HttpTransport(at.url) as transport:
+            checkup = Checkup(transport, whose, key, wanted, SteadyClock(), limits, Timing())
+            return await checkup.findings()
+
+    try:
+        return asyncio.run(look())
+    except TransportFailed as error:
+        fix = "look at the network, the address, and the venue's status page"
+        return [Finding("venue", "failed", f"{at.url} does not answer: {error}", fix)]

@@ -2,7 +2,8 @@
 
 import re
 from decimal import Decimal
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,20 +11,26 @@ from bot.cli import values
 from bot.cli.errors import CommandError
 from bot.cli.values import read
 
+if TYPE_CHECKING:
+    from execution.venues.hyperliquid.emulator.faults import Fault
+
 EXAMPLES = """\b
 Examples:
   fundarb emulator --port 8123 --account 0xACCOUNT --agent 0xAGENT --agent 0xAGENT2
   fundarb emulator --account 0xACCOUNT=perp.USDC:5000,spot.USDC:5000,spot.HYPE:5
   fundarb emulator --speed 60                    an hour of market a minute
+  fundarb emulator --market DIR                  recorded history, as if it were now
+  fundarb emulator --faults faults.toml          with lost answers and broken streams
 
-Standard output is one JSON line, {"url": …}, once it answers. The market is
-generated, every price of it is invented, and all of it ends with the process.
+Standard output is one JSON line, {"url": …}, once it answers. Every price of a
+generated market is invented, and all of it ends with the process.
 """
 NOBODYS = f"0x{'1' * 40}"
-DEPOSIT = "10000"
+GENERATED = "generated"
+DEPOSIT = Decimal(10_000)
 SPEED_MAX = Decimal(14_400)
 _LETTERS = re.compile(r"0x[0-9a-fA-F]{40}")
-_HOLDING = re.compile(r"(?:perp|spot)\.(\w+):(.+)")
+_HOLDING = re.compile(r"(perp|spot)\.(\w+):(.+)")
 
 
 def emulator(
@@ -37,15 +44,25 @@ def emulator(
             "--account",
             metavar="0xADDR[=SIDE.ASSET:N,…]",
             help=(
-                "Whose account it is, and what is on it: 10000 USDC if not said. It is a "
-                "unified account: perp.USDC and spot.USDC are one balance, and are added up."
+                "Whose account it is, and what is on it: 10000 USDC on the perp side and as "
+                "much on the spot side if not said."
             ),
         ),
     ] = NOBODYS,
+    unified: Annotated[
+        bool,
+        typer.Option("--unified", help="One balance backs both sides, instead of one for each."),
+    ] = False,
     agent: Annotated[
         list[str] | None,
         typer.Option("--agent", metavar="0xADDR", help="A key that may trade for it; repeatable."),
     ] = None,
+    market: Annotated[
+        str,
+        typer.Option(
+            "--market", metavar="generated|DIR", help="Generated, or recorded history replayed."
+        ),
+    ] = GENERATED,
     seed: Annotated[str, typer.Option("--seed", metavar="N", help="Same seed, same market.")] = "1",
     speed: Annotated[
         str,
@@ -58,20 +75,27 @@ def emulator(
             ),
         ),
     ] = "1",
+    faults: Annotated[
+        str | None,
+        typer.Option(
+            "--faults", metavar="FILE", help="What goes wrong, and when: [[fault]] tables in TOML."
+        ),
+    ] = None,
 ) -> None:
     """Be an exchange that speaks Hyperliquid's protocol, on 127.0.0.1 only.
 
-    One account, signatures checked, a generated market that is nobody's. Runs until
-    Ctrl-C or SIGTERM.
+    One account, signatures checked, a market that nobody moves. Runs until Ctrl-C or SIGTERM.
     """
     number = read("--port", _port, port)
     whose, deposits = read("--account", _account, account)
     agents = [read("--agent", _address, each) for each in agent or ()]
     chosen = read("--seed", values.whole, seed)
     pace = read("--speed", _pace, speed)
+    file = read("--faults", values.existing_file, faults)
+    directory = None if market == GENERATED else read("--market", _directory, market)
     from bot.cli.serving import until_told
 
-    until_told(_serve(number, whose, deposits, agents, chosen, pace))
+    until_told(_serve(number, whose, deposits, agents, unified, chosen, pace, file, directory))
 
 
 async def _serve(
@@ -79,8 +103,11 @@ async def _serve(
     account: str,
     deposits: dict[str, Decimal],
     agents: list[str],
+    unified: bool,
     seed: int,
     speed: float,
+    faults: Path | None,
+    directory: Path | None,
 ) -> None:
     import asyncio
     import json
@@ -91,24 +118,32 @@ async def _serve(
     import structlog
 
     from bot import emulation, logs
+    from bot.backtest.bars import DataError
     from bot.clock import SteadyClock
 
     known = {"USDC", *(pair.spot.base for pair in emulation.tradable())}
-    if strange := sorted(deposits.keys() - known):
+    if strange := sorted({holding.partition(".")[2] for holding in deposits} - known):
         raise CommandError(
             f"--account: {strange[0]} is not listed here; there are {', '.join(sorted(known))}"
         )
+    trouble = _faults(faults)
     logs.configure(sys.stderr)
     async with AsyncExitStack() as stack:
-        serving = emulation.emulate(
-            account=account,
-            deposits=deposits,
-            agents=agents,
-            seed=seed,
-            speed=speed,
-            clock=SteadyClock().now_ns,
-            port=port,
-        )
+        try:
+            serving = emulation.emulate(
+                directory=directory,
+                account=account,
+                deposits=deposits,
+                agents=agents,
+                unified=unified,
+                seed=seed,
+                speed=speed,
+                clock=SteadyClock().now_ns,
+                port=port,
+                faults=trouble,
+            )
+        except DataError as error:
+            raise CommandError(f"--market: {error}") from error
         try:
             url = await stack.enter_async_context(serving)
         except OSError as error:
@@ -118,15 +153,35 @@ async def _serve(
         sys.stdout.flush()
         structlog.get_logger().info(
             "emulator",
-            market="generated",
-            synthetic=True,
+            market="generated" if directory is None else str(directory),
+            synthetic=directory is None,
             url=url,
             account=account,
+            unified=unified,
             agents=",".join(agents),
             seed=seed,
             speed=speed,
+            faults=len(trouble),
         )
         await asyncio.Event().wait()
+
+
+def _directory(text: str) -> Path:
+    path = Path(text)
+    if not path.is_dir():
+        raise ValueError(f"neither 'generated' nor a directory: {text!r}")
+    return path
+
+
+def _faults(path: Path | None) -> "tuple[Fault, ...]":
+    from execution.venues.hyperliquid.emulator.faults import read_faults
+
+    if path is None:
+        return ()
+    try:
+        return read_faults(path.read_bytes())
+    except (ValueError, OSError) as error:
+        raise CommandError(f"--faults: {path}: {' '.join(str(error).split())}") from error
 
 
 def _port(text: str) -> int:
@@ -151,18 +206,19 @@ def _address(text: str) -> str:
 
 
 def _account(text: str) -> tuple[str, dict[str, Decimal]]:
-    """The address, and what is on the account, by asset.
+    """The address, and what is on the account, by side and asset.
 
-    >>> _account(f"{NOBODYS}=perp.USDC:5000,spot.USDC:2000,spot.HYPE:5")[1]
-    {'USDC': Decimal('7000'), 'HYPE': Decimal('5')}
+    >>> sorted(_account(f"{NOBODYS}=perp.USDC:5000,spot.USDC:2000,spot.HYPE:5")[1])
+    ['perp.USDC', 'spot.HYPE', 'spot.USDC']
     """
     whose, separator, holdings = text.partition("=")
     if not separator:
-        return _address(whose), {"USDC": Decimal(DEPOSIT)}
+        return _address(whose), {"perp.USDC": DEPOSIT, "spot.USDC": DEPOSIT}
     deposits: dict[str, Decimal] = {}
     for holding in holdings.split(","):
         found = _HOLDING.fullmatch(holding.strip())
-        if found is None or (holding.startswith("perp.") and found[1] != "USDC"):
+        if found is None or (found[1] == "perp" and found[2] != "USDC"):
             raise ValueError(f"{holding!r} is nothing that can be there: write spot.USDC:5000")
-        deposits[found[1]] = deposits.get(found[1], Decimal(0)) + values.positive(found[2])
+        where = f"{found[1]}.{found[2]}"
+        deposits[where] = deposits.get(where, Decimal(0)) + values.positive(found[3])
     return _address(whose), deposits

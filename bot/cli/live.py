@@ -1,58 +1,55 @@
-"""``fundarb live``: the bot with orders of its own, against an exchange on this machine."""
+"""``fundarb live``: the bot with orders of its own."""
 
 from typing import Annotated
 
 import typer
 
-from bot.cli import options
+from bot.cli import networks, options
 
 EXAMPLES = """\b
-Examples, with `fundarb emulator --port 8123 …` in another terminal:
-  fundarb live --testnet --url http://127.0.0.1:8123 --account 0xADDR --key-file trader.key
-  fundarb live --testnet --url … --account … --key-file trader.key --pairs HYPE,PURR
+Examples:
+  fundarb live --url http://127.0.0.1:8123 --account 0xADDR --key-file trader.key
+  fundarb live --testnet --config live.toml --account 0xADDR --key-file trader.key
+  fundarb live --mainnet --config live.toml --account … --key-file credential:trader --confirm …
 """
-TESTNET_STATE = "state/testnet"
 
-Url = Annotated[
-    str, typer.Option("--url", metavar="URL", help="An exchange on this machine; no other yet.")
-]
 Account = Annotated[
     str, typer.Option("--account", metavar="0xADDR", help="Whose account is traded.")
 ]
 State = Annotated[
-    str,
-    typer.Option("--state", metavar="DIR", help="Journal, lease and alarms; recovered from."),
+    str | None,
+    typer.Option(
+        "--state",
+        metavar="DIR",
+        help="Journal, lease and alarms; recovered from. state/testnet, or state/live on mainnet.",
+    ),
 ]
+KEY_FORMS = "64 hex digits or a keystore in a file of yours alone (chmod 600), or credential:NAME."
 
 
 def live(
-    url: Url,
     account: Account,
     key_file: Annotated[
-        str,
-        typer.Option(
-            "--key-file",
-            metavar="FILE",
-            help="The agent's key, 64 hex digits; yours alone (chmod 600), never the account's.",
-        ),
+        str, typer.Option("--key-file", metavar="FILE", help=f"The agent's key: {KEY_FORMS}")
     ],
     *,
-    testnet: Annotated[
-        bool, typer.Option("--testnet", help="No real money. Needed: nothing else is offered yet.")
-    ] = False,
+    url: networks.Url = None,
+    testnet: networks.Testnet = False,
+    mainnet: networks.Mainnet = False,
+    confirm: networks.Confirm = None,
     pairs: options.Pairs = None,
     config: options.Config = None,
-    state: State = TESTNET_STATE,
+    state: State = None,
 ) -> None:
-    """Trade on an exchange on this machine: real orders, over the wire, no real money.
+    """Trade: real orders, signed by an agent's key that cannot withdraw.
 
-    Nothing is put in order at the end: Ctrl-C and SIGTERM leave orders and positions as
-    they are, the next start recovers, and `fundarb watchdog` is there for the time between.
+    For testnet or mainnet live.network in the settings has to say the same, and the
+    account's address is typed again. Refuses to start when `fundarb doctor` finds anything.
+    Ctrl-C and SIGTERM leave orders and positions as they are, the next start recovers.
     """
     from bot.cli import acting
     from bot.cli.serving import until_told
 
-    if not testnet:
-        raise acting.Refused("real venues are not offered yet: add --testnet")
-    act = acting.asked(url, account, key_file, pairs, config, state)
+    where = networks.Asked(url, testnet, mainnet, confirm)
+    act = acting.asked(where, account, key_file, pairs, config, state)
     until_told(acting.trade(act))

@@ -12,15 +12,18 @@ from typing import Annotated
 import typer
 
 from bot.cli import (
+    account,
     backtest,
     calc,
     config,
+    data,
     doctor,
     emulator,
     ledger,
     live,
     paper,
     reading,
+    record,
     steering,
     watchdog,
 )
@@ -50,11 +53,14 @@ app.command("backtest", epilog=backtest.EXAMPLES)(backtest.backtest)
 app.command("emulator", epilog=emulator.EXAMPLES)(emulator.emulator)
 app.command("live", epilog=live.EXAMPLES)(live.live)
 app.command("watchdog", epilog=watchdog.EXAMPLES)(watchdog.watchdog)
+app.command("record", epilog=record.EXAMPLES)(record.record)
 app.command("status", epilog=reading.STATUS_EXAMPLES)(reading.status)
 app.command("positions", epilog=reading.POSITIONS_EXAMPLES)(reading.positions)
 app.command("why", epilog=reading.WHY_EXAMPLES)(reading.why)
 app.command("reset", epilog=steering.RESET_EXAMPLES)(steering.reset)
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(account.app, name="account")
+app.add_typer(data.app, name="data")
 app.add_typer(calc.app, name="calc")
 app.add_typer(config.app, name="config")
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)

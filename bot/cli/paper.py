@@ -13,6 +13,7 @@ EXAMPLES = """\b
 Examples:
   fundarb paper                                  watch it, 4 hours a second
   fundarb paper --speed max --for 48h --json -   two days at once, as JSON
+  fundarb paper --feed hyperliquid               live quotes, simulated fills
   fundarb paper --feed replay:DIR --pairs HYPE   recorded history instead
 """
 
@@ -24,7 +25,10 @@ def paper(
         typer.Option(
             "--feed",
             metavar="FEED",
-            help="simulated (a generated, synthetic market) or replay:DIR (recorded history).",
+            help=(
+                "simulated (a generated, synthetic market), hyperliquid (live quotes, no key), "
+                "or replay:DIR (history, or what `fundarb record` wrote)."
+            ),
         ),
     ] = "simulated",
     pairs: options.Pairs = None,
@@ -36,19 +40,25 @@ def paper(
     allow_gaps: options.AllowGaps = False,
     capital: options.Capital = None,
     speed: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--speed",
             metavar="N|max",
-            help="Simulated seconds per second, or max. 14400 is 4 hours a second.",
+            help="Simulated seconds per second, or max; 14400, 4 hours a second, if not given.",
         ),
-    ] = "14400",
+    ] = None,
     duration: Annotated[
         str | None,
         typer.Option(
             "--for",
             metavar="24h",
             help="Simulated time to run, counted from the first start; until Ctrl-C if not given.",
+        ),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--url", metavar="URL", help="Of a live feed, if not the venue's own: an emulator's."
         ),
     ] = None,
     seed: options.Seed = "1",
@@ -63,13 +73,18 @@ def paper(
 ) -> None:
     """Trade on paper: real decisions, simulated fills.
 
-    No keys, no network. Ctrl-C stops cleanly, and the same command goes on from
-    there: pairs, seed, feed and capital must then be as they were.
+    No keys; no network either but for a live feed. Ctrl-C stops cleanly, and the same
+    command goes on from there: pairs, seed, feed and capital must then be as they were.
     """
     kind, directory = read("--feed", values.feed, feed)
-    pace = read("--speed", values.speed, speed)
+    live = kind == "hyperliquid"
+    if live and speed is not None:
+        raise CommandError("--speed: a live market has its own pace, leave the option out")
+    if url is not None and not live:
+        raise CommandError("--url belongs to a live feed: add --feed hyperliquid")
+    pace = read("--speed", values.speed, "1" if live else speed or "14400")
     duration_ns = read("--for", values.duration, duration)
-    if kind == "simulated" and (start is not None or bar is not None):
+    if kind != "replay" and (start is not None or bar is not None):
         raise CommandError("--from and --bar belong to a replay: add --feed replay:DIR")
     if kind == "simulated" and duration_ns is None and pace is None:
         raise CommandError("a generated market has no end: say how long, for instance --for 48h")
@@ -81,6 +96,11 @@ def paper(
     file = read("--config", values.existing_file, config)
     answer = read("--json", values.writable_file, json)
     folder = read("--export", values.writable_directory, export)
+    where = read("--url", values.base_url, url)
+    if live and where is None:
+        from bot.instruments import load_url
+
+        where = load_url("hyperliquid", "mainnet")
     from bot.cli.running import run
 
     run(
@@ -92,6 +112,7 @@ def paper(
         duration_ns=duration_ns,
         bar=step,
         allow_gaps=allow_gaps,
+        url=where,
         capital=amount,
         speed=pace,
         seed=number,

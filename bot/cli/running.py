@@ -36,6 +36,7 @@ def run(
     duration_ns: int | None = None,
     bar: str | None = None,
     allow_gaps: bool = False,
+    url: str | None = None,
     capital: Decimal | None = None,
     speed: float | None = None,
     state: Path | None = None,
@@ -58,6 +59,7 @@ def run(
         duration_ns=duration_ns,
         bar=bar,
         allow_gaps=allow_gaps,
+        url=url,
         capital=loaded.account.capital if capital is None else capital,
         speed=speed,
         seed=seed,
@@ -68,7 +70,7 @@ def run(
     total_ns = duration_ns
     if start_ns is not None and end_ns is not None:
         total_ns = end_ns - start_ns
-    with _stoppable() as stopped, display(told, speed=speed, total_ns=total_ns) as show:
+    with stoppable() as stopped, display(told, speed=speed, total_ns=total_ns) as show:
         # Where the screen shows decisions, only warnings are worth a line above it.
         # A backtest's decisions are in its report: a year of them would be seventeen megabytes.
         quiet = told.is_terminal or mode == "backtest"
@@ -95,7 +97,7 @@ def _export(result: app.RunResult, directory: Path) -> None:
 
 
 @contextmanager
-def _stoppable() -> Iterator[list[int]]:
+def stoppable() -> Iterator[list[int]]:
     """Ctrl-C and SIGTERM ask the run to stop; a second Ctrl-C does not wait for it.
 
     Yields the list into which the first signal is put.

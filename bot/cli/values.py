@@ -14,7 +14,7 @@ _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 _BARS = ("1m", "5m", "15m", "1h")
 _MAGNITUDE_MAX = 30  # powers of ten, either way
 _SHOWN = 60  # characters of a value: longer ones are none
-_FEEDS = "simulated, or replay:DIR"
+_FEEDS = "simulated, hyperliquid, or replay:DIR"
 
 
 Value = TypeVar("Value")
@@ -142,6 +142,8 @@ def feed(text: str) -> tuple[str, Path | None]:
     kind, _, rest = text.strip().partition(":")
     if kind == "simulated" and not rest:
         return "simulated", None
+    if kind == "hyperliquid" and not rest:
+        return kind, None
     if kind == "replay" and rest:
         return "replay", existing_directory(rest)
     raise ValueError(f"{text!r} is not a feed: choose {_FEEDS}")
@@ -200,3 +202,10 @@ def writable_directory(text: str) -> Path:
     except OSError as error:
         raise ValueError(f"{text!r} cannot be written: {error.strerror}") from None
     return path
+
+
+def base_url(text: str) -> str:
+    """A venue's address: https:// and a host; http:// on this machine alone."""
+    from bot.transport import endpoints
+
+    return endpoints(text.strip())[0]

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from bot.cli import options
-from bot.cli.live import TESTNET_STATE, Account, State, Url
+from bot.cli import networks, options
+from bot.cli.live import Account, State
 
 EXAMPLES = """\b
 Examples, beside a running `fundarb live --state DIR`:
@@ -15,7 +15,6 @@ Examples, beside a running `fundarb live --state DIR`:
 
 
 def watchdog(
-    url: Url,
     account: Account,
     key_file: Annotated[
         str,
@@ -28,9 +27,13 @@ def watchdog(
         typer.Option("--trader", metavar="0xADDR", help="The address of the trader's agent key."),
     ],
     *,
+    url: networks.Url = None,
+    testnet: networks.Testnet = False,
+    mainnet: networks.Mainnet = False,
+    confirm: networks.Confirm = None,
     pairs: options.Pairs = None,
     config: options.Config = None,
-    state: State = TESTNET_STATE,
+    state: State = None,
 ) -> None:
     """Take over from a bot that hangs: cancel its orders, make its pairs neutral, tell.
 
@@ -42,5 +45,6 @@ def watchdog(
     from bot.cli.values import read
 
     watched = read("--trader", acting.address, trader)
-    act = acting.asked(url, account, key_file, pairs, config, state, watched)
+    where = networks.Asked(url, testnet, mainnet, confirm)
+    act = acting.asked(where, account, key_file, pairs, config, state, watched)
     until_told(acting.watch(act, watched))

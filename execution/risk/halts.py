@@ -20,10 +20,11 @@ from execution.risk.limits import RiskLimits
 from execution.risk.margin import WORKING
 
 LATCHED: Final = (
-    "drawdown", "daily_loss", "loss_streak", "runaway", "disk_full", "lost_history"
+    "drawdown", "daily_loss", "loss_streak", "runaway", "disk_full", "lost_history",
+    "request_budget",
 )  # fmt: skip
-"""Losses, orders that loop, a journal on its reserve or without its end: only a person clears
-them."""
+"""Losses, orders that loop, a journal on its reserve or without its end, a venue that will soon
+take no more requests: only a person clears them."""
 CLOSE_ONLY: Final = ("runaway", "disk_full")
 """While one of these is tripped nothing is sent but what reduces, hedges included."""
 CONDITIONS: Final = ("stale_data", "clock_skew", "order_rate", "notional_rate", "delta")

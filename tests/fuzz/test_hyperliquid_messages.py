@@ -18,7 +18,7 @@ from execution.events import Event
 from execution.ports import Reply, TransportFailed
 from execution.venues.hyperliquid import public, wire
 from execution.venues.hyperliquid.stream import Feed
-from execution.venues.hyperliquid.wire import BadMessage, Frame, Message, Subscription
+from execution.venues.hyperliquid.wire import BadMessage, BookFrame, Frame, Message, Subscription
 from tests.fuzz.client import (
     AT_ONCE,
     FRAMES,
@@ -92,9 +92,9 @@ def take(frame: bytes) -> None:
     events: list[Event] = []
     desk = gateway(Recorder({}), events, KNOWN)
     with suppress(BadMessage):
-        desk._on_private(wire.decode(frame, Frame))
+        desk._on_private(wire.read_frame(frame))
     with suppress(BadMessage):
-        desk._on_public(wire.decode(frame, Frame))
+        desk._on_public(wire.read_frame(frame))
     for event in events:
         holds(event)
         if isinstance(event, OrderRejected):
@@ -104,7 +104,7 @@ def take(frame: bytes) -> None:
 @many(300)
 @given(st.lists(mangled(FRAMES, WORDS) | st.binary(max_size=40), max_size=4))
 def test_a_connection_ends_as_one_whatever_comes_over_it(told: list[bytes]) -> None:
-    def believed(frame: Frame) -> None:
+    def believed(frame: Frame | BookFrame) -> None:
         gateway(Recorder({}))._on_private(frame)
 
     class Line:
@@ -160,7 +160,7 @@ def test_a_mangled_recording_is_a_message_or_a_bad_one(
     with suppress(BadMessage):
         wire.decode(body, RECORDED[name])
     with suppress(BadMessage):
-        public.public_event(listing(), wire.decode(frame, Frame), 5 * MILLISECOND)
+        public.public_event(listing(), wire.read_frame(frame), 5 * MILLISECOND)
 
 
 # --- bombs ----------------------------------------------------------------------------------
@@ -187,6 +187,6 @@ BOMBS = {
 def test_a_bomb_is_a_message_or_a_bad_one_and_soon(name: str) -> None:
     desk = gateway(Recorder({}))
     with suppress(BadMessage):
-        frame = wire.decode(BOMBS[name], Frame)
+        frame = wire.read_frame(BOMBS[name])
         desk._on_public(frame)
         desk._on_private(frame)

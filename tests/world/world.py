@@ -173,12 +173,12 @@ class SkewedClock:
 
 
 class WarmVenue(Hyperliquid):
-    """The venue, with its candles; reading them is not yet the adapter's."""
+    """The venue, with candles of the world's own: the emulated venue of it keeps none."""
 
     market: WildMarket
 
     async def history(self, since_ns: int, until_ns: int) -> Sequence[PublicEvent]:
-        rates = await super().history(since_ns, until_ns)
+        rates = await self.rates(since_ns, until_ns)
         return [*self.market.closes_before(until_ns), *rates]
 
 

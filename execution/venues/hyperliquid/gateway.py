@@ -14,7 +14,15 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from domain.account import AccountReport, Cashflow, FundingPayment, MarginMoved, SettingRefused
-from domain.orders import CancelRejected, Fill, FillCause, OrderAccepted, OrderCanceled, SendFailed
+from domain.orders import (
+    CancelRejected,
+    Fill,
+    FillCause,
+    OrderAccepted,
+    OrderCanceled,
+    OrderRejected,
+    SendFailed,
+)
 from domain.time import HOUR, MILLISECOND, SECOND, next_hour
 from execution.effects import (
     CancelOrder,
@@ -26,24 +34,27 @@ from execution.effects import (
     SetLeverage,
     VenueEffect,
 )
-from execution.events import Event, Reconnected
+from execution.events import Event, Reconnected, Trouble
 from execution.facts import RequestSigned
 from execution.ports import Clock, Reply, Signer, Transport, TransportFailed
 from execution.venues.hyperliquid import actions, answers, private, public, wire
 from execution.venues.hyperliquid.answers import Settled
 from execution.venues.hyperliquid.info import Info
-from execution.venues.hyperliquid.sign import Nonces
+from execution.venues.hyperliquid.sign import BeyondCap, Nonces
 from execution.venues.hyperliquid.start import address
 from execution.venues.hyperliquid.stream import Feed
 from execution.venues.hyperliquid.symbols import Listing, Market
 from execution.venues.hyperliquid.timing import Timing
-from execution.venues.hyperliquid.wire import BadMessage, Frame, Subscription
+from execution.venues.hyperliquid.wire import BadMessage, BookFrame, Frame, Subscription
 
 STEADY_READS_MAX = 5
 """So often the account is read again because it changed meanwhile, before the query gives up."""
 
 _SILENCES = 3
 """So many times longer than usual without a look at the account, and much may have happened."""
+
+REQUESTS_KEPT = 1_000
+"""Of the address's, for cancels and closes: some hours of working on six pairs at once."""
 
 Signed = PlaceOrder | CancelOrder | SetLeverage | MoveMargin
 _NO_ANSWER = (TransportFailed, BadMessage)
@@ -86,6 +97,7 @@ class HyperliquidGateway:
         self._denied_ns: dict[int, int] = {}  # since when the venue has not known an order
         self._parked: dict[str, list[wire.FillRow]] = {}  # fills of orders nobody has told us of
         self._bodies: dict[str, list[bytes]] = {}  # prepared, not yet submitted, oldest first
+        self._unsigned: dict[str, str] = {}  # orders that the signer would not sign, and why
         self._queued: list[tuple[VenueEffect, bytes]] = []  # submitted before their task ran
         self._tasks: asyncio.TaskGroup | None = None
         self._news = asyncio.Event()
@@ -126,8 +138,12 @@ class HyperliquidGateway:
 
     @property
     def rejected(self) -> dict[str, int]:
-        """Messages of each stream that could not be believed, so far."""
-        return {"public": self._public.rejected, "private": self._private.rejected}
+        """Messages of each stream, and answers, that could not be believed, so far."""
+        return {
+            "public": self._public.rejected,
+            "private": self._private.rejected,
+            "answers": self._info.rejected + self._patient.rejected,
+        }
 
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What has to run for as long as the gateway is used, by name; each for ever."""
@@ -136,6 +152,7 @@ class HyperliquidGateway:
             "private": self._private.run(),
             "account": self._report_news(),
             "funding": self._publish_funding(),
+            "budget": self._watch_budget(),
             "requests": self._carry_out_all(),
         }
 
@@ -154,16 +171,22 @@ class HyperliquidGateway:
     # --- effects ---------------------------------------------------------------------------
 
     def prepare(self, effects: Sequence[VenueEffect]) -> tuple[RequestSigned, ...]:
-        """Sign every action; a fence has its nonce already and is signed as it leaves.
+        """Sign every action; a fence has its nonce already and is signed as it leaves. An order
+        beyond the signer's caps is not signed, and is rejected when it is to be submitted.
 
         Raises:
             ValueError: when a number cannot be written exactly.
         """
-        return tuple(self._signed(effect) for effect in effects if isinstance(effect, Signed))
+        made = [self._signed(effect) for effect in effects if isinstance(effect, Signed)]
+        return tuple(signed for signed in made if signed is not None)
 
     def submit(self, effects: Sequence[VenueEffect]) -> None:
         """Send what was prepared, ask what is asked; what has not begun waits for its task."""
         for effect in effects:
+            if isinstance(effect, PlaceOrder) and effect.request.cloid in self._unsigned:
+                cloid, now_ns = effect.request.cloid, self._clock.now_ns()
+                self._emit(OrderRejected(cloid, self._unsigned.pop(cloid), now_ns, now_ns))
+                continue
             body = self._bodies[_request_id(effect)].pop(0) if isinstance(effect, Signed) else b""
             if isinstance(effect, FenceOrder):
                 # It may arrive at any time: used up late, the nonce is used up all the same.
@@ -173,7 +196,7 @@ class HyperliquidGateway:
             else:
                 self._tasks.create_task(self._carry_out(effect, body))
 
-    def _signed(self, effect: Signed) -> RequestSigned:
+    def _signed(self, effect: Signed) -> RequestSigned | None:
         now_ns = self._clock.now_ns()
         if isinstance(effect, PlaceOrder):
             expires_ns = effect.request.expires_ns
@@ -181,7 +204,11 @@ class HyperliquidGateway:
             expires_ns = now_ns + self._ahead_ns + int(self._timing.expiry * SECOND)
         nonce, request_id = self._nonces.next(now_ns // MILLISECOND), _request_id(effect)
         action = _action(effect, self._listing)
-        body = self._signer.sign(action, nonce, expires_ns // MILLISECOND)
+        try:
+            body = self._signer.sign(action, nonce, expires_ns // MILLISECOND)
+        except BeyondCap as refusal:
+            self._unsigned[request_id] = str(refusal)
+            return None
         self._bodies.setdefault(request_id, []).append(body)
         return RequestSigned(request_id, nonce, body.decode(), now_ns)
 
@@ -404,7 +431,7 @@ class HyperliquidGateway:
 
     # --- streams ---------------------------------------------------------------------------
 
-    def _on_public(self, frame: Frame) -> None:
+    def _on_public(self, frame: Frame | BookFrame) -> None:
         """One bad message degrades its instrument, whose data grows old; the rest goes on."""
         try:
             event = public.public_event(self._listing, frame, self._clock.now_ns())
@@ -415,8 +442,11 @@ class HyperliquidGateway:
         if event is not None:
             self._emit(event)
 
-    def _on_private(self, frame: Frame) -> None:
+    def _on_private(self, frame: Frame | BookFrame) -> None:
         """One bad message ends the connection: what it was to tell has to be asked for."""
+        if isinstance(frame, BookFrame):  # the pulse
+            self._progressed("private")
+            return
         match frame.channel:
             case "orderUpdates":
                 for update in wire.decode(frame.data, list[wire.OrderUpdate]):
@@ -428,7 +458,7 @@ class HyperliquidGateway:
             case "user":
                 self._news.set()  # its fills and funding have streams of their own
             case _:
-                pass  # the pulse
+                pass
         self._progressed("private")
 
     def _take_update(self, update: wire.OrderUpdate) -> None:
@@ -471,6 +501,22 @@ class HyperliquidGateway:
         if silent and not self._silent:  # before what it says is acted on
             self._emit(Reconnected("account", now_ns))
         self._silent = silent
+
+    # --- the address's budget ---------------------------------------------------------------
+
+    async def _watch_budget(self) -> None:
+        """An address may send as many requests as it has traded dollars, and some to begin with.
+
+        Before they run out nothing is entered any more: the rest is for cancels and closes.
+        """
+        while True:
+            with contextlib.suppress(*_NO_ANSWER):
+                told = await self._info.rate_limit()
+                left = told.n_requests_cap + told.n_requests_surplus - told.n_requests_used
+                if left < REQUESTS_KEPT:
+                    detail = f"{left} requests left to the address, {REQUESTS_KEPT} are kept"
+                    self._emit(Trouble("request_budget", detail, self._clock.now_ns()))
+            await asyncio.sleep(self._timing.budget)
 
     # --- published funding -----------------------------------------------------------------
 

@@ -37,6 +37,7 @@ class Info:
         self._timeout_seconds = timeout_seconds
         self._answered = answered
         self._attempts = attempts
+        self.rejected = 0  # answers that could not be believed
 
     async def meta(self) -> wire.Meta:
         return await self._ask(wire.Meta, type="meta")
@@ -49,6 +50,22 @@ class Info:
 
     async def account_mode(self) -> str:
         return await self._ask(str, type="userAbstraction", user=self._account)
+
+    async def exchange_status(self) -> wire.ExchangeStatus:
+        return await self._ask(wire.ExchangeStatus, type="exchangeStatus")
+
+    async def book(self, coin: str) -> wire.L2Book:
+        return await self._ask(wire.L2Book, type="l2Book", coin=coin)
+
+    async def rate_limit(self) -> wire.UserRateLimit:
+        return await self._ask(wire.UserRateLimit, type="userRateLimit", user=self._account)
+
+    async def role(self, address: str) -> wire.UserRole:
+        """Of any address."""
+        return await self._ask(wire.UserRole, type="userRole", user=address)
+
+    async def extra_agents(self) -> list[wire.ExtraAgent]:
+        return await self._ask(list[wire.ExtraAgent], type="extraAgents", user=self._account)
 
     async def order_status(self, order: int | str) -> wire.OrderStatus:
         """``order`` is the venue's order id or our client id."""
@@ -99,6 +116,25 @@ class Info:
             )
         return rows
 
+    async def funding_page(self, coin: str, since_ms: int) -> list[wire.FundingRow]:
+        """One answer of ``funding_history``, oldest first; empty at its end."""
+        rows = await self._ask(
+            list[wire.FundingRow], type="fundingHistory", coin=coin, startTime=since_ms
+        )
+        if any(row.coin != coin for row in rows):
+            raise wire.BadMessage(f"asked for the funding of {coin!r}, told of others")
+        return sorted(rows, key=lambda row: row.time)
+
+    async def candles(
+        self, coin: str, interval: str, since_ms: int, until_ms: int
+    ) -> list[wire.Candle]:
+        """One answer: bars that begin from then to then, as many as the venue gives at once."""
+        asked = {"coin": coin, "interval": interval, "startTime": since_ms, "endTime": until_ms}
+        rows = await self._ask(list[wire.Candle], type="candleSnapshot", req=asked)
+        if any((row.coin, row.interval) != (coin, interval) for row in rows):
+            raise wire.BadMessage(f"asked for {interval} bars of {coin!r}, told of others")
+        return rows
+
     async def _pages(
         self, kind: type[list[Row]], question: dict[str, Any], since_ms: int
     ) -> list[Row]:
@@ -129,6 +165,10 @@ class Info:
         reply = await self._transport.request("/info", body, self._timeout_seconds)
         if reply.status != 200:
             raise TransportFailed(f"HTTP {reply.status} for {body.decode()}")
-        answer = wire.decode(reply.body, kind)
+        try:
+            answer = wire.decode(reply.body, kind)
+        except wire.BadMessage:
+            self.rejected += 1
+            raise
         self._answered()
         return answer

@@ -285,8 +285,13 @@ def account_report(
 
     ``cloids`` knows the client ids of orders where the list of open ones does not tell them.
     """
+    balances = [_balance(listing, balance) for balance in spot.balances]
+    margin_free = None
+    if listing.is_standard:
+        margin_free = not_negative(perp.withdrawable or "")
+        balances = _both_sides(balances, _perp_cash(perp), margin_free)
     return AccountReport(
-        balances=tuple(_balance(listing, balance) for balance in spot.balances),
+        balances=tuple(balances),
         positions=tuple(_position(listing, row.position) for row in perp.asset_positions),
         open_orders=tuple(
             order.cloid or cloids.get(str(order.oid)) or f"oid-{order.oid}" for order in orders
@@ -294,7 +299,34 @@ def account_report(
         request_id=request_id,
         venue_time_ns=_dated(perp.time, received_ns),
         received_ns=received_ns,
+        margin_free=margin_free,
     )
+
+
+def _perp_cash(perp: wire.ClearinghouseState) -> Decimal:
+    """The perps' wallet without what cross positions have gained: that is in their price."""
+    summary = perp.cross_margin_summary
+    if summary is None:
+        raise BadMessage("a perp state without its cross margin summary")
+    with exact():
+        cash = amount(summary.account_value)
+        for position in (row.position for row in perp.asset_positions):
+            if position.leverage.type == "cross" and position.entry_px is not None:
+                quantity, value = amount(position.szi), not_negative(position.position_value)
+                cost = quantity * positive(position.entry_px)
+                cash -= (value if quantity > ZERO else -value) - cost
+    return cash
+
+
+def _both_sides(balances: list[Balance], cash: Decimal, margin_free: Decimal) -> list[Balance]:
+    """The perps' wallet (``cash``, of which ``margin_free`` backs nothing) added to the balance
+    of its token. A pair needs money on either side: as much counts as free as both have."""
+    spot = next((b for b in balances if b.asset == QUOTE), Balance(QUOTE, ZERO, ZERO))
+    with exact():
+        total = spot.total + cash
+        free = min(spot.total - spot.held, margin_free)
+        both = Balance(QUOTE, total, total - free)
+    return [both, *(balance for balance in balances if balance.asset != QUOTE)]
 
 
 def standing(report: AccountReport) -> tuple[object, ...]:
@@ -302,9 +334,10 @@ def standing(report: AccountReport) -> tuple[object, ...]:
 
     The margin of a cross position is no quantity of its own: it follows the price.
     """
-    isolated = MarginMode.ISOLATED
+    isolated, apart = MarginMode.ISOLATED, report.margin_free is not None
     return (
-        sorted((b.asset, b.total, b.held) for b in report.balances),
+        # Where perps have a wallet of their own, what is free follows the price of cross positions.
+        sorted((b.asset, b.total, ZERO if apart else b.held) for b in report.balances),
         sorted(
             (p.instrument, p.quantity, p.raw_margin if p.mode is isolated else 0, p.leverage)
             for p in report.positions

@@ -1,33 +1,57 @@
 """Public messages into market events. Pure. Raises ``BadMessage`` and nothing else."""
 
-from domain.market import Book, FundingSettled, PerpContext
-from domain.market import Level as BookLevel
+from domain.market import Book, FundingSettled, PerpContext, Trade
+from domain.orders import Side
 from domain.rates import FundingRate
-from domain.time import HOUR
+from domain.time import HOUR, MILLISECOND
 from execution.venues.hyperliquid.symbols import Listing, Market
 from execution.venues.hyperliquid.wire import (
     ActiveAssetContext,
     BadMessage,
+    BookFrame,
     Frame,
     FundingRow,
-    L2Book,
-    Level,
+    QuotedBook,
+    TradeRow,
     decode,
     hourly_rate,
     market,
     nanoseconds,
 )
 
-BOOKS, CONTEXTS = "l2Book", "activeAssetCtx"
+BOOKS, CONTEXTS, TRADES = "l2Book", "activeAssetCtx", "trades"
 
 
-def public_event(listing: Listing, frame: Frame, received_ns: int) -> Book | PerpContext | None:
+def public_event(
+    listing: Listing, frame: Frame | BookFrame, received_ns: int
+) -> Book | PerpContext | None:
     """None for what is no market data."""
+    if isinstance(frame, BookFrame):
+        return _book(listing, frame.data, received_ns)
     if frame.channel == BOOKS:
-        return _book(listing, decode(frame.data, L2Book), received_ns)
+        return _book(listing, decode(frame.data, QuotedBook, strict=False), received_ns)
     if frame.channel == CONTEXTS:
         return _context(listing, decode(frame.data, ActiveAssetContext), received_ns)
     return None
+
+
+def trades(listing: Listing, frame: Frame, received_ns: int) -> list[tuple[str, int, Trade]]:
+    """Other people's trades as (coin, the venue's number of it, the trade)."""
+    return [
+        (
+            row.coin,
+            row.tid,
+            Trade(
+                instrument=_market(listing, row.coin).instrument.id,
+                price=market(row.px),
+                quantity=market(row.sz),
+                aggressor=Side.BUY if row.side == "B" else Side.SELL,
+                venue_time_ns=nanoseconds(row.time),
+                received_ns=received_ns,
+            ),
+        )
+        for row in decode(frame.data, list[TradeRow])
+    ]
 
 
 def funding_settled(listing: Listing, row: FundingRow, received_ns: int) -> FundingSettled:
@@ -40,14 +64,16 @@ def funding_settled(listing: Listing, row: FundingRow, received_ns: int) -> Fund
     return FundingSettled(name, rate, nanoseconds(row.time), received_ns)
 
 
-def _book(listing: Listing, book: L2Book, received_ns: int) -> Book:
+def _book(listing: Listing, book: QuotedBook, received_ns: int) -> Book:
+    market = listing.by_coin.get(book.coin) or _market(listing, book.coin)
     bids, asks = book.levels
-    name = _market(listing, book.coin).instrument.id
-    return Book(name, _levels(bids), _levels(asks), nanoseconds(book.time), received_ns)
-
-
-def _levels(rows: list[Level]) -> tuple[BookLevel, ...]:
-    return tuple((market(row.px), market(row.sz)) for row in rows)
+    return Book(
+        market.instrument.id,
+        tuple([(level.px, level.sz) for level in bids]),
+        tuple([(level.px, level.sz) for level in asks]),
+        book.time * MILLISECOND,
+        received_ns,
+    )
 
 
 def _context(listing: Listing, context: ActiveAssetContext, received_ns: int) -> PerpContext:

@@ -5,12 +5,16 @@ part of it. The hash becomes the ``connectionId`` of a phantom agent, which is s
 under a domain that never changes, so that all but two hashes are computed once.
 """
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any, NoReturn
 
 import coincurve
 import msgspec
 from Crypto.Hash import keccak as _keccak
+
+from domain.money import ZERO, exact
 
 ACTIONS: dict[str, frozenset[str]] = {
     "order": frozenset({"type", "orders", "grouping"}),
@@ -26,6 +30,54 @@ ACTIONS: dict[str, frozenset[str]] = {
 
 class ActionRefused(ValueError):
     """The action is none that this bot may take."""
+
+
+class BeyondCap(ActionRefused):
+    """The order is larger than any that this bot should want: it is a mistake."""
+
+
+HOUR_MS = 3_600_000
+SPOT_ASSETS = 10_000
+"""Asset ids of spot pairs begin here."""
+
+
+class Caps:
+    """The most that orders may be worth, at their limit, in quote: each one, and an hour's.
+
+    A backstop against a mistake anywhere before the signature. What only reduces (reduce-only
+    orders, and spot sales, which sell what is there) is not capped, and counts for nothing.
+
+    Raises:
+        ValueError: when a cap is not positive.
+    """
+
+    def __init__(self, order: Decimal, hour: Decimal) -> None:
+        if order <= 0 or hour <= 0:
+            raise ValueError("a cap on what is signed has to be positive")
+        self._order, self._hour = order, hour
+        self._signed: deque[tuple[int, Decimal]] = deque()  # nonce (ms), worth
+
+    def pass_or_raise(self, orders: Iterable[Mapping[str, Any]], nonce: int) -> None:
+        """Count these orders, or none of them.
+
+        Raises:
+            BeyondCap: one is worth more than an order may be, or the hour's would be too much.
+        """
+        worth = ZERO
+        with exact():
+            for order in orders:
+                if order["r"] or (order["a"] >= SPOT_ASSETS and not order["b"]):
+                    continue
+                one = Decimal(order["p"]) * Decimal(order["s"])
+                if one > self._order:
+                    raise BeyondCap(f"not signed: an order of {one}, at most {self._order}")
+                worth += one
+            while self._signed and self._signed[0][0] <= nonce - HOUR_MS:
+                self._signed.popleft()
+            total = worth + sum((past for _, past in self._signed), ZERO)
+        if worth and total > self._hour:
+            raise BeyondCap(f"not signed: {total} of orders in an hour, at most {self._hour}")
+        self._signed.append((nonce, worth))
 
 
 def keccak(data: bytes) -> bytes:
@@ -56,10 +108,15 @@ def action_hash(action: Mapping[str, Any], nonce: int, expires_ms: int | None) -
 class AgentSigner:
     """Signs what is in ``ACTIONS`` with an agent's key. The key is never shown nor copied out."""
 
-    __slots__ = ("_address", "_key", "_source")
+    __slots__ = ("_address", "_caps", "_key", "_source")
 
-    def __init__(self, key: bytes, is_mainnet: bool) -> None:  # noqa: FBT001 - the two networks
-        self._key = coincurve.PrivateKey(key)
+    def __init__(
+        self,
+        key: bytes,
+        is_mainnet: bool,  # noqa: FBT001 - the two networks
+        caps: Caps | None = None,
+    ) -> None:
+        self._key, self._caps = coincurve.PrivateKey(key), caps
         self._source = _SOURCE[is_mainnet]
         public = self._key.public_key.format(compressed=False)[1:]
         self._address = f"0x{keccak(public)[12:].hex()}"
@@ -73,11 +130,14 @@ class AgentSigner:
 
         Raises:
             ActionRefused: the action, or one of its keys, is not on the list.
+            BeyondCap: an order is larger than the caps allow.
         """
         kind = action.get("type")
         allowed = ACTIONS.get(kind) if isinstance(kind, str) else None
         if allowed is None or not allowed.issuperset(action):
             raise ActionRefused(f"{kind!r} with {', '.join(map(str, action))} is not signed here")
+        if kind == "order" and self._caps is not None:
+            self._caps.pass_or_raise(action["orders"], nonce)
         agent = keccak(_AGENT + self._source + action_hash(action, nonce, expires_ms))
         signed = self._key.sign_recoverable(keccak(b"\x19\x01" + _DOMAIN + agent), hasher=None)
         return msgspec.json.encode(

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Mapping
 
+import msgspec
+
 from domain.market import FundingSettled
 from execution.ports import Transport
 from execution.venues.hyperliquid.info import Info
@@ -11,7 +13,10 @@ from execution.venues.hyperliquid.symbols import Listing, resolve
 from execution.venues.hyperliquid.timing import Timing
 from execution.venues.hyperliquid.wire import nanoseconds
 
-UNIFIED = "unifiedAccount"
+STANDARD = frozenset({"disabled", "default"})
+"""Spot and perps apart; ``default`` is an account that has never said what it wants."""
+TOGETHER = frozenset({"unifiedAccount", "portfolioMargin"})
+"""One balance a token, all of them in the spot state."""
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -33,19 +38,46 @@ async def load(
     """The listing of ``wanted`` (name of a pair to its spot token), with the account's own fees.
 
     Raises:
-        ValueError: when something wanted is not listed, or the account is not a unified one.
+        ValueError: when something wanted is not listed, or the account's mode is not known here.
         TransportFailed: when an answer did not come.
     """
     info = _info(transport, address(account), timing)
     mode, meta, spot_meta, fees = await asyncio.gather(
         info.account_mode(), info.meta(), info.spot_meta(), info.user_fees()
     )
-    if mode != UNIFIED:
+    if mode not in STANDARD | TOGETHER:
         raise ValueError(
-            f"the account {account} is in mode {mode!r}; only {UNIFIED!r} is supported, where "
-            "one USDC balance backs spot and perps (Hyperliquid: Settings, Account abstraction)"
+            f"the account {account} is in mode {mode!r}, of which it is not known what backs "
+            f"what; known are {', '.join(sorted(STANDARD | TOGETHER))} (Hyperliquid: Settings, "
+            "Account abstraction)"
         )
-    return resolve(meta, spot_meta, fees, wanted)
+    listing = resolve(meta, spot_meta, fees, wanted)
+    return msgspec.structs.replace(listing, is_standard=mode in STANDARD)
+
+
+class NotAnAgent(ValueError):
+    """The key may not trade for the account, or not for long. The message says why."""
+
+
+async def prove_agent(
+    transport: Transport, account: str, agent: str, now_ms: int, timing: Timing
+) -> None:
+    """Have the venue say that ``agent`` (an address) may trade for ``account``, and still does.
+
+    Only named agents have an expiry that can be read; of the unnamed one its role is all there is.
+
+    Raises:
+        NotAnAgent: it is another's, nobody's, the account itself, or has expired.
+        TransportFailed: an answer did not come.
+        BadMessage: it was none.
+    """
+    info = _info(transport, address(account), timing)
+    told = await info.role(agent)
+    if (told.role, told.data.user.lower()) != ("agent", address(account)):
+        raise NotAnAgent(f"{agent}, the address of the key, is no agent of the account {account}")
+    for extra in await info.extra_agents():
+        if extra.address.lower() == agent and extra.valid_until <= now_ms:
+            raise NotAnAgent(f"the agent {agent} has expired: approve a new one for {account}")
 
 
 async def funding_history(

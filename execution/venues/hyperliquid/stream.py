@@ -15,9 +15,11 @@ from execution.venues.hyperliquid.timing import Timing
 from execution.venues.hyperliquid.wire import (
     Acknowledgement,
     BadMessage,
+    BookFrame,
     Frame,
     Subscription,
     decode,
+    read_frame,
 )
 
 PATH = "/ws"
@@ -36,7 +38,7 @@ class Feed:
         self,
         transport: Transport,
         subscriptions: Sequence[Subscription],
-        on_data: Callable[[Frame], None],
+        on_data: Callable[[Frame | BookFrame], None],
         on_ready: Callable[[], None],
         chance: Callable[[], float],
         timing: Timing,
@@ -88,8 +90,11 @@ class Feed:
             due = min(ping_at, silent_at, unanswered_at if waiting else silent_at)
             raw = await _receive(stream, due)
             if raw is not None:
-                frame = decode(raw, Frame)
-                if frame.channel == "subscriptionResponse":
+                frame = read_frame(raw)
+                if isinstance(frame, BookFrame):
+                    silent_at = now() + timing.silence
+                    self._on_data(frame)
+                elif frame.channel == "subscriptionResponse":
                     self._acknowledged(frame, waiting)
                 elif frame.channel == "error":
                     raise BadMessage(f"the venue says: {bytes(frame.data)[:200]!r}")

@@ -5,6 +5,7 @@ pair. Nothing is concluded from how a pair is called, since a token may carry th
 another coin.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
@@ -34,6 +35,10 @@ SINGLE_TIER_TABLES = 50
 """Margin tables below this id are not listed: one tier, whose leverage is the asset's."""
 
 
+_THOUSANDS = re.compile("k[A-Z]")
+"""How the venue names a perp of a thousand coins: its sizes are not those of the spot token."""
+
+
 class Market(msgspec.Struct, frozen=True):
     """One instrument with the venue's names for it: ``coin`` in questions, ``asset`` in orders."""
 
@@ -46,13 +51,15 @@ class Listing(msgspec.Struct, frozen=True):
     """The pairs that may be traded and every name of their legs.
 
     ``by_id`` goes from our instrument id, ``by_coin`` from the venue's coin; ``tokens``
-    maps the index of a spot token to the asset it is for us.
+    maps the index of a spot token to the asset it is for us. ``is_standard``: the account's
+    perps have a wallet of their own, apart from its spot balances.
     """
 
     pairs: tuple[Pair, ...]
     by_id: dict[str, Market]
     by_coin: dict[str, Market]
     tokens: dict[int, str]
+    is_standard: bool = False
 
     @property
     def markets(self) -> tuple[Market, ...]:
@@ -75,6 +82,8 @@ def resolve(meta: Meta, spot_meta: SpotMeta, fees: UserFees, wanted: Mapping[str
     pairs, tokens = [], {QUOTE_TOKEN: QUOTE}
     markets: list[Market] = []
     for name, symbol in wanted.items():
+        if _THOUSANDS.match(name):
+            raise ValueError(f"{name}: its unit is a thousand coins, and no spot token's is")
         token = _token(spot_meta.tokens, name, symbol)
         spot = _spot(token, _spot_asset(spot_meta.universe, token), fees)
         perp = _perp(meta, name, fees)

@@ -11,7 +11,8 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``silence`` is judged on data: a default book comes at least every five seconds, a pong
     proves nothing. The venue closes what has been quiet for sixty, hence ``ping``. The account is
     read after news, at most every ``account_pause``, and at least every ``account_silence``. An
-    action that is not an order expires ``expiry`` after it was signed; an order has its own.
+    action that is not an order expires ``expiry`` after it was signed; an order has its own. How
+    many requests are left to the address is asked every ``budget``.
     """
 
     request_timeout: float = 3.0
@@ -26,6 +27,7 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     funding_retry: float = 10.0
     account_pause: float = 1.0
     account_silence: float = 4.0
+    budget: float = 300.0
     attempts: int = 5
     denial: float = 30.0
 

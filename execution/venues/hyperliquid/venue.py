@@ -1,13 +1,15 @@
 """Hyperliquid as a live bot gets at it: load what is listed, read the past, then trade."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from domain.instruments import Pair
-from domain.market import PublicEvent
+from domain.market import FundingSettled, PublicEvent
 from domain.time import MILLISECOND
 from execution.events import Event
 from execution.ports import Clock, Signer, Transport, TransportFailed
+from execution.venues.hyperliquid.candles import recent_closes
 from execution.venues.hyperliquid.gateway import HyperliquidGateway
 from execution.venues.hyperliquid.start import funding_history, load
 from execution.venues.hyperliquid.symbols import Listing
@@ -50,6 +52,14 @@ class Hyperliquid:
         return self._listing.pairs
 
     async def history(self, since_ns: int, until_ns: int) -> Sequence[PublicEvent]:
+        """Rates, and closes of the last days: as far as they are told, entries need not wait."""
+        rates, closes = await asyncio.gather(
+            self.rates(since_ns, until_ns),
+            recent_closes(self._transport, self._loaded, until_ns, self._timing),
+        )
+        return [*closes, *rates]
+
+    async def rates(self, since_ns: int, until_ns: int) -> Sequence[FundingSettled]:
         since_ms, until_ms = since_ns // MILLISECOND, until_ns // MILLISECOND
         with _garbage_is_no_answer():
             return await funding_history(

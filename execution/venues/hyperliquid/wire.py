@@ -1,8 +1,10 @@
 """Hyperliquid's messages in its own shape and spelling. They never leave this folder.
 
 Numbers are strings on the wire and stay text in these structs: ``amount`` makes exact
-Decimals of what concerns our money, ``market`` floats of what everybody sees. Fields that
-nothing here uses are left out; one that is missing, or has another type, is ``BadMessage``.
+Decimals of what concerns our money, ``market`` floats of what everybody sees. Of books alone,
+which are most of what comes, the decoder itself makes floats, of a text or of a bare number.
+Fields that nothing here uses are left out; one that is missing, or has another type, is
+``BadMessage``.
 """
 
 import re
@@ -24,6 +26,8 @@ FUNDING_HOURLY_MAX = 0.04
 """The venue's own cap: 4 % an hour."""
 
 Number = Annotated[str, msgspec.Meta(max_length=NUMBER_CHARACTERS_MAX)]
+Quoted = Annotated[float, msgspec.Meta(ge=10.0**-EXPONENT_MAX, le=10.0**EXPONENT_MAX)]
+"""A public price or size."""
 Word = Annotated[str, msgspec.Meta(max_length=200)]
 Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Millis = Annotated[int, msgspec.Meta(ge=0, le=(2**63 - 1) // MILLISECOND)]
@@ -39,8 +43,8 @@ class BadMessage(ValueError):
         super().__init__(reason[:REASON_CHARACTERS_MAX])  # it may quote a megabyte
 
 
-def decode(raw: bytes | msgspec.Raw, kind: type[T]) -> T:
-    """One message as ``kind``.
+def decode(raw: bytes | msgspec.Raw, kind: type[T], *, strict: bool = True) -> T:
+    """One message as ``kind``; not ``strict`` takes numbers out of their text.
 
     Raises:
         BadMessage: on anything else, and on more than 4 MB.
@@ -48,7 +52,7 @@ def decode(raw: bytes | msgspec.Raw, kind: type[T]) -> T:
     if len(memoryview(raw)) > FRAME_BYTES_MAX:
         raise BadMessage(f"a message of over {FRAME_BYTES_MAX} bytes")
     try:
-        return msgspec.json.decode(raw, type=kind)
+        return msgspec.json.decode(raw, type=kind, strict=strict)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadMessage(f"not a {getattr(kind, '__name__', kind)}: {error}") from error
 
@@ -142,9 +146,58 @@ class Level(Message, frozen=True):
 
 
 class L2Book(Message, frozen=True):
+    """As an answer, with exact prices."""
+
     coin: Word
     time: Millis
     levels: tuple[list[Level], list[Level]]
+
+
+class QuotedLevel(Message, frozen=True, gc=False):
+    px: Quoted
+    sz: Quoted
+
+
+class QuotedBook(Message, frozen=True, gc=False):
+    """As market data; decoded with ``strict=False``."""
+
+    coin: Word
+    time: Millis
+    levels: tuple[list[QuotedLevel], list[QuotedLevel]]
+
+
+class BookFrame(Message, frozen=True, gc=False):
+    channel: Word
+    data: QuotedBook
+
+
+_BOOK_BEGINS = b'{"channel":"l2Book"'
+_decode_book = msgspec.json.Decoder(BookFrame, strict=False).decode
+
+
+def read_frame(raw: bytes) -> Frame | BookFrame:
+    """One message of a stream; a book, as the venue writes it, is read in one go.
+
+    Raises:
+        BadMessage: on what is no frame. What is wrong inside of one is found by its reader.
+    """
+    if raw.startswith(_BOOK_BEGINS) and len(raw) <= FRAME_BYTES_MAX:
+        try:
+            return _decode_book(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass
+    return decode(raw, Frame)
+
+
+class TradeRow(Message, frozen=True):
+    """``side`` is the aggressor's: ``B`` bought."""
+
+    coin: Word
+    side: Literal["A", "B"]
+    px: Number
+    sz: Number
+    time: Millis
+    tid: Id
 
 
 class AssetContext(Message, frozen=True):
@@ -164,6 +217,20 @@ class FundingRow(Message, frozen=True):
     coin: Word
     funding_rate: Number
     time: Millis
+
+
+class Candle(Message, frozen=True):
+    """One bar; ``open_time`` and ``close_time`` are its first and last millisecond."""
+
+    open_time: Millis = msgspec.field(name="t")
+    close_time: Millis = msgspec.field(name="T")
+    coin: Word = msgspec.field(name="s")
+    interval: Word = msgspec.field(name="i")
+    open: Number = msgspec.field(name="o")
+    high: Number = msgspec.field(name="h")
+    low: Number = msgspec.field(name="l")
+    close: Number = msgspec.field(name="c")
+    volume: Number = msgspec.field(name="v")
 
 
 class Liquidation(Message, frozen=True):
@@ -261,9 +328,17 @@ class AssetPosition(Message, frozen=True):
     position: Position
 
 
+class MarginSummary(Message, frozen=True):
+    account_value: Number
+
+
 class ClearinghouseState(Message, frozen=True):
+    """The last two are used in standard mode alone; of isolated positions nothing is in them."""
+
     asset_positions: list[AssetPosition]
     time: Millis
+    cross_margin_summary: MarginSummary | None = None
+    withdrawable: Number | None = None
 
 
 class SpotBalance(Message, frozen=True):
@@ -328,6 +403,11 @@ class LedgerUpdate(Message, frozen=True):
     delta: LedgerDelta
 
 
+class ExchangeStatus(Message, frozen=True):
+    time: Millis
+    special_statuses: msgspec.Raw = msgspec.Raw(b"null")
+
+
 # --- what is listed -------------------------------------------------------------------------
 
 Decimals = Annotated[int, msgspec.Meta(ge=0, le=8)]
@@ -352,7 +432,7 @@ class MarginTable(Message, frozen=True):
 
 class Meta(Message, frozen=True):
     universe: list[PerpAsset]
-    margin_tables: list[tuple[Id, MarginTable]]
+    margin_tables: list[tuple[Id, MarginTable]] = []
     collateral_token: Id = 0
 
 
@@ -380,3 +460,30 @@ class UserFees(Message, frozen=True):
     user_add_rate: Number
     user_spot_cross_rate: Number
     user_spot_add_rate: Number
+
+
+# --- the account's standing -----------------------------------------------------------------
+
+
+class UserRateLimit(Message, frozen=True):
+    """Requests of an address since it began: used, and allowed by what it has traded."""
+
+    n_requests_used: Id
+    n_requests_cap: Id
+    n_requests_surplus: Id = 0
+
+
+class AgentOf(Message, frozen=True):
+    user: Word = ""
+
+
+class UserRole(Message, frozen=True):
+    role: Word
+    data: AgentOf = AgentOf()
+
+
+class ExtraAgent(Message, frozen=True):
+    """A named agent; the unnamed one is not told of."""
+
+    address: Word
+    valid_until: Millis

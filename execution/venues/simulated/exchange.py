@@ -101,7 +101,7 @@ class Exchange:
 
     def _begin(
         self,
-        listed: Mapping[str, Instrument],
+        listed: dict[str, Instrument],
         rules: VenueRules,
         state: State,
         records: Iterable[Record],
@@ -198,7 +198,7 @@ class Exchange:
         if now_ns > market.next_sample_ns:
             self._sample(name, now_ns)
         market.mark, market.oracle = mark, event.oracle
-        rate = market.predicted
+        rate = event.predicted or market.predicted
         if rate is None:
             rate = funding.estimate(
                 market, self._instruments[name], self._rules, self._impact[name]
@@ -560,6 +560,33 @@ class Exchange:
         payload = msgspec.json.encode([request_id, instrument, amount])
         self._log("move_margin", payload, type(answer).__name__)
         return [*out, answer]
+
+    # --- wallets -------------------------------------------------------------------------
+
+    @exact()
+    def transfer(self, give: str, take: str, amount: Decimal, now_ns: int) -> bool:
+        """Move ``amount`` (positive) from one balance of the account to another of it; False,
+        and nothing moved, where that much is not free."""
+        self._state.now_ns = max(now_ns, self._state.now_ns)
+        balances = self._state.balances
+        moves = ZERO < amount <= self._clearing.free().get(give, ZERO)
+        self._log("transfer", msgspec.json.encode([give, take, amount]), "ok" if moves else "no")
+        if moves:
+            balances[give] -= amount
+            balances[take] = balances.get(take, ZERO) + amount
+        return moves
+
+    def settle_perps_in(self, asset: str) -> None:
+        """From now on balance ``asset`` backs perps, pays and is paid for them.
+
+        Raises:
+            ValueError: while a position or an order is open.
+        """
+        if self._open or any(self._clearing.position(name).quantity for name in self._perps):
+            raise ValueError("what backs a position or an order cannot change under it")
+        for name in self._perps:
+            perp = msgspec.structs.replace(self._instruments[name], quote=asset)
+            self._instruments[name] = perp
 
     @property
     def resting(self) -> frozenset[str]:

@@ -141,8 +141,8 @@ class SimulatedVenue:
 
     @property
     def ended(self) -> bool:
-        """Whether the market has no further event."""
-        return self._next_ns == _NEVER
+        """Whether the market has no further event; one without an end has none yet."""
+        return self._next_ns == _NEVER and self._source.end_ns is not None
 
     def fast_forward(self, until_ns: int) -> Iterator[PublicEvent]:
         """Let the market run to ``until_ns`` after a restart; what it publishes warms the bot."""
@@ -156,6 +156,9 @@ class SimulatedVenue:
         A jump past its price would fill it as late as the jump is large, and whatever
         is done about the fill would pay for the distance.
         """
+        if self._next_ns == _NEVER and self._source.end_ns is None:
+            self._instants = groupby(self._source.events(self._market_ns), key=_TIME_OF)
+            self._next_ns, self._next = next(self._instants, _END)
         resting = self.exchange.resting
         if resting and not resting <= self._watched and self._next_ns != _NEVER:
             self._watched |= resting

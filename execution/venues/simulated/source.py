@@ -4,14 +4,15 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from domain.instruments import Instrument, Pair
-from domain.market import FundingSettled, MarketInput
+from domain.market import Close, FundingSettled, MarketInput
 
 
 class MarketSource(Protocol):
     """Recorded history or a generated market: the same events every time it is asked.
 
     ``synthetic`` is shown wherever a result is shown. ``cadence_ns`` is how far apart
-    its quotes may come while nothing is wrong: a bar, or a step.
+    its quotes may come while nothing is wrong: a bar, or a step. Without an ``end_ns`` a
+    market goes on: where ``events`` ends, there is nothing more *yet*, and it is asked again.
     """
 
     name: str
@@ -25,8 +26,9 @@ class MarketSource(Protocol):
     @property
     def instruments(self) -> tuple[Instrument, ...]: ...
 
-    def history(self) -> Iterable[FundingSettled]:
-        """Published funding before ``start_ns`` (60 days where there are), in order."""
+    def history(self) -> Iterable[FundingSettled | Close]:
+        """Published funding before ``start_ns`` (60 days where there are), in order; of a live
+        market also closes, since nobody has seen its quotes of before."""
         ...
 
     def events(self, after_ns: int) -> Iterator[MarketInput]:

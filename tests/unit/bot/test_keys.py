@@ -1,16 +1,19 @@
 """Which key files are taken, and that no part of a key is ever in what is said of the others."""
 
+import json
 import os
 import re
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
+from eth_keyfile.keyfile import create_keyfile_json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.keys import ORDER, read_key
+from bot.keys import ORDER, key_in, key_of, read_key
 from execution.venues.hyperliquid.sign import AgentSigner
 
 KEY = bytes.fromhex("3b7e91c04d5fa2886013de47b9f0c6ae5518d2937c04fbe16a89205dc7f3b41e")
@@ -148,3 +151,126 @@ def test_no_part_of_a_key_is_in_what_is_said_of_its_file(
 
     assert not any(key[at : at + 8] in said for at in range(57))
     assert b64encode(bytes.fromhex(key)).decode()[:8] not in said
+
+
+# A keystore
+
+
+PASSPHRASE = "correct horse"
+
+
+def keystore(key: bytes = KEY, kdf: Literal["pbkdf2", "scrypt"] = "pbkdf2") -> bytes:
+    """Version 3, as wallets write it, at a cost that a test can pay."""
+    secret: Any = PASSPHRASE.encode()
+    return json.dumps(create_keyfile_json(key, secret, kdf=kdf, iterations=2)).encode()
+
+
+@pytest.mark.parametrize("kdf", ["pbkdf2", "scrypt"])
+def test_a_keystore_is_opened_by_its_passphrase(
+    tmp_path: Path, kdf: Literal["pbkdf2", "scrypt"]
+) -> None:
+    path = holding(tmp_path, keystore(kdf=kdf))
+    asked: list[str] = []
+
+    def ask(of: str) -> str:
+        asked.append(of)
+        return PASSPHRASE
+
+    assert key_of(str(path), ask) == KEY
+    assert asked == [str(path)]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (keystore(), "wrong"),
+        (b'{"version": 3}', "no keystore of version 3"),
+        (b"{not json", "no keystore of version 3"),
+        (keystore()[:-20], "no keystore of version 3"),
+    ],
+)
+def test_another_passphrase_or_another_file_opens_nothing(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
+    with pytest.raises(ValueError, match=said) as told:
+        key_of(str(holding(tmp_path, content)), lambda _: "wrong horse")
+
+    assert told.value.__cause__ is None
+    assert told.value.__suppress_context__
+    assert "horse" not in str(told.value)
+
+
+def test_a_keystore_is_its_owners_alone_too(tmp_path: Path) -> None:
+    path = holding(tmp_path, keystore(), 0o640)
+
+    with pytest.raises(ValueError, match="is open to others"):
+        key_of(str(path), lambda _: PASSPHRASE)
+
+
+def test_where_nobody_can_type_a_keystore_says_what_a_service_takes(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="a service takes credential:NAME"):
+        read_key(holding(tmp_path, keystore()))
+
+
+# A credential of systemd
+
+
+def credential(folder: Path, monkeypatch: pytest.MonkeyPatch, mode: int = 0o400) -> None:
+    path = folder / "trader"
+    path.write_text(KEY.hex())
+    path.chmod(mode)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
+
+
+@pytest.mark.parametrize(
+    "mode", [0o400, 0o440]
+)  # with an access list the group's bits are its mask
+def test_a_credential_is_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int) -> None:
+    credential(tmp_path, monkeypatch, mode)
+
+    assert key_of("credential:trader", lambda _: "") == KEY
+
+
+@pytest.mark.parametrize("name", ["", "../trader", "/etc/passwd", ".hidden", KEY.hex(), "a b"])
+def test_a_name_that_is_none_is_refused_and_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    credential(tmp_path, monkeypatch)
+
+    with pytest.raises(ValueError, match="not a credential's name") as told:
+        key_of(f"credential:{name}", lambda _: "")
+    assert KEY.hex() not in str(told.value)
+
+
+def test_a_credential_open_to_everybody_or_a_link_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credential(tmp_path, monkeypatch, 0o444)
+    (tmp_path / "linked").symlink_to(tmp_path / "trader")
+
+    with pytest.raises(ValueError, match="is open to everybody"):
+        key_of("credential:trader", lambda _: "")
+    with pytest.raises(ValueError, match="credential:linked cannot be read"):
+        key_of("credential:linked", lambda _: "")
+    with pytest.raises(ValueError, match="credential:other cannot be read: No such file"):
+        key_of("credential:other", lambda _: "")
+
+
+def test_without_systemd_there_is_no_credential(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+
+    with pytest.raises(
+        ValueError, match="LoadCredential=trader:FILE belongs into its systemd unit"
+    ):
+        key_of("credential:trader", lambda _: "")
+
+
+# What a person types
+
+
+def test_what_is_typed_is_a_key_or_is_not_repeated() -> None:
+    assert key_in(f" 0x{KEY.hex()} ") == KEY
+    for typed in (KEY.hex()[1:], KEY.hex() + "0", "word " * 12, "0" * 64):
+        with pytest.raises(ValueError, match="what was typed holds no key") as told:
+            key_in(typed)
+        assert typed.strip() not in str(told.value)

@@ -100,10 +100,10 @@ def _spells(name: str, start_ns: int) -> tuple[Spell, ...]:
 
 
 class WarmVenue(Hyperliquid):
-    """The venue, with quiet candles at its prices: reading real ones is not yet the adapter's."""
+    """The venue, with quiet candles at its prices: the emulated venue of it keeps none."""
 
     async def history(self, since_ns: int, until_ns: int) -> Sequence[PublicEvent]:
-        rates = await super().history(since_ns, until_ns)
+        rates = await self.rates(since_ns, until_ns)
         body = msgspec.json.encode({"type": "allMids"})
         reply = await self._transport.request("/info", body, self._timing.request_timeout)
         if reply.status != 200:

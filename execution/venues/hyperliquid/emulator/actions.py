@@ -53,8 +53,13 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     c: Cloid | None = None
 
     def canonical(self) -> "Order":
-        cloid = None if self.c is None else self.c.lower()
-        return msgspec.structs.replace(self, p=canonical(self.p), s=canonical(self.s), c=cloid)
+        cloid, kind = None if self.c is None else self.c.lower(), self.t
+        if kind.trigger is not None:
+            price = canonical(kind.trigger.trigger_px)
+            kind = OrderType(trigger=msgspec.structs.replace(kind.trigger, trigger_px=price))
+        return msgspec.structs.replace(
+            self, p=canonical(self.p), s=canonical(self.s), t=kind, c=cloid
+        )
 
 
 class Builder(msgspec.Struct, frozen=True):
@@ -102,6 +107,12 @@ class BatchModify(
     a: bool = False
 
 
+class ModifyOne(msgspec.Struct, frozen=True, tag_field="type", tag="modify", omit_defaults=True):
+    oid: Natural | Cloid
+    order: Order
+    a: bool = False
+
+
 class UpdateLeverage(
     msgspec.Struct, frozen=True, tag_field="type", tag="updateLeverage", rename="camel"
 ):
@@ -126,6 +137,28 @@ class ScheduleCancel(
     time: Natural | None = None
 
 
+class AgentSetAbstraction(msgspec.Struct, frozen=True, tag_field="type", tag="agentSetAbstraction"):
+    abstraction: Literal["i", "u", "p"]
+
+
+class AgentSendAsset(
+    msgspec.Struct, frozen=True, tag_field="type", tag="agentSendAsset", rename="camel"
+):
+    destination: str
+    source_dex: str
+    destination_dex: str
+    token: str
+    amount: str
+    from_sub_account: str
+    nonce: Natural
+
+
+class SetReferrer(msgspec.Struct, frozen=True, tag_field="type", tag="setReferrer"):
+    """Taken, and without effect here."""
+
+    code: str
+
+
 class Noop(msgspec.Struct, frozen=True, tag_field="type", tag="noop"):
     """Uses up its nonce."""
 
@@ -135,9 +168,13 @@ Action = (
     | Cancels
     | CancelsByCloid
     | BatchModify
+    | ModifyOne
     | UpdateLeverage
     | UpdateIsolatedMargin
     | ScheduleCancel
+    | AgentSetAbstraction
+    | AgentSendAsset
+    | SetReferrer
     | Noop
 )
 
@@ -165,4 +202,6 @@ def decode_action(raw: msgspec.Raw) -> Action:
             for modify in action.modifies
         )
         return msgspec.structs.replace(action, modifies=modifies)
+    if isinstance(action, ModifyOne):
+        return msgspec.structs.replace(action, order=action.order.canonical())
     return action

@@ -2,16 +2,23 @@
 
 from collections.abc import Callable, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
+from itertools import count
 from typing import Any
 
 from domain.account import MarginMode, SettingRefused
-from domain.instruments import Instrument
-from domain.orders import OrderRejected, OrderRequest, Side
+from domain.instruments import Instrument, Kind
+from domain.orders import OrderRejected, OrderRequest, Side, TimeInForce
 from domain.time import DAY, MILLISECOND, SECOND
 from execution.venues.hyperliquid.emulator import actions
 from execution.venues.hyperliquid.emulator.listing import Listing
 from execution.venues.hyperliquid.emulator.numbers import text
-from execution.venues.hyperliquid.emulator.orders import IOC_UNMATCHED, TIFS, Order, Orders
+from execution.venues.hyperliquid.emulator.orders import (
+    IOC_UNMATCHED,
+    TIFS,
+    Order,
+    Orders,
+    Trigger,
+)
 from execution.venues.hyperliquid.emulator.records import Records
 from execution.venues.simulated import admission
 from execution.venues.simulated.exchange import NOTHING_TO_CANCEL, Exchange
@@ -20,18 +27,19 @@ from execution.venues.simulated.state import RATIO, VenueEvent
 Document = dict[str, Any]
 NEVER = 1 << 62
 
+BAD_TRIGGER = "Invalid TP/SL price."
 POST_ONLY = "Only post-only orders allowed immediately after a network upgrade"
 # The texts from here on are UNVERIFIED.
 EMPTY_BATCH = "Empty batch of orders or cancels."
-NO_GROUPING = "Only grouping na is offered here."
-NO_TRIGGERS = "Trigger orders are not offered here."
-NO_MODIFY = "batchModify is not offered here."
+NO_GROUPING = "Invalid grouping."
+NO_TRIGGERS = "Trigger orders are of perps alone."
+NOTHING_TO_MODIFY = "Cannot modify canceled or filled order"
 TOO_EARLY = "Scheduled cancel time must be at least 5 seconds from now."
 TOO_OFTEN = "Cannot set scheduled cancel time: too many triggers today."
 
 _VOLUME_GATE = 1_000_000
 _TRIGGERS_A_DAY = 10
-_OK = {"status": "ok", "response": {"type": "default"}}
+OK = {"status": "ok", "response": {"type": "default"}}
 
 
 class Desk:
@@ -46,16 +54,18 @@ class Desk:
         listing: Listing,
         orders: Orders,
         records: Records,
-        tell: Callable[[Sequence[VenueEvent]], None],
+        tell: Callable[[Sequence[VenueEvent], str | None], None],
+        tell_orders: Callable[[Sequence[Order]], None],
+        mark: Callable[[str], str | None],
     ) -> None:
         self.post_only = False
         self.cancel_at_ns = NEVER
         self._triggers: dict[int, int] = {}  # by day
         self._exchange, self._listing = exchange, listing
         self._orders, self._records = orders, records
-        self._tell = tell
-        self._nameless = 0
-        self._settings = 0
+        self._told, self._tell_orders, self._mark = tell, tell_orders, mark
+        self._waiting: dict[str, Order] = {}  # for a price, by key
+        self._nameless, self._groups, self._settings = count(1), count(1), count(1)
 
     def act(self, action: actions.Action, now_ns: int) -> Document:
         """The whole answer; errors of single orders are inside it."""
@@ -73,40 +83,64 @@ class Desk:
         if isinstance(action, actions.ScheduleCancel):
             return self._schedule(action, now_ns)
         if isinstance(action, actions.BatchModify):
-            return refused(NO_MODIFY)
-        return _OK
+            pairs = [(modify.oid, modify.order) for modify in action.modifies]
+            return self._modify(pairs, now_ns)
+        if isinstance(action, actions.ModifyOne):
+            return self._modify_one(action.oid, action.order, now_ns)
+        return OK
 
     # --- orders --------------------------------------------------------------------------
 
     def _place(self, action: actions.PlaceOrders, now_ns: int) -> Document:
-        refusal = self._malformed(action)
+        refusal = self._malformed(action.orders, action.grouping)
         if refusal is not None:
             return refused(refusal)
-        return _statuses("order", [self._place_one(wire, now_ns) for wire in action.orders])
+        first, group = None, next(self._groups)
+        statuses: list[Document | str] = []
+        for wire in action.orders:
+            order = self._order(wire, now_ns)
+            if wire.t.trigger is None:
+                statuses.append(self._place_one(order, wire.a, now_ns))
+                first = first or order.key
+            else:
+                lone = next(self._groups) if action.grouping == "na" else group
+                after = first if action.grouping == "normalTpsl" else None
+                whole = action.grouping == "positionTpsl"
+                order.trigger = _trigger(wire, lone, after, whole=whole)
+                statuses.append(self._wait(order, wire.a, action.grouping, now_ns))
+        return _statuses("order", statuses)
 
-    def _malformed(self, action: actions.PlaceOrders) -> str | None:
+    def _malformed(self, orders: Sequence[actions.Order], grouping: str = "na") -> str | None:
         """One error for the whole batch, before any order is looked at (which ones: UNVERIFIED)."""
-        if not action.orders:
+        if not orders:
             return EMPTY_BATCH
-        if action.grouping != "na":
+        if grouping not in ("na", "normalTpsl", "positionTpsl"):
             return NO_GROUPING
-        for order in action.orders:
+        for order in orders:
             if order.a not in self._listing.by_asset:
                 return unknown_asset(order.a)
-            if order.t.limit is None:
-                return NO_TRIGGERS
-            if not Decimal(order.s):
+            if order.t.trigger is not None:
+                if self._listing.by_asset[order.a].kind is not Kind.PERP:
+                    return NO_TRIGGERS
+            elif order.t.limit is None:
+                return BAD_TRIGGER
+            elif not Decimal(order.s):
                 return admission.ZERO_SIZE
-            if self.post_only and order.t.limit.tif != "Alo":
+            elif self.post_only and order.t.limit.tif != "Alo":
                 return POST_ONLY
         return None
 
-    def _place_one(self, wire: actions.Order, now_ns: int) -> Document | str:
+    def _place_one(self, order: Order, asset: int, now_ns: int) -> Document | str:
         """A re-used client id is refused here, so that an order sent twice is seen (UNVERIFIED)."""
-        order = self._order(wire, now_ns)
         if order.key in self._orders:
-            return _error(admission.DUPLICATE, wire.a)
+            return _error(admission.DUPLICATE, asset)
         self._orders.add(order)
+        events = self._to_exchange(order, now_ns)
+        if isinstance(events[-1], OrderRejected):
+            return _error(events[-1].reason, asset)
+        return self._status(order, asset)
+
+    def _to_exchange(self, order: Order, now_ns: int) -> Sequence[VenueEvent]:
         request = OrderRequest(
             cloid=order.key,
             instrument=order.instrument,
@@ -119,23 +153,20 @@ class Desk:
         )
         events = self._exchange.place(request, now_ns)
         self._tell(events)
-        if isinstance(events[-1], OrderRejected):
-            return _error(events[-1].reason, wire.a)
-        return self._status(order, wire.a)
+        return events
 
-    def _order(self, wire: actions.Order, now_ns: int) -> Order:
-        assert wire.t.limit is not None, "Invariant: trigger orders were refused before"
+    def _order(self, wire: actions.Order, now_ns: int, key: str | None = None) -> Order:
+        """``key`` where another order has had its client id before."""
         instrument = self._listing.by_asset[wire.a]
-        self._nameless += wire.c is None
         return Order(
-            key=wire.c or f"nameless-{self._nameless}",
+            key=key or wire.c or f"nameless-{next(self._nameless)}",
             cloid=wire.c,
             instrument=instrument.id,
             coin=self._listing.coin_of[instrument.id],
             side=Side.BUY if wire.b else Side.SELL,
             quantity=Decimal(wire.s),
             price=Decimal(wire.p),
-            time_in_force=TIFS[wire.t.limit.tif],
+            time_in_force=_time_in_force(wire.t),
             reduce_only=wire.r,
             placed_ms=now_ns // MILLISECOND,
         )
@@ -167,8 +198,89 @@ class Desk:
         order = self._orders.find(name)
         if order is None or not order.is_open or self._listing.asset_of[order.instrument] != asset:
             return _error(NOTHING_TO_CANCEL, asset)
-        self._tell(self._exchange.cancel(order.key, now_ns))
+        self._end(order, "canceled", now_ns)
         return "success"
+
+    def _end(self, order: Order, status: str, now_ns: int) -> None:
+        if self._waiting.pop(order.key, None) is None:
+            events = self._exchange.cancel(order.key, now_ns)
+            self._tell(events, None if status == "canceled" else status)
+        else:
+            self._orders.ended(order, status, now_ns // MILLISECOND)
+            self._tell_orders([order])
+
+    def _modify(self, modifies: Sequence[tuple[int | str, actions.Order]], now_ns: int) -> Document:
+        if (refusal := self._malformed([order for _, order in modifies])) is not None:
+            return refused(refusal)
+        return _statuses("order", [self._replace(name, wire, now_ns) for name, wire in modifies])
+
+    def _modify_one(self, name: int | str, wire: actions.Order, now_ns: int) -> Document:
+        if (refusal := self._malformed([wire])) is not None:
+            return refused(refusal)
+        status = self._replace(name, wire, now_ns)
+        return refused(status["error"]) if isinstance(status, dict) and "error" in status else OK
+
+    def _replace(self, name: int | str, wire: actions.Order, now_ns: int) -> Document | str:
+        """Cancel, and place anew under the same client id and a new number. The old one is gone
+        where the new one is refused (UNVERIFIED)."""
+        old = self._orders.find(name)
+        if old is None or not old.is_open:
+            return _error(NOTHING_TO_MODIFY, wire.a)
+        self._end(old, "canceled", now_ns)
+        again = wire.c is not None and wire.c == old.cloid
+        new = self._order(wire, now_ns, f"{wire.c}/{next(self._nameless)}" if again else None)
+        if wire.t.trigger is None:
+            return self._place_one(new, wire.a, now_ns)
+        whole = old.trigger is not None and old.trigger.whole
+        new.trigger = _trigger(wire, next(self._groups), None, whole=whole)
+        return self._wait(new, wire.a, "na", now_ns)
+
+    # --- orders that wait for a price ----------------------------------------------------
+
+    def _wait(self, order: Order, asset: int, grouping: str, now_ns: int) -> Document | str:
+        trigger = order.trigger
+        assert trigger is not None, "Invariant: only trigger orders wait"
+        if order.key in self._orders:
+            return _error(admission.DUPLICATE, asset)
+        mark = self._mark(order.instrument)
+        if mark is not None and trigger.is_reached(Decimal(mark)):
+            return _error(BAD_TRIGGER, asset)
+        instrument = self._listing.by_asset[asset]
+        prices = (order.price, trigger.price)
+        if any(price <= 0 or instrument.round_price(price, up=False) != price for price in prices):
+            return _error(admission.TICK, asset)
+        self._orders.add(order)
+        self._orders.waits(order, now_ns // MILLISECOND)
+        self._waiting[order.key] = order
+        self._tell_orders([order])
+        if grouping == "na":
+            named = {"oid": order.oid} | ({} if order.cloid is None else {"cloid": order.cloid})
+            return {"resting": named}
+        return "waitingForTrigger" if trigger.after is None else "waitingForFill"
+
+    def mark_moved(self, instrument: str, mark: float, now_ns: int) -> None:
+        """Place what has waited for this mark; cancel what waits for an order that is dead."""
+        for order in [o for o in self._waiting.values() if o.instrument == instrument]:
+            trigger = order.trigger
+            assert trigger is not None, "Invariant: only trigger orders wait"
+            first = self._orders.key(trigger.after)
+            if order.key not in self._waiting or (first is not None and first.is_open):
+                continue
+            if first is not None and first.status != "filled":
+                self._end(order, "canceled", now_ns)
+            elif trigger.is_reached(Decimal(repr(mark))):
+                self._triggered(order, trigger, now_ns)
+
+    def _triggered(self, order: Order, trigger: Trigger, now_ns: int) -> None:
+        del self._waiting[order.key]
+        waiting = list(self._waiting.values())
+        for tied in [o for o in waiting if o.trigger and o.trigger.group == trigger.group]:
+            self._end(tied, "siblingFilledCanceled", now_ns)
+        order.status, order.status_ms = "triggered", now_ns // MILLISECOND
+        self._tell_orders([order])
+        if trigger.whole:
+            order.quantity = abs(self._exchange.position(order.instrument).quantity)
+        self._to_exchange(order, now_ns)
 
     # --- the scheduled cancel ------------------------------------------------------------
 
@@ -182,21 +294,23 @@ class Desk:
             )
         if action.time is None:
             self.cancel_at_ns = NEVER
-            return _OK
+            return OK
         time_ns = action.time * MILLISECOND
         if time_ns < now_ns + 5 * SECOND:
             return refused(TOO_EARLY)
         if self._triggers.get(now_ns // DAY, 0) >= _TRIGGERS_A_DAY:
             return refused(TOO_OFTEN)
         self.cancel_at_ns = time_ns
-        return _OK
+        return OK
 
-    def triggered(self) -> int:
-        """The scheduled time has come: it is used up. Returns it."""
+    def cancel_as_scheduled(self) -> None:
+        """The scheduled time has come: all that is open is canceled, and the time is used up."""
         time_ns, self.cancel_at_ns = self.cancel_at_ns, NEVER
         day = time_ns // DAY
         self._triggers[day] = self._triggers.get(day, 0) + 1
-        return time_ns
+        self._tell(self._exchange.advance(time_ns))
+        for order in self._orders.open():
+            self._end(order, "scheduledCancel", time_ns)
 
     # --- settings ------------------------------------------------------------------------
 
@@ -219,13 +333,15 @@ class Desk:
         return self._answered(self._exchange.move_margin(name, instrument.id, amount, now_ns))
 
     def _setting(self) -> str:
-        self._settings += 1
-        return f"setting-{self._settings}"
+        return f"setting-{next(self._settings)}"
+
+    def _tell(self, events: Sequence[VenueEvent], canceled_as: str | None = None) -> None:
+        self._told(events, canceled_as)
 
     def _answered(self, events: Sequence[VenueEvent]) -> Document:
         self._tell(events)
         answer = events[-1]
-        return refused(answer.reason) if isinstance(answer, SettingRefused) else _OK
+        return refused(answer.reason) if isinstance(answer, SettingRefused) else OK
 
 
 def refused(reason: str) -> Document:
@@ -243,6 +359,22 @@ def _statuses(kind: str, statuses: list[Document | str]) -> Document:
 
 def _error(reason: str, asset: int) -> Document:
     return {"error": f"{reason} asset={asset}"}
+
+
+def _time_in_force(kind: actions.OrderType) -> TimeInForce:
+    if kind.limit is not None:
+        return TIFS[kind.limit.tif]
+    at_market = kind.trigger is not None and kind.trigger.is_market
+    return TimeInForce.IOC if at_market else TimeInForce.GTC
+
+
+def _trigger(wire: actions.Order, group: int, after: str | None, *, whole: bool) -> Trigger:
+    """A sale takes profit above, and stops a loss below; a purchase the other way round."""
+    asked = wire.t.trigger
+    assert asked is not None, "Invariant: asked of trigger orders alone"
+    is_above = (asked.tpsl == "tp") != wire.b
+    price = Decimal(asked.trigger_px)
+    return Trigger(price, asked.is_market, asked.tpsl, is_above, group, after, whole)
 
 
 def _average(order: Order, instrument: Instrument) -> Decimal:

@@ -11,14 +11,25 @@ from typing import Any
 import msgspec
 
 from domain.instruments import Pair
-from domain.market import FundingSettled, MarketInput
-from domain.time import MILLISECOND
+from domain.market import FundingSettled, MarketInput, Reference
+from domain.time import MILLISECOND, SECOND
 from execution.ports import Reply
 from execution.venues.hyperliquid.emulator import received, signing
-from execution.venues.hyperliquid.emulator.actions import Envelope, decode_action
-from execution.venues.hyperliquid.emulator.desk import Desk, Document, refused
+from execution.venues.hyperliquid.emulator.actions import (
+    Action,
+    AgentSendAsset,
+    AgentSetAbstraction,
+    Cancels,
+    CancelsByCloid,
+    Envelope,
+    decode_action,
+)
+from execution.venues.hyperliquid.emulator.agents import Agents
+from execution.venues.hyperliquid.emulator.cashier import Cashier
+from execution.venues.hyperliquid.emulator.desk import OK, Desk, Document, refused
 from execution.venues.hyperliquid.emulator.info import (
     NOT_JSON,
+    REQUESTS_AT_FIRST,
     Info,
     Unanswered,
     not_json,
@@ -30,13 +41,15 @@ from execution.venues.hyperliquid.emulator.orders import Orders
 from execution.venues.hyperliquid.emulator.quotes import Quotes
 from execution.venues.hyperliquid.emulator.received import Arrival, Received
 from execution.venues.hyperliquid.emulator.records import Records
+from execution.venues.hyperliquid.emulator.states import States
 from execution.venues.hyperliquid.emulator.streams import Streams
 from execution.venues.hyperliquid.emulator.teller import Teller
+from execution.venues.hyperliquid.emulator.wallets import UNIFIED, Wallets
 from execution.venues.simulated.exchange import Exchange
 
-UNIFIED = "Action disabled when unified account is active."
 EXPIRED = "Action already expired"
 NO_SIGNER = "Unable to recover signer."
+OTHER_NONCE = "Nonce of the action and of the request differ."  # UNVERIFIED
 
 _encode = msgspec.json.Encoder().encode
 
@@ -46,9 +59,10 @@ class _Typed(msgspec.Struct):
 
 
 class Emulator:
-    """One account in unified mode, its agents, and one market.
+    """One account, its agents, and one market.
 
     What ``exchange`` did before is in the histories; orders placed before are not known.
+    ``mode`` is the account's at the start: a standard one has its perps' money in ``PERP_WALLET``.
     ``agents``: address to the last millisecond it is valid, None for ever. ``history``:
     rates published before the start. ``mainnet`` says which network signatures are for.
     ``wall_ns`` turns the venue's time into its clients', where a market runs faster than
@@ -63,13 +77,14 @@ class Emulator:
         agents: Mapping[str, int | None],
         *,
         history: Iterable[FundingSettled] = (),
+        mode: str = UNIFIED,
         mainnet: bool = False,
         wall_ns: Callable[[int], int] = lambda now_ns: now_ns,
     ) -> None:
         self.exchange = exchange
         self.received: list[Received] = []
         self._account = account.lower()
-        self._agents = {address.lower(): until_ms for address, until_ms in agents.items()}
+        self._agents = Agents(agents)
         self._mainnet = mainnet
         self._wall_ns = wall_ns
         self._listing = Listing(pairs)
@@ -78,16 +93,23 @@ class Emulator:
         self._quotes = Quotes(self._listing, exchange.rules)
         self._streams = Streams(self._listing)
         self._nonces: dict[str, Nonces] = {}
+        self._next_request_ns = 0  # once the address has used its requests
         self._teller = Teller(
             exchange, self._listing, self._orders, self._records, self._quotes, self._streams,
             self._account,
         )  # fmt: skip
         self._tell = self._teller.tell
-        self._desk = Desk(exchange, self._listing, self._orders, self._records, self._tell)
+        self._desk = Desk(
+            exchange, self._listing, self._orders, self._records, self._tell,
+            self._teller.push_orders, self._quotes.mark,
+        )  # fmt: skip
+        self._wallets = Wallets(exchange, self._records, mode, self._teller.ledger_row)
+        self._cashier = Cashier(self._account, self._agents, self._wallets)
         self._info = Info(
             exchange, self._listing, self._orders, self._records, self._quotes,
-            self._account, self._agents,
+            self._account, self._agents, self._wallets,
         )  # fmt: skip
+        self._states = States(self._info, self._streams)
         for settled in history:
             self._records.rate(settled)
         self._tell(exchange.private_since(0))
@@ -108,17 +130,16 @@ class Emulator:
         if event.venue_time_ns >= self._desk.cancel_at_ns:
             self.advance(event.venue_time_ns)
         self._teller.market(event, self.exchange.on_market(event))
+        if type(event) is Reference:
+            self._desk.mark_moved(event.instrument, event.mark, event.venue_time_ns)
 
     def advance(self, now_ns: int) -> None:
         """Time passes: funding of every whole hour, the scheduled cancel."""
         if now_ns >= self._desk.cancel_at_ns:
-            time_ns = self._desk.triggered()
-            self._tell(self.exchange.advance(time_ns))
-            for order in self._orders.open():
-                events = self.exchange.cancel(order.key, time_ns)
-                self._tell(events, canceled_as="scheduledCancel")
+            self._desk.cancel_as_scheduled()
         if events := self.exchange.advance(now_ns):
             self._tell(events)
+        self._states.tell(now_ns)
 
     def auto_deleverage(
         self, instrument: str, fraction: Decimal, price: Decimal, now_ns: int
@@ -161,7 +182,7 @@ class Emulator:
         try:
             arrival.action = msgspec.json.decode(envelope.action, type=_Typed).type
             if arrival.action in signing.USER_SIGNED:
-                return self._user_signed(envelope, arrival)
+                return self._user_signed(envelope, arrival, now_ns)
             action = decode_action(envelope.action)
             digest = signing.l1_digest(
                 msgspec.msgpack.encode(action),
@@ -175,11 +196,18 @@ class Emulator:
         arrival.orders = received.orders_in(action, self._listing)
         arrival.cloids = received.cloids_in(action, self._orders)
         arrival.signer = signer = signing.recover(digest, envelope.signature)
-        reason = self._refusal(envelope, signer, now_ns)
+        reason = self._refusal(envelope, signer, now_ns) or self._exhausted(action, now_ns)
         if reason is not None:
+            self._info.actions += 4 * (reason == EXPIRED)
             return refused(reason)
         assert signer is not None, "Invariant: an action without a signer was refused"
         self._nonces[signer].use(envelope.nonce)
+        if isinstance(action, AgentSetAbstraction):
+            return _answer(self._cashier.set_mode(action.abstraction, now_ns))
+        if isinstance(action, AgentSendAsset):
+            if action.nonce != envelope.nonce:
+                return refused(OTHER_NONCE)
+            return _answer(self._cashier.send(msgspec.to_builtins(action), now_ns))
         return self._desk.act(action, now_ns)
 
     def _refusal(self, envelope: Envelope, signer: str | None, now_ns: int) -> str | None:
@@ -195,16 +223,28 @@ class Emulator:
         nonces = self._nonces.setdefault(signer, Nonces())
         return nonces.refusal(envelope.nonce, now_ms)
 
-    def _may_sign(self, signer: str, now_ms: int) -> bool:
-        if signer == self._account:
-            return True
-        if signer not in self._agents:
-            return False
-        until_ms = self._agents[signer]
-        return until_ms is None or now_ms <= until_ms
+    def _exhausted(self, action: Action, now_ns: int) -> str | None:
+        """An address has ten thousand requests, and one more for each dollar that it traded; then
+        one every ten seconds. A batch counts for each of its parts, and cancels have more."""
+        parts = len(getattr(action, "orders", ())) + len(getattr(action, "cancels", ()))
+        self._info.actions += max(parts - 1, 0)
+        used, traded = self._info.actions, self._records.volume
+        cap = REQUESTS_AT_FIRST + int(traded)
+        if isinstance(action, Cancels | CancelsByCloid):
+            cap = min(cap + 100_000, cap * 2)
+        if used <= cap or now_ns >= self._next_request_ns:
+            self._next_request_ns = now_ns + 10 * SECOND
+            return None
+        return (
+            f"Too many cumulative requests sent ({used} > {cap}) for cumulative volume traded "
+            f"${traded:.2f}. Place taker orders to free up 1 request per USDC traded."
+        )
 
-    def _user_signed(self, envelope: Envelope, arrival: Arrival) -> Document:
-        """Nobody but the account itself may, and in unified mode it need not."""
+    def _may_sign(self, signer: str, now_ms: int) -> bool:
+        return signer == self._account or self._agents.may_sign(signer, now_ms)
+
+    def _user_signed(self, envelope: Envelope, arrival: Arrival, now_ns: int) -> Document:
+        """Nobody but the account itself may, and nothing of it expires."""
         action = msgspec.json.decode(envelope.action, type=dict[str, Any])
         try:
             digest = signing.user_digest(action, mainnet=self._mainnet)
@@ -215,7 +255,15 @@ class Emulator:
             return refused(NO_SIGNER)
         if signer != self._account:
             return refused(f"Must deposit before performing actions. User: {signer}")
-        return refused(UNIFIED)
+        if action.get("nonce", action.get("time")) != envelope.nonce:
+            return refused(OTHER_NONCE)
+        wall_ns = self._wall_ns(now_ns)
+        nonces = self._nonces.setdefault(signer, Nonces())
+        reason = nonces.refusal(envelope.nonce, wall_ns // MILLISECOND)
+        if reason is not None:
+            return refused(reason)
+        nonces.use(envelope.nonce)
+        return _answer(self._cashier.act(action, now_ns, wall_ns))
 
     # --- sockets -------------------------------------------------------------------------
 
@@ -250,6 +298,7 @@ class Emulator:
         elif method == "subscribe" and isinstance(subscription, dict):
             if (key := self._streams.subscribe(connection, subscription)) is not None:
                 self._teller.snapshot(connection, key)
+                self._states.snapshot(connection, key, now_ns)
         elif method == "unsubscribe" and isinstance(subscription, dict):
             self._streams.unsubscribe(connection, subscription)
         else:
@@ -275,6 +324,10 @@ class Emulator:
             response = {"type": "error", "payload": f"{instead.status} {instead.body}"}
         self._streams.send((connection,), "post", {"id": number, "response": response})
         return True
+
+
+def _answer(refusal: str | None) -> Document:
+    return OK if refusal is None else refused(refusal)
 
 
 def _read(body: bytes) -> Envelope:

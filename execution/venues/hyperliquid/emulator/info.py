@@ -1,7 +1,7 @@
 """The questions of ``/info``. Whoever asks about another address than the account's, the
 account's own agent included, hears what the venue says of an account that has nothing."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -10,11 +10,14 @@ import msgspec
 from domain.account import MarginMode, PositionReport
 from domain.money import ZERO, exact
 from domain.time import MILLISECOND, SECOND, next_hour
+from execution.venues.hyperliquid.emulator.agents import Agents
+from execution.venues.hyperliquid.emulator.candles import INTERVALS
 from execution.venues.hyperliquid.emulator.listing import Listing, is_perp
 from execution.venues.hyperliquid.emulator.numbers import float_text, text
 from execution.venues.hyperliquid.emulator.orders import Orders
 from execution.venues.hyperliquid.emulator.quotes import Quotes
 from execution.venues.hyperliquid.emulator.records import Records, Row
+from execution.venues.hyperliquid.emulator.wallets import Wallets
 from execution.venues.simulated.exchange import Exchange
 from execution.venues.simulated.state import RATIO, rounded
 
@@ -26,7 +29,7 @@ NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _FILLS_A_PAGE = 2_000
 _FILLS_KEPT = 10_000
 _ROWS_A_PAGE = 500
-_REQUESTS_AT_FIRST = 10_000
+REQUESTS_AT_FIRST = 10_000
 
 
 class Unanswered(Exception):
@@ -45,6 +48,13 @@ def not_json() -> Unanswered:
     return Unanswered(400, "Failed to parse the request body as JSON")
 
 
+class CandleQuestion(msgspec.Struct, frozen=True, rename="camel"):
+    coin: str
+    interval: str
+    start_time: int
+    end_time: int | None = None
+
+
 class Question(msgspec.Struct, frozen=True, rename="camel"):
     type: str
     user: Address | None = None
@@ -54,6 +64,7 @@ class Question(msgspec.Struct, frozen=True, rename="camel"):
     end_time: int | None = None
     oid: int | str | None = None
     id: int | None = None
+    req: CandleQuestion | None = None
 
 
 _decoder = msgspec.json.Decoder(Question)
@@ -70,11 +81,12 @@ class Info:
         records: Records,
         quotes: Quotes,
         account: str,
-        agents: Mapping[str, int | None],
+        agents: Agents,
+        wallets: Wallets,
     ) -> None:
         self._exchange, self._listing, self._orders = exchange, listing, orders
         self._records, self._quotes = records, quotes
-        self._account, self._agents = account, agents
+        self._account, self._agents, self._wallets = account, agents, wallets
         self.actions = 0  # received so far, for the rate limit
         self._answers: dict[str, Callable[[Question, int], Any]] = {
             "meta": self._meta,
@@ -85,7 +97,8 @@ class Info:
             "l2Book": self._book,
             "marginTable": self._margin_table,
             "perpDexs": lambda _question, _now: [None],
-            "candleSnapshot": lambda _question, _now: [],
+            "candleSnapshot": self._candles,
+            "subAccounts": lambda _question, _now: None,
             "exchangeStatus": self._exchange_status,
             "fundingHistory": self._funding_history,
             "predictedFundings": self._predicted,
@@ -157,6 +170,16 @@ class Info:
             return {"coin": question.coin, "time": now_ns // MILLISECOND, "levels": [[], []]}
         return self._quotes.book(book)
 
+    def _candles(self, question: Question, _now_ns: int) -> Any:
+        asked = question.req
+        if asked is None or asked.interval not in INTERVALS:
+            raise unprocessable()
+        instrument = self._listing.by_coin.get(asked.coin)
+        if instrument is None:
+            raise Unanswered(500, "null")
+        candles = self._quotes.candles[instrument.id]
+        return candles.between(asked.interval, asked.start_time, asked.end_time)
+
     def _margin_table(self, question: Question, _now_ns: int) -> Any:
         table = None if question.id is None else self._listing.margin_table(question.id)
         if table is None:
@@ -201,15 +224,18 @@ class Info:
     @exact()
     def _clearinghouse(self, question: Question, now_ns: int) -> Any:
         positions: Sequence[PositionReport] = ()
+        wallet = None
         if self._asks_about_the_account(question):
-            positions = self._exchange.account_report(None, now_ns).positions
+            report = self._exchange.account_report(None, now_ns)
+            positions, wallet = report.positions, self._wallets.on_perp_side(report)
+        cash, held = (ZERO, ZERO) if wallet is None else (wallet.total, wallet.held)
         isolated = [p for p in positions if p.mode is MarginMode.ISOLATED]
         cross = [p for p in positions if p.mode is MarginMode.CROSS]
         return {
-            "marginSummary": _summary(positions),
-            "crossMarginSummary": _summary(cross),
+            "marginSummary": _summary(positions, cash),
+            "crossMarginSummary": _summary(cross, cash),
             "crossMaintenanceMarginUsed": "0.0",
-            "withdrawable": "0.0",
+            "withdrawable": text(max(cash - held, ZERO)),
             "assetPositions": [
                 {"type": "oneWay", "position": self._position(p)} for p in (*isolated, *cross)
             ],
@@ -266,6 +292,7 @@ class Info:
                     "entryNtl": text(rounded(costs.get(balance.asset, ZERO), Decimal("1e-8"))),
                 }
                 for balance in self._exchange.account_report(None, now_ns).balances
+                if balance.asset in self._listing.token_of  # the wallet of perps is no token's
             ]
         }
 
@@ -304,15 +331,18 @@ class Info:
         return fills.between(_start(question), question.end_time, gone)[:_FILLS_A_PAGE]
 
     def _fundings(self, question: Question, _now_ns: int) -> Any:
+        """From the beginning where no start is named: ccxt names none."""
         if not self._asks_about_the_account(question):
             return []
-        rows = self._records.fundings.between(_start(question), question.end_time)
+        rows = self._records.fundings.between(question.start_time or 0, question.end_time)
         return rows[:_ROWS_A_PAGE]
 
     def _ledger(self, question: Question, _now_ns: int) -> Any:
         if not self._asks_about_the_account(question):
             return []
-        return self._records.ledger.between(_start(question), question.end_time)[:_ROWS_A_PAGE]
+        return self._records.ledger.between(question.start_time or 0, question.end_time)[
+            :_ROWS_A_PAGE
+        ]
 
     def _fees(self, question: Question, _now_ns: int) -> Any:
         """Everybody pays the same here."""
@@ -347,7 +377,7 @@ class Info:
         return {
             "cumVlm": text(volume),
             "nRequestsUsed": self.actions if mine else 0,
-            "nRequestsCap": _REQUESTS_AT_FIRST + int(volume),
+            "nRequestsCap": REQUESTS_AT_FIRST + int(volume),
             "nRequestsSurplus": 0,
         }
 
@@ -359,17 +389,10 @@ class Info:
         return {"role": "missing"}
 
     def _abstraction(self, question: Question, _now_ns: int) -> Any:
-        return "unifiedAccount" if self._asks_about_the_account(question) else "default"
+        return self._wallets.mode if self._asks_about_the_account(question) else "default"
 
     def _extra_agents(self, question: Question, _now_ns: int) -> Any:
-        """The agent without an expiry is the unnamed one, which is not told."""
-        if not self._asks_about_the_account(question):
-            return []
-        return [
-            {"name": f"agent {number}", "address": address, "validUntil": until_ms}
-            for number, (address, until_ms) in enumerate(self._agents.items(), 1)
-            if until_ms is not None
-        ]
+        return self._agents.told() if self._asks_about_the_account(question) else []
 
     @exact()
     def _active_asset_data(self, question: Question, now_ns: int) -> Any:
@@ -378,7 +401,9 @@ class Info:
         if instrument is None or not is_perp(instrument):
             raise unprocessable()
         position = self._exchange.position(instrument.id)
-        free = self._exchange.account_report(None, now_ns).free(instrument.quote) if mine else ZERO
+        free = (
+            self._exchange.account_report(None, now_ns).free(self._wallets.perp) if mine else ZERO
+        )
         free = max(free, ZERO)
         mark = Decimal(self._quotes.mark(instrument.id) or 0)
         size = ZERO
@@ -400,11 +425,12 @@ def _start(question: Question) -> int:
     return question.start_time
 
 
-def _summary(positions: Sequence[PositionReport]) -> Row:
+def _summary(positions: Sequence[PositionReport], cash: Decimal) -> Row:
+    """``cash`` is what of the perps' own wallet is on no isolated position."""
     value = sum((p.margin for p in positions), ZERO)
     return {
-        "accountValue": text(value),
+        "accountValue": text(cash + value),
         "totalNtlPos": text(sum((abs(p.quantity) * p.mark for p in positions), ZERO)),
-        "totalRawUsd": text(sum((p.raw_margin for p in positions), ZERO)),
+        "totalRawUsd": text(cash + sum((p.raw_margin for p in positions), ZERO)),
         "totalMarginUsed": text(value),
     }

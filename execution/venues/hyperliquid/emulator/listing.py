@@ -14,6 +14,8 @@ from execution.venues.hyperliquid.emulator.numbers import text
 
 SPOT_ASSETS = 10_000
 SETTLEMENT = "USDC"
+PERP_WALLET = "USDC (perp)"
+"""The balance of the exchange behind perps in standard mode; the venue calls it USDC too."""
 _LISTED_TABLES = 50  # below, a margin table's number is its one tier's leverage and not listed
 
 
@@ -137,6 +139,11 @@ def _margin_table(tiers: tuple[MarginTier, ...]) -> dict[str, Any]:
             for tier in tiers
         ],
     }
+
+
+def coin(asset: str) -> str:
+    """The venue's name of a balance of the exchange."""
+    return SETTLEMENT if asset == PERP_WALLET else asset
 
 
 def is_perp(instrument: Instrument) -> bool:

@@ -30,13 +30,44 @@ _REJECTED = (
     ("Post only order would have immediately matched", "badAloPxRejected"),
     (admission.SPOT_BALANCE, "insufficientSpotBalanceRejected"),
     (admission.TIER, "perpMaxPositionRejected"),
+    ("Invalid TP/SL price", "badTriggerPxRejected"),
 )
-# Refused orders have numbers too. Theirs lie apart from those of accepted orders.
-_FIRST_REFUSED = 1 << 41
+# Refused orders have numbers too, and so have those that wait for a price: apart from those
+# that the exchange gives.
+_FIRST_REFUSED, _FIRST_WAITING = 1 << 41, 1 << 42
+
+
+class Trigger(msgspec.Struct, frozen=True):
+    """The mark from which on an order is placed: at or above it, or at or below it.
+
+    ``group`` is of orders that stand for each other: one that is triggered cancels the rest.
+    ``after`` is the order that has to fill first; ``whole`` closes whatever the position is.
+    """
+
+    price: Decimal
+    is_market: bool
+    tpsl: str
+    is_above: bool
+    group: int
+    after: str | None = None
+    whole: bool = False
+
+    def is_reached(self, mark: Decimal) -> bool:
+        return mark >= self.price if self.is_above else mark <= self.price
+
+    @property
+    def kind(self) -> str:
+        name = "Take Profit" if self.tpsl == "tp" else "Stop"
+        return f"{name} {'Market' if self.is_market else 'Limit'}"
+
+    @property
+    def condition(self) -> str:
+        return f"Price {'above' if self.is_above else 'below'} {text(self.price)}"
 
 
 class Order(msgspec.Struct):
-    """``key`` names the order at the exchange: its cloid, or a name of ours where it has none.
+    """``key`` names the order at the exchange: its cloid, or a name of ours where it has none or
+    another order had it before. One with a ``trigger`` is not at the exchange until it is reached.
 
     ``shown`` is what remained when the status last changed. The venue's ``orderStatus`` goes on
     telling it while an open order fills (hyperliquid-python-sdk issue 141), and
@@ -53,6 +84,7 @@ class Order(msgspec.Struct):
     time_in_force: TimeInForce
     reduce_only: bool
     placed_ms: int
+    trigger: Trigger | None = None
     oid: int = 0
     filled: Decimal = ZERO
     spent: Decimal = ZERO
@@ -87,15 +119,16 @@ class Order(msgspec.Struct):
 
     def long(self) -> dict[str, Any]:
         """As ``frontendOpenOrders`` tells it."""
+        trigger = self.trigger
         return self.short() | {
-            "triggerCondition": "N/A",
-            "isTrigger": False,
-            "triggerPx": "0.0",
+            "triggerCondition": "N/A" if trigger is None else trigger.condition,
+            "isTrigger": trigger is not None,
+            "triggerPx": "0.0" if trigger is None else text(trigger.price),
             "children": [],
-            "isPositionTpsl": False,
+            "isPositionTpsl": trigger is not None and trigger.whole,
             "reduceOnly": self.reduce_only,
-            "orderType": "Limit",
-            "tif": TIF_NAMES[self.time_in_force],
+            "orderType": "Limit" if trigger is None else trigger.kind,
+            "tif": TIF_NAMES[self.time_in_force] if trigger is None else None,
             "cloid": self.cloid,
         }
 
@@ -114,9 +147,10 @@ class Orders:
 
     def __init__(self) -> None:
         self._by_key: dict[str, Order] = {}
+        self._by_cloid: dict[str, Order] = {}
         self._by_oid: dict[int, Order] = {}
         self._open: dict[int, Order] = {}
-        self._refused = 0
+        self._refused = self._waiting = 0
 
     def __contains__(self, key: str) -> bool:
         return key in self._by_key
@@ -124,12 +158,14 @@ class Orders:
     def add(self, order: Order) -> None:
         """An order on its way to the exchange; it has no number yet."""
         self._by_key[order.key] = order
+        if order.cloid is not None:
+            self._by_cloid[order.cloid] = order
 
     def find(self, name: str | int) -> Order | None:
-        """By client id or by number."""
+        """By client id, the last that had it, or by number."""
         if isinstance(name, int):
             return self._by_oid.get(name)
-        return self._by_key.get(name.lower())
+        return self._by_cloid.get(name.lower())
 
     def key(self, name: str | None) -> Order | None:
         """By the exchange's name for it."""
@@ -142,13 +178,18 @@ class Orders:
         """Newest first."""
         return list(self._by_oid.values())[: -count - 1 : -1]
 
+    def waits(self, order: Order, time_ms: int) -> None:
+        """For its price. It keeps the number that it gets now."""
+        self._waiting += 1
+        self.accepted(order, _FIRST_WAITING + self._waiting, time_ms)
+
     def accepted(self, order: Order, oid: int, time_ms: int) -> None:
-        order.oid, order.status_ms = oid, time_ms
-        self._by_oid[oid] = self._open[oid] = order
+        order.oid, order.status, order.status_ms = order.oid or oid, "open", time_ms
+        self._by_oid[order.oid] = self._open[order.oid] = order
 
     def rejected(self, order: Order, reason: str, time_ms: int) -> None:
         """Refused before the exchange gave it a number."""
-        self._refused += 1
+        self._refused += not order.oid
         self.accepted(order, _FIRST_REFUSED + self._refused, time_ms)
         self.ended(order, rejection(reason), time_ms)
 

@@ -9,6 +9,7 @@ from domain.instruments import Instrument
 from domain.market import Book, Level, PerpContext, Trade
 from domain.orders import Side
 from domain.time import MILLISECOND
+from execution.venues.hyperliquid.emulator.candles import Candles
 from execution.venues.hyperliquid.emulator.listing import Listing
 from execution.venues.hyperliquid.emulator.numbers import float_text
 from execution.venues.hyperliquid.emulator.records import SOMEBODY, trade_id
@@ -44,7 +45,16 @@ class Quotes:
         self.trades: dict[str, deque[Trade]] = {
             name: deque(maxlen=_TRADES) for name in listing.coin_of
         }
+        self.candles = {name: Candles(coin) for name, coin in listing.coin_of.items()}
         self._listing, self._rules = listing, rules
+
+    def take(self, book: Book) -> Book | None:
+        """A new book; returns the one before."""
+        before, self.books[book.instrument] = self.books.get(book.instrument), book
+        if book.bids and book.asks:
+            mid = (book.bids[0][0] + book.asks[0][0]) / 2
+            self.candles[book.instrument].price(mid, book.venue_time_ns // MILLISECOND)
+        return before
 
     def mid(self, instrument: str) -> str | None:
         """Where a side is empty, the last print: the venue does not say which of them it told."""

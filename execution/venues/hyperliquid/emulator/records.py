@@ -15,7 +15,7 @@ from domain.money import ZERO
 from domain.orders import Fill, FillCause, Liquidity
 from domain.time import MILLISECOND
 from execution.venues.hyperliquid.emulator.holdings import Holding, direction, traded
-from execution.venues.hyperliquid.emulator.listing import Listing, is_perp
+from execution.venues.hyperliquid.emulator.listing import Listing, coin, is_perp
 from execution.venues.hyperliquid.emulator.numbers import float_text, text
 from execution.venues.hyperliquid.emulator.orders import SIDE_NAMES, Order
 from execution.venues.simulated.rules import VenueRules
@@ -100,7 +100,7 @@ class Records:
             "crossed": fill.liquidity is Liquidity.TAKER,
             "fee": text(fill.fee.amount),
             "tid": trade_id(fill.fill_id),
-            "feeToken": fill.fee.asset,
+            "feeToken": coin(fill.fee.asset),
         }
         if fill.cause is not FillCause.ORDER:
             row["liquidation"] = self._liquidation(fill, mark)
@@ -160,9 +160,11 @@ class Records:
         self.fundings.add(row, time_ms)
         return funding_told(row)
 
-    def cashflow(self, flow: Cashflow) -> None:
-        """Money that moved otherwise: what the backstop kept is the liquidation's account value."""
-        amount, asset = flow.money.amount, flow.money.asset
+    def cashflow(self, flow: Cashflow) -> Row:
+        """Money that moved otherwise: what the backstop kept is the liquidation's account value.
+
+        Returns its row of the ledger."""
+        amount, asset = flow.money.amount, coin(flow.money.asset)
         if flow.cause is CashCause.LIQUIDATION_PENALTY:
             taken, self._taken = self._taken, []
             notional = sum((Decimal(row["px"]) * Decimal(row["sz"]) for row in taken), ZERO)
@@ -181,9 +183,14 @@ class Records:
             delta = incoming if amount >= 0 else outgoing
         else:
             delta = self._token_moved(asset, amount)
-        time_ms = flow.venue_time_ns // MILLISECOND
-        digest = _digest(flow.cashflow_id).hex()
-        self.ledger.add({"time": time_ms, "hash": f"0x{digest}", "delta": delta}, time_ms)
+        return self.moved(delta, flow.venue_time_ns // MILLISECOND)
+
+    def moved(self, delta: Row, time_ms: int) -> Row:
+        """A new row of the ledger."""
+        digest = _digest(f"ledger {len(self.ledger.rows)}").hex()
+        row = {"time": time_ms, "hash": f"0x{digest}", "delta": delta}
+        self.ledger.add(row, time_ms)
+        return row
 
     def _token_moved(self, token: str, amount: Decimal) -> Row:
         """From somebody, or to them. It has no entry price."""

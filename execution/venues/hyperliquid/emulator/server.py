@@ -13,7 +13,9 @@ from itertools import count
 from aiohttp import WSMsgType, web
 
 from domain.market import MarketInput
+from execution.ports import Reply
 from execution.venues.hyperliquid.emulator.emulator import Emulator
+from execution.venues.hyperliquid.emulator.faults import GARBAGE, Fault, Faults
 from execution.venues.simulated.source import MarketSource
 
 _HOST = "127.0.0.1"
@@ -55,8 +57,11 @@ class Tape:
 class _Front:
     """What the sockets share. A connection that does not take its frames is closed."""
 
-    def __init__(self, emulator: Emulator, now_ns: Callable[[], int]) -> None:
-        self._emulator, self._now_ns = emulator, now_ns
+    def __init__(
+        self, emulator: Emulator, now_ns: Callable[[], int], faults: Faults | None
+    ) -> None:
+        self._emulator, self._now_ns, self._faults = emulator, now_ns, faults
+        self._dead: set[int] = set()  # connections that are open and lead nowhere
         self._waiting: dict[int, asyncio.Queue[bytes | None]] = {}
         self._numbers = count(1)
 
@@ -74,7 +79,20 @@ class _Front:
             tape.play(now_ns)
             self._emulator.advance(now_ns)
             self._deliver()
+            if self._faults is not None:
+                for fault in self._faults.of_streams(now_ns):
+                    self._break(fault)
             await asyncio.sleep(_TICK_SECONDS)
+
+    def _break(self, fault: Fault) -> None:
+        """Do to every stream what the fault says."""
+        for number, queue in self._waiting.items():
+            if fault.kind == "disconnect":
+                _end(queue)
+            elif fault.kind == "half_open":
+                self._dead.add(number)
+            elif not queue.full():
+                queue.put_nowait(GARBAGE)
 
     def hang_up(self) -> None:
         for queue in self._waiting.values():
@@ -86,8 +104,23 @@ class _Front:
         if request.content_type != "application/json":
             expected = "Expected request with `Content-Type: application/json`"
             return web.Response(status=415, text=expected)
-        reply = self._emulator.request(request.path, await request.read(), self._now_ns())
-        self._deliver()
+        body, fault = await request.read(), None
+        if self._faults is not None:
+            fault = self._faults.of_request(request.path, body, self._now_ns())
+        if fault is not None and fault.seconds:
+            await asyncio.sleep(fault.seconds)
+        if fault is None or fault.kind == "delay" or fault.accepted:
+            reply = self._emulator.request(request.path, body, self._now_ns())
+            self._deliver()
+        else:
+            reply = Reply(fault.status, b"")
+        if fault is not None and fault.kind == "drop":
+            assert request.transport is not None, "Invariant: a request came over something"
+            request.transport.abort()
+        elif fault is not None and fault.kind == "error":
+            reply = Reply(fault.status, b"")
+        elif fault is not None and fault.kind == "garbage":
+            reply = Reply(200, GARBAGE)
         return web.Response(status=reply.status, body=reply.body, content_type="application/json")
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
@@ -107,6 +140,7 @@ class _Front:
         finally:
             self._emulator.closed(number)
             del self._waiting[number]
+            self._dead.discard(number)
             writer.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await writer
@@ -115,7 +149,7 @@ class _Front:
     def _deliver(self) -> None:
         for connection, frame in self._emulator.drain():
             queue = self._waiting.get(connection)
-            if queue is None:
+            if queue is None or connection in self._dead:
                 continue
             if queue.full():
                 _end(queue)
@@ -144,16 +178,21 @@ async def _write(socket: web.WebSocketResponse, queue: asyncio.Queue[bytes | Non
 
 @contextlib.asynccontextmanager
 async def serve(
-    emulator: Emulator, source: MarketSource, now_ns: Callable[[], int], port: int = 0
+    emulator: Emulator,
+    source: MarketSource,
+    now_ns: Callable[[], int],
+    port: int = 0,
+    faults: Faults | None = None,
 ) -> AsyncIterator[str]:
     """Serve until the context ends; yields the address (``http://127.0.0.1:…``).
 
-    ``now_ns`` is the venue's clock: by it the market plays, and nonces and expiries are judged.
+    ``now_ns`` is the venue's clock: by it the market plays, nonces and expiries are judged, and
+    ``faults`` happen.
 
     Raises:
         OSError: when the port is taken.
     """
-    front = _Front(emulator, now_ns)
+    front = _Front(emulator, now_ns, faults)
     runner = web.AppRunner(front.application(), shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
     try:

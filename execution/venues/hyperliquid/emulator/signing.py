@@ -84,7 +84,7 @@ def user_digest(action: Mapping[str, Any], *, mainnet: bool) -> bytes:
     encoded += keccak(b"Mainnet" if mainnet else b"Testnet")
     for field in fields.split(","):
         kind, _, key = field.partition(" ")
-        encoded += _word(kind, action[key])
+        encoded += _word(kind, action.get(key, "") if key == "agentName" else action[key])
     chain = int(action["signatureChainId"], 16)
     return _typed(_separator("HyperliquidSignTransaction", chain), keccak(encoded))
 

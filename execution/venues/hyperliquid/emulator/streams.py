@@ -1,18 +1,22 @@
 """Who listens to what over the sockets, and the frames that wait to be delivered."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
 
+from execution.venues.hyperliquid.emulator.candles import INTERVALS
 from execution.venues.hyperliquid.emulator.listing import Listing
 
 Key = tuple[str, str]
 """(kind, coin or address)"""
 
 _OF_COIN = ("l2Book", "bbo", "trades", "activeAssetCtx")
-_OF_USER = ("orderUpdates", "userEvents", "userFills", "userFundings")
+_OF_USER = (
+    "orderUpdates", "userEvents", "userFills", "userFundings", "userNonFundingLedgerUpdates",
+    "clearinghouseState", "openOrders", "spotState",
+)  # fmt: skip
 FAST_BOOK = "l2Book:fast"
 ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 
@@ -38,6 +42,10 @@ class Streams:
     def listeners(self, kind: str, of: str) -> list[int] | None:
         """None, never an empty list, where nobody listens."""
         return self._listeners.get((kind, of))
+
+    def of(self, kinds: Collection[str]) -> list[tuple[Key, list[int]]]:
+        """Whoever listens to something of these kinds."""
+        return [(key, heard) for key, heard in self._listeners.items() if key[0] in kinds]
 
     def send(self, connections: Iterable[int], channel: str, data: Any) -> None:
         frame = _encode({"channel": channel, "data": data})
@@ -104,7 +112,22 @@ class Streams:
             fast = subscription.get("fast") is True
             echo = {"type": kind, "coin": coin, "nSigFigs": None, "mantissa": None, "fast": fast}
             return (FAST_BOOK if fast else kind, coin), echo
-        if kind in _OF_USER and isinstance(user, str) and ADDRESS.fullmatch(user.lower()):
+        if kind == "candle" and coin in self._listing.by_coin:
+            interval = subscription.get("interval")
+            if not isinstance(interval, str) or interval not in INTERVALS:
+                return None
+            return (kind, f"{coin},{interval}"), {"type": kind, "coin": coin, "interval": interval}
+        if kind == "activeAssetData" and isinstance(user, str) and ADDRESS.fullmatch(user.lower()):
+            if coin not in self._listing.by_coin:
+                return None
+            key = (kind, f"{user.lower()},{coin}")
+            return key, {"type": kind, "user": user.lower(), "coin": coin}
+        if (
+            kind in _OF_USER
+            and not subscription.get("dex")
+            and isinstance(user, str)
+            and ADDRESS.fullmatch(user.lower())
+        ):
             user = user.lower()
             echo = {"type": kind, "user": user}
             if kind == "userFills":

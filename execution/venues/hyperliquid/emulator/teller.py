@@ -26,6 +26,7 @@ from execution.venues.simulated.state import VenueEvent
 _SNAPSHOT_ROWS = 2_000
 _MIDS_EVERY_NS = 5 * SECOND
 _FAST_DEPTH = 5
+_LEDGER = "userNonFundingLedgerUpdates"
 _LIQUIDATOR = f"0x{'4' * 40}"
 
 
@@ -65,13 +66,20 @@ class Teller:
             self._mids_due_ns = event.venue_time_ns + _MIDS_EVERY_NS
             if listeners := self._streams.listeners("allMids", ""):
                 self._streams.send(listeners, "allMids", {"mids": self._quotes.all_mids()})
+            for key, heard in self._streams.of(("candle",)):
+                self._candle(heard, key)
+
+    def _candle(self, connections: Sequence[int], key: Key) -> None:
+        coin, _, interval = key[1].partition(",")
+        candle = self._quotes.candles[self._listing.by_coin[coin].id].latest(interval)
+        if candle is not None:
+            self._streams.send(connections, "candle", candle)
 
     def _publish_book(self, book: Book) -> None:
         coin = self._listing.coin_of.get(book.instrument)
         if coin is None:
             return
-        before = self._quotes.books.get(book.instrument)
-        self._quotes.books[book.instrument] = book
+        before = self._quotes.take(book)
         listeners = self._streams.listeners
         if heard := listeners("l2Book", coin):
             self._market_snapshot(heard, "l2Book", coin)
@@ -115,6 +123,12 @@ class Teller:
             fundings = [funding_told(row) for row in rows]
             data = {"isSnapshot": True, "user": of, "fundings": fundings}
             self._streams.send((connection,), kind, data)
+        elif kind == _LEDGER:
+            rows = self._records.ledger.rows[-_SNAPSHOT_ROWS:] if mine else []
+            data = {"isSnapshot": True, "user": of, "nonFundingLedgerUpdates": rows}
+            self._streams.send((connection,), kind, data)
+        elif kind == "candle":
+            self._candle((connection,), key)
         elif kind == "allMids":
             self._streams.send((connection,), kind, {"mids": self._quotes.all_mids()})
         elif kind in {"l2Book", FAST_BOOK, "bbo", "trades", "activeAssetCtx"}:
@@ -159,7 +173,7 @@ class Teller:
             elif isinstance(event, FundingPayment):
                 fundings.append(self._records.payment(event))
             elif isinstance(event, Cashflow):
-                self._records.cashflow(event)
+                self.ledger_row(self._records.cashflow(event))
             elif isinstance(event, Fill):
                 order = self._orders.key(event.cloid)
                 fills.append(self._filled(event, order))
@@ -170,7 +184,7 @@ class Teller:
                 changed[order.oid] = order
                 if isinstance(event, OrderCanceled) and _uncalled_for(event, canceled_as):
                     lost.append({"coin": order.coin, "oid": order.oid})
-        self._push_orders(list(changed.values()))
+        self.push_orders(list(changed.values()))
         self._push_fills(fills, events)
         self._push_fundings(fundings)
         if lost:
@@ -201,7 +215,7 @@ class Teller:
             self._orders.ended(order, status, time_ms)
         return order
 
-    def _push_orders(self, changed: Sequence[Order]) -> None:
+    def push_orders(self, changed: Sequence[Order]) -> None:
         for order in changed:
             order.shown = order.remaining
         listeners = self._streams.listeners("orderUpdates", self._account)
@@ -243,6 +257,10 @@ class Teller:
             self._streams.send(listeners, "userFundings", data)
         for funding in fundings:
             self._user_event({"funding": funding})
+
+    def ledger_row(self, row: Row) -> None:
+        data = {"user": self._account, "nonFundingLedgerUpdates": [row]}
+        self._streams.publish(_LEDGER, self._account, _LEDGER, data)
 
     def _user_event(self, data: Row) -> None:
         self._streams.publish("userEvents", self._account, "user", data)

@@ -9,6 +9,7 @@ from decimal import Decimal
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
@@ -94,6 +95,8 @@ def test_a_port_that_is_taken_is_told(fundarb: Fundarb) -> None:
         (("--speed", "0"), "--speed: must be more than zero"),
         (("--speed", "max"), "--speed: 'max' is not a number"),
         (("--speed", "14401"), "--speed: must be at most 14400"),
+        (("--faults", "nothing.toml"), "--faults: no file 'nothing.toml'"),
+        (("--market", "nowhere"), "--market: neither 'generated' nor a directory: 'nowhere'"),
     ],
 )
 def test_what_cannot_be_meant_is_one_line_and_code_two(
@@ -114,21 +117,95 @@ def test_a_key_in_place_of_an_address_is_not_repeated(fundarb: Fundarb) -> None:
         assert key[:12] not in answer.err
 
 
+def test_a_file_of_faults_that_says_what_cannot_be_is_told(
+    fundarb: Fundarb, tmp_path: Path
+) -> None:
+    (tmp_path / "faults.toml").write_text('[[fault]]\nkind = "flood"')
+
+    answer = fundarb("emulator", "--faults", "faults.toml")
+
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert "--faults: faults.toml: Invalid enum value 'flood'" in answer.err
+
+
+def test_faults_happen(tmp_path: Path) -> None:
+    (tmp_path / "faults.toml").write_text(
+        '[[fault]]\nkind = "error"\non = "/info"\nstatus = 503\ntype = "meta"\n'
+    )
+    with exchange(tmp_path, "--faults", "faults.toml") as url:
+        assert "HYPE" in info(url, type="allMids")
+        with pytest.raises(HTTPError, match="503"):
+            info(url, type="meta")
+
+
+def test_an_empty_directory_is_no_market(fundarb: Fundarb, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+
+    answer = fundarb("emulator", "--market", "empty")
+
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert "--market: " in answer.err
+
+
+@pytest.mark.slow
+def test_recorded_history_is_replayed_as_if_it_were_now(tmp_path: Path, shared_data: Path) -> None:
+    with exchange(tmp_path, "--market", str(shared_data)) as url:
+        book = post(f"{url}/info", b'{"type":"l2Book","coin":"BTC"}')
+        rates = post(f"{url}/info", b'{"type":"fundingHistory","coin":"BTC","startTime":0}')
+
+    assert abs(book["time"] / 1000 - time.time()) < 60
+    assert 10_000 < float(book["levels"][0][0]["px"]) < 200_000
+    assert len(rates) > 200
+    assert {round(row["time"] / 3_600_000, 3) % 1 for row in rates} == {0.0}
+
+
 # What is on it
 
 
-def test_what_is_given_for_either_side_is_one_balance(url: str) -> None:
-    told = info(url, type="spotClearinghouseState", user=ACCOUNT)
+def test_each_side_of_the_account_has_what_it_was_given(url: str) -> None:
+    spot = info(url, type="spotClearinghouseState", user=ACCOUNT)
+    perp = info(url, type="clearinghouseState", user=ACCOUNT)
 
-    balances = {row["coin"]: Decimal(row["total"]) for row in told["balances"] if row["total"]}
-    assert {name: total for name, total in balances.items() if total} == {
-        "USDC": Decimal(7000),
-        "HYPE": Decimal(5),
-    }
+    totals = {row["coin"]: Decimal(row["total"]) for row in spot["balances"]}
+    assert totals == {"USDC": Decimal(2000), "HYPE": Decimal(5)}
+    assert perp["withdrawable"] == perp["marginSummary"]["accountValue"] == "5000.0"
+    assert info(url, type="userAbstraction", user=ACCOUNT) == "disabled"
+
+
+def test_in_a_unified_account_what_is_given_for_either_side_is_one_balance(tmp_path: Path) -> None:
+    with exchange(tmp_path, "--account", f"{ACCOUNT}={HOLDINGS}", "--unified") as url:
+        told = info(url, type="spotClearinghouseState", user=ACCOUNT)
+        mode = info(url, type="userAbstraction", user=ACCOUNT)
+
+    totals = {row["coin"]: Decimal(row["total"]) for row in told["balances"]}
+    assert totals == {"USDC": Decimal(7000), "HYPE": Decimal(5)}
+    assert mode == "unifiedAccount"
+
+
+def test_ten_thousand_on_either_side_if_nothing_is_said(tmp_path: Path) -> None:
+    with exchange(tmp_path) as url:
+        spot = info(url, type="spotClearinghouseState", user=ACCOUNT)
+        perp = info(url, type="clearinghouseState", user=ACCOUNT)
+
+    assert [(row["coin"], row["total"]) for row in spot["balances"]] == [("USDC", "10000.0")]
+    assert perp["withdrawable"] == "10000.0"
+
+
+def test_the_market_has_been_going_on_for_a_day(tmp_path: Path) -> None:
+    with exchange(tmp_path) as url:
+        asked = {"coin": "BTC", "interval": "1h", "startTime": 0, "endTime": 2**50}
+        question = {"type": "candleSnapshot", "req": asked}
+        rows = post(f"{url}/info", json.dumps(question).encode())
+
+    assert 24 <= len(rows) <= 25
+    assert {b["t"] - a["t"] for a, b in pairwise(rows)} == {3_600_000}
+    for row in rows:
+        low, high = Decimal(row["l"]), Decimal(row["h"])
+        assert 0 < low <= Decimal(row["o"]) <= high
+        assert low <= Decimal(row["c"]) <= high
 
 
 def test_it_lists_what_may_be_traded_on_hyperliquid(url: str) -> None:
-    assert info(url, type="userAbstraction", user=ACCOUNT) == "unifiedAccount"
     assert [row["name"] for row in info(url, type="meta")["universe"]] == [
         pair.name for pair in tradable()
     ]
@@ -162,7 +239,7 @@ def test_the_exchanges_clock_and_the_walls_lead_back_to_each_other() -> None:
 
 def test_between_two_steps_of_the_market_every_quote_is_told_again() -> None:
     source = generated_market(1, START, tradable())
-    restated = Restated(source, SECOND)
+    restated = Restated(source, SECOND, START)
     told = list(islice(restated.events(START), 5_000))
 
     own = [event for event in told if (event.venue_time_ns - START) % STEP_NS == 0]

@@ -13,8 +13,9 @@ import msgspec
 import pytest
 
 from bot.cli import acting
-from bot.cli.acting import ALARMS, JOURNAL, LEASE, Refused, on_this_machine
+from bot.cli.acting import ALARMS, JOURNAL, LEASE
 from bot.cli.main import run
+from bot.cli.networks import Refused, on_this_machine
 from bot.lease import Held, Lease
 from domain.money import ONE
 from execution.effects import RaiseAlarm
@@ -35,7 +36,8 @@ Fundarb = Callable[..., Any]
 CANARY = bytes.fromhex("3b7e91c04d5fa2886013de47b9f0c6ae5518d2937c04fbe16a89205dc7f3b41e")
 CANARY_ADDRESS = AgentSigner(CANARY, is_mainnet=False).address
 NOWHERE = "http://127.0.0.1:9"
-REAL = "real venues are not offered yet"
+ELSEWHERE = "--url takes only an exchange on this machine"
+WHERE = "where to? --testnet, --mainnet, or --url"
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +135,7 @@ def test_a_state_in_use_or_of_another_run_is_one_line_and_code_two(
     ],
 )
 def test_an_exchange_anywhere_else_is_refused(elsewhere: str) -> None:
-    with pytest.raises(Refused, match=REAL) as refused:
+    with pytest.raises(Refused, match=ELSEWHERE) as refused:
         on_this_machine(elsewhere)
     assert refused.value.exit_code == 3
 
@@ -150,14 +152,15 @@ KEYLESS = words("https://api.hyperliquid.xyz", "none.key")
 @pytest.mark.parametrize(
     ("line", "code", "said"),
     [
-        (KEYLESS, 3, REAL),
-        ([word for word in words(NOWHERE, "none.key") if word != "--testnet"], 3, REAL),
+        (KEYLESS, 3, ELSEWHERE),
+        (("live", "--account", ACCOUNT, "--key-file", "none.key"), 3, WHERE),
         (words(f"{NOWHERE}/info", "none.key"), 2, "--url: not a venue's address"),
         (words(NOWHERE, "none.key", "0x12"), 2, "--account: not an address"),
         (words(NOWHERE, "none.key"), 2, "--key-file: none.key cannot be read: No such file"),
         ((*words(NOWHERE, "none.key"), "--pairs", "BTC,"), 2, "--pairs: 'BTC,' is not a list"),
         ((*words(NOWHERE, "none.key"), "--config", "x.toml"), 2, "--config: no file 'x.toml'"),
         (("live", "--testnet", "--url", NOWHERE), 2, "Missing option '--account'"),
+        ((*words(NOWHERE, "none.key"), "--mainnet"), 3, "it is one or the other"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_its_code(

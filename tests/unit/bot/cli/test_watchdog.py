@@ -104,7 +104,11 @@ def test_a_second_one_is_told_of_the_first(tmp_path: Path, fundarb: Fundarb) -> 
 @pytest.mark.parametrize(
     ("line", "code", "said"),
     [
-        (words("https://api.hyperliquid.xyz", "x"), 3, "real venues are not offered yet"),
+        (
+            words("https://api.hyperliquid.xyz", "x"),
+            3,
+            "--url takes only an exchange on this machine",
+        ),
         (words(NOWHERE, "none.key"), 2, "--key-file: none.key cannot be read"),
         (words(NOWHERE, "none.key", trader="me"), 2, "--trader: not an address"),
         (words(NOWHERE, "none.key")[:-2], 2, "Missing option '--trader'"),

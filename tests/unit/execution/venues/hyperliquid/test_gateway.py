@@ -25,6 +25,7 @@ from domain.orders import (
     OrderAccepted,
     OrderCanceled,
     OrderFenced,
+    OrderRejected,
     OrderReport,
     OrderStatus,
     SendFailed,
@@ -41,12 +42,14 @@ from execution.effects import (
     SetLeverage,
     VenueEffect,
 )
-from execution.events import Reconnected
+from execution.events import Reconnected, Trouble
 from execution.ports import Reply, TransportFailed
+from execution.venues.hyperliquid.sign import AgentSigner, Caps
 from execution.venues.hyperliquid.timing import Timing
 from tests.unit.execution.venues.hyperliquid.venue import (
     ACCOUNT,
     CLOID,
+    KEY,
     NOW,
     OID,
     QUICK,
@@ -698,3 +701,34 @@ async def test_the_first_answer_after_a_long_silence_says_so_before_it_says_anyt
     news = [event for event in desk.events[told:] if not isinstance(event, AccountReport)]
     assert [type(event) for event in news] == [Reconnected, OrderReport, OrderReport]
     assert desk.of(Reconnected)[-1].stream == "account"
+
+
+# --- what is not sent ------------------------------------------------------------------------
+
+
+async def test_when_the_addresss_requests_run_out_entries_stop_and_the_rest_is_kept() -> None:
+    async with Desk(msgspec.structs.replace(QUICK, budget=0.01)) as desk:
+        await desk.rest()
+        assert desk.of(Trouble) == []
+        desk.venue.info["userRateLimit"] = {"nRequestsUsed": 9_001, "nRequestsCap": 10_000}
+        await desk.until(lambda: bool(desk.of(Trouble)))
+
+        trouble = desk.of(Trouble)[0]
+        assert trouble.limit == "request_budget"
+        assert trouble.detail == "999 requests left to the address, 1000 are kept"
+
+
+async def test_an_order_beyond_the_signers_caps_is_rejected_and_never_sent() -> None:
+    async with Desk() as desk:
+        caps = Caps(order=Decimal(91), hour=Decimal(150))
+        desk.gateway._signer = AgentSigner(KEY, is_mainnet=False, caps=caps)
+        small, large = PlaceOrder(order("2")), PlaceOrder(order("2.1"))  # at 45.5
+
+        assert len(desk.gateway.prepare([small])) == 1
+        assert desk.gateway.prepare([large]) == ()
+        desk.gateway.submit([large])
+        await desk.until(lambda: bool(desk.of(OrderRejected)))
+
+        assert desk.venue.actions == []
+        (rejected,) = desk.of(OrderRejected)
+        assert rejected.reason == "not signed: an order of 95.55, at most 91"

@@ -316,6 +316,88 @@ def test_an_isolated_position_keeps_its_raw_margin_apart_from_its_price() -> Non
     assert (found.venue_time_ns, found.received_ns, found.request_id) == (NOW, NOW + 5, "7")
 
 
+def standard(
+    spot: list[Any], perp: str = "3000.0", free: str = "2500.0", positions: tuple[Any, ...] = ()
+) -> Any:
+    """The report of an account whose perps have a wallet of their own."""
+    state = {
+        "assetPositions": positions,
+        "crossMarginSummary": {"accountValue": perp},
+        "withdrawable": free,
+        "time": NOW_MS,
+    }
+    return private.account_report(
+        msgspec.structs.replace(LISTING, is_standard=True),
+        msgspec.convert(state, wire.ClearinghouseState),
+        msgspec.convert({"balances": spot}, wire.SpotClearinghouseState),
+        [],
+        {},
+        None,
+        NOW,
+    )
+
+
+def usdc(total: str, hold: str) -> dict[str, Any]:
+    return {"coin": "USDC", "token": 0, "total": total, "hold": hold}
+
+
+@pytest.mark.parametrize(
+    ("spot", "total", "free"),
+    [
+        ([usdc("9000.0", "1000.0")], "12000.0", "2500.0"),  # the perps' side is the narrow one
+        ([usdc("900.0", "100.0")], "3900.0", "800.0"),
+        ([], "3000.0", "0"),
+    ],
+)
+def test_in_standard_mode_a_balance_is_both_sides_and_free_is_what_both_have(
+    spot: list[Any], total: str, free: str
+) -> None:
+    found = standard(spot)
+
+    assert [(b.asset, b.total) for b in found.balances] == [("USDC", Decimal(total))]
+    assert found.free("USDC") == Decimal(free)
+    assert found.free_margin("USDC") == Decimal(2500)
+
+
+def test_in_the_other_modes_what_is_free_is_free_for_margin() -> None:
+    found = account([], [usdc("9000.0", "1000.0")], [])
+
+    assert found.free_margin("USDC") == found.free("USDC") == 8000
+
+
+def test_what_a_cross_position_gains_is_in_no_balance_nor_is_it_news() -> None:
+    def at(value: str, worth: str, free: str) -> Any:
+        cross = position("-2.0", leverage={"type": "cross", "value": 2}, positionValue=value)
+        return standard([], worth, free, (cross,))
+
+    before, after = at("91.0", "3000.0", "2900.0"), at("90.0", "3001.0", "2901.0")
+
+    assert [b.total for b in before.balances] == [Decimal(3000)]
+    assert [b.total for b in after.balances] == [Decimal(3000)]
+    assert private.standing(before)[0] == private.standing(after)[0]
+
+
+@pytest.mark.parametrize("missing", ["crossMarginSummary", "withdrawable"])
+def test_in_standard_mode_a_perp_state_without_its_wallet_is_a_bad_message(missing: str) -> None:
+    state = {
+        "assetPositions": [],
+        "crossMarginSummary": {"accountValue": "1.0"},
+        "withdrawable": "1.0",
+        "time": NOW_MS,
+    }
+    del state[missing]
+    with pytest.raises(BadMessage):
+        private.account_report(
+            msgspec.structs.replace(LISTING, is_standard=True),
+            msgspec.convert(state, wire.ClearinghouseState),
+            wire.SpotClearinghouseState([]),
+            [],
+            {},
+            None,
+            NOW,
+        )
+
+
 def test_a_long_positions_margin_is_raw_plus_its_value() -> None:
     found = account([position("2.0", "-44.0")], [], [])
 

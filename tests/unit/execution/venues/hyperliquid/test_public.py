@@ -11,7 +11,7 @@ from domain.market import Book, PerpContext
 from domain.rates import FundingRate
 from domain.time import MILLISECOND
 from execution.venues.hyperliquid import public, wire
-from execution.venues.hyperliquid.wire import BadMessage, Frame, decode
+from execution.venues.hyperliquid.wire import BadMessage, read_frame
 from tests.unit.execution.venues.hyperliquid.venue import NOW, listed
 
 LISTING = listed()
@@ -20,7 +20,7 @@ CONTEXT = {"funding": "0.0000125", "oraclePx": "45.0", "markPx": "45.15", "premi
 
 def event_of(channel: str, data: Any) -> Any:
     frame = json.dumps({"channel": channel, "data": data}).encode()
-    return public.public_event(LISTING, decode(frame, Frame), NOW)
+    return public.public_event(LISTING, read_frame(frame), NOW)
 
 
 def test_a_context_has_the_hourly_rate_and_the_time_of_its_receipt() -> None:

@@ -4,7 +4,13 @@ import pytest
 
 from domain.time import HOUR, MILLISECOND
 from execution.ports import Reply, TransportFailed
-from execution.venues.hyperliquid.start import address, funding_history, load
+from execution.venues.hyperliquid.start import (
+    NotAnAgent,
+    address,
+    funding_history,
+    load,
+    prove_agent,
+)
 from execution.venues.hyperliquid.wire import BadMessage
 from tests.unit.execution.venues.hyperliquid.venue import (
     ACCOUNT,
@@ -23,13 +29,65 @@ async def test_the_listing_is_loaded_with_the_accounts_own_fees() -> None:
     assert [question.get("user") for question in venue.asked("userFees")] == [ACCOUNT]
 
 
-@pytest.mark.parametrize("mode", ["disabled", "portfolioMargin", "default"])
-async def test_an_account_that_is_not_unified_is_refused_by_name(mode: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "is_standard"),
+    [
+        ("unifiedAccount", False),
+        ("portfolioMargin", False),
+        ("disabled", True),
+        ("default", True),
+    ],
+)
+async def test_the_accounts_mode_says_whether_perps_have_a_wallet_of_their_own(
+    mode: str, is_standard: bool
+) -> None:
     venue = FakeVenue()
     venue.info["userAbstraction"] = mode
 
-    with pytest.raises(ValueError, match=f"{mode}.*unifiedAccount"):
+    assert (await load(venue, ACCOUNT, WANTED, QUICK)).is_standard == is_standard
+
+
+async def test_a_mode_that_nobody_has_heard_of_is_refused_by_name() -> None:
+    venue = FakeVenue()
+    venue.info["userAbstraction"] = "dexAbstraction"
+
+    with pytest.raises(ValueError, match=r"'dexAbstraction'.*unifiedAccount"):
         await load(venue, ACCOUNT, WANTED, QUICK)
+
+
+AGENT = "0x" + "a" * 40
+
+
+@pytest.mark.parametrize("valid_until", [None, NOW // MILLISECOND + 1])
+async def test_an_agent_of_the_account_is_proved(valid_until: int | None) -> None:
+    venue = FakeVenue()
+    if valid_until is not None:
+        row = {"name": "bot", "address": AGENT, "validUntil": valid_until}
+        venue.info["extraAgents"] = [row]
+
+    await prove_agent(venue, ACCOUNT, AGENT, NOW // MILLISECOND, QUICK)
+
+
+@pytest.mark.parametrize(
+    ("role", "valid_until", "words"),
+    [
+        ({"role": "user"}, None, "is no agent of the account"),
+        ({"role": "missing"}, None, "is no agent of the account"),
+        ({"role": "agent", "data": {"user": "0x" + "b" * 40}}, None, "is no agent of the account"),
+        ({"role": "agent", "data": {"user": ACCOUNT}}, NOW // MILLISECOND, "has expired"),
+    ],
+)
+async def test_a_key_that_is_not_an_agents_or_not_any_more_is_refused(
+    role: dict[str, object], valid_until: int | None, words: str
+) -> None:
+    venue = FakeVenue()
+    venue.info["userRole"] = role
+    if valid_until is not None:
+        row = {"name": "bot", "address": AGENT.upper(), "validUntil": valid_until}
+        venue.info["extraAgents"] = [row]
+
+    with pytest.raises(NotAnAgent, match=words):
+        await prove_agent(venue, ACCOUNT, AGENT, NOW // MILLISECOND, QUICK)
 
 
 @pytest.mark.parametrize("text", ["", "0x12", "ab" * 21, "0x" + "g" * 40])

@@ -77,3 +77,8 @@ def test_the_collateral_must_be_usdc() -> None:
 
     with pytest.raises(ValueError, match="is not USDC"):
         resolve(other, spot_meta, fees, {"HYPE": "HYPE"})
+
+
+def test_a_perp_of_thousands_has_no_spot_leg() -> None:
+    with pytest.raises(ValueError, match="kPEPE: its unit is a thousand coins"):
+        listed(kPEPE="HYPE")

@@ -247,6 +247,9 @@ class FakeVenue:
             "spotMeta": SPOT_META,
             "userFees": FEES,
             "userAbstraction": "unifiedAccount",
+            "userRateLimit": {"cumVlm": "0.0", "nRequestsUsed": 0, "nRequestsCap": 10_000},
+            "userRole": {"role": "agent", "data": {"user": ACCOUNT}},
+            "extraAgents": [],
         }
         self.exchange: Any = statuses({"resting": {"oid": OID}})
         self.questions: list[dict[str, Any]] = []

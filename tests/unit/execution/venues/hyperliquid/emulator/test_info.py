@@ -134,7 +134,6 @@ def test_the_venue_answers_what_a_client_asks_at_its_start() -> None:
     assert floor.info("userAbstraction", user=ACCOUNT) == "unifiedAccount"
     assert floor.info("userAbstraction", user=AGENT_ADDRESS) == "default"
     assert floor.info("perpDexs") == [None]
-    assert floor.info("candleSnapshot", req={"coin": "HYPE"}) == []
     assert floor.info("exchangeStatus") == {
         "specialStatuses": None,
         "time": floor.now_ns // MILLISECOND,

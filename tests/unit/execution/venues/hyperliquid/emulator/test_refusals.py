@@ -88,7 +88,7 @@ def test_a_request_that_is_none_has_a_status(
 @pytest.mark.parametrize(
     "action",
     [
-        {"type": "agentSetAbstraction", "abstraction": "u"},
+        {"type": "agentSetAbstraction", "abstraction": "x"},
         {"type": "noop2"},
         {"kind": "noop"},
         wire(p=29),
@@ -268,17 +268,22 @@ def test_a_position_stays_within_the_tier_of_its_leverage() -> None:
     ("action", "error"),
     [
         (wire() | {"orders": []}, "Empty batch of orders or cancels."),
-        (wire() | {"grouping": "normalTpsl"}, "Only grouping na is offered here."),
+        (wire() | {"grouping": "tpsl"}, "Invalid grouping."),
         (wire(a=77), "Invalid asset: 77"),
         (wire(s="0"), "Order has zero size."),
         (
-            wire(t={"trigger": {"isMarket": True, "triggerPx": "20", "tpsl": "sl"}}),
-            "Trigger orders are not offered here.",
+            wire(a=SPOT_ASSET, t={"trigger": {"isMarket": True, "triggerPx": "20", "tpsl": "sl"}}),
+            "Trigger orders are of perps alone.",
         ),
         ({"type": "cancel", "cancels": []}, "Empty batch of orders or cancels."),
         (
-            {"type": "batchModify", "modifies": [{"oid": 1, "order": wire()["orders"][0]}]},
-            "batchModify is not offered here.",
+            {"type": "batchModify", "modifies": [{"oid": 1, "order": wire(a=77)["orders"][0]}]},
+            "Invalid asset: 77",
+        ),
+        ({"type": "batchModify", "modifies": []}, "Empty batch of orders or cancels."),
+        (
+            {"type": "modify", "oid": 1, "order": wire()["orders"][0]},
+            "Cannot modify canceled or filled order asset=0",
         ),
         (
             {"type": "updateLeverage", "asset": 0, "isCross": False, "leverage": 11},
@@ -510,3 +515,21 @@ def test_an_account_has_one_fee_a_kind() -> None:
 
     with pytest.raises(ValueError, match="different fees"):
         Listing([PAIR, Pair("X", SPOT, other)])
+
+
+# --- the address's requests ------------------------------------------------------------------
+
+
+def test_an_address_that_has_used_its_requests_waits_ten_seconds_for_each_more() -> None:
+    floor = opened()
+    floor.emulator._info.actions = 10_000
+    noop = {"type": "noop"}
+
+    floor.act(noop)  # the first beyond is taken, and then one every ten seconds
+    refused = floor.act(noop)
+    canceled = floor.act({"type": "cancel", "cancels": [{"a": 0, "o": 99}]})
+
+    assert refused["response"].startswith("Too many cumulative requests sent (10002 > 10000)")
+    assert canceled["status"] == "ok"
+    floor.wait(10 * SECOND)
+    assert floor.act(noop)["status"] == "ok"

@@ -72,7 +72,7 @@ def test_a_subscription_is_echoed_in_full_and_taken_once(asked: Json, echoed: Js
     "subscription",
     [
         {"type": "webData2", "user": ACCOUNT},
-        {"type": "clearinghouseState", "user": ACCOUNT},
+        {"type": "clearinghouseState", "user": ACCOUNT, "dex": "xyz"},
         {"type": "l2Book", "coin": "hype"},
         {"type": "l2Book", "coin": "HYPE", "nSigFigs": 3},
         {"type": "userFills", "user": "0x12"},

@@ -1,0 +1,172 @@
+"""Is an account fit to be traded: what the venue itself says about it, and what to do otherwise.
+
+Nothing here signs or changes anything.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+
+from bot.finding import Finding
+from domain.money import ZERO
+from domain.time import DAY, MILLISECOND, SECOND, iso
+from execution.ports import Clock, Transport, TransportFailed
+from execution.risk.limits import RiskLimits
+from execution.venues.hyperliquid import start
+from execution.venues.hyperliquid.info import Info
+from execution.venues.hyperliquid.symbols import QUOTE_TOKEN, Listing
+from execution.venues.hyperliquid.timing import Timing
+from execution.venues.hyperliquid.wire import BadMessage, amount
+
+AGENT_SOON_NS = 14 * DAY
+"""An agent that ends sooner is worth a word now."""
+LASTING = frozenset({"agent", "mode", "pairs"})
+"""What keeps a bot from acting at all. The rest passes or is judged by the risk gate: a start
+that has something to look after does not wait for it."""
+
+
+class Checkup:
+    """``account`` and ``agent`` are addresses; ``wanted`` names of pairs and their spot tokens."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        account: str,
+        agent: str,
+        wanted: Mapping[str, str],
+        clock: Clock,
+        limits: RiskLimits,
+        timing: Timing,
+    ) -> None:
+        self._transport, self._wanted = transport, wanted
+        self._account, self._agent = account, agent
+        self._clock, self._limits, self._timing = clock, limits, timing
+        self._info = Info(transport, account, timing.read_timeout, lambda: None, timing.attempts)
+
+    async def findings(self) -> list[Finding]:
+        """All of them, in the order of a person's questions.
+
+        Raises:
+            TransportFailed: the venue does not answer, or not as documented.
+        """
+        try:
+            return [finding async for finding in self._all()]
+        except BadMessage as error:
+            raise TransportFailed(str(error)) from error
+
+    async def _all(self) -> AsyncIterator[Finding]:
+        yield await self._time()
+        yield await self._role()
+        mode = await self._mode()
+        yield mode
+        if mode.status == "ok":
+            try:
+                listing = await start.load(
+                    self._transport, self._account, self._wanted, self._timing
+                )
+            except ValueError as error:
+                yield Finding("pairs", "failed", str(error), "leave it out of --pairs")
+            else:
+                yield Finding("pairs", "ok", f"{', '.join(self._wanted)} are listed")
+                yield await self._data(listing)
+        async for finding in self._holdings():
+            yield finding
+
+    async def _time(self) -> Finding:
+        """Between asking and being answered the venue looked at its clock once."""
+        asked_ns = self._clock.now_ns()
+        status = await self._info.exchange_status()
+        answered_ns = self._clock.now_ns()
+        if bytes(status.special_statuses) != b"null":
+            detail = "the venue announces a special state: it may take resting orders only"
+            return Finding("venue", "warning", detail, "wait until it is over")
+        behind_ns = asked_ns - status.time * MILLISECOND
+        ahead_ns = status.time * MILLISECOND - answered_ns
+        skew = max(behind_ns, ahead_ns, 0) / SECOND
+        if skew > self._limits.clock_skew_seconds_max:
+            side = "behind" if ahead_ns > behind_ns else "ahead of"
+            detail = f"this machine is {skew:.1f} s {side} the venue"
+            return Finding("venue clock", "failed", detail, "set it by NTP, then start again")
+        return Finding("venue clock", "ok", "agrees with the venue's")
+
+    async def _role(self) -> Finding:
+        now_ns = self._clock.now_ns()
+        try:
+            await start.prove_agent(
+                self._transport,
+                self._account,
+                self._agent,
+                now_ns // MILLISECOND,
+                self._timing,
+            )
+        except start.NotAnAgent as error:
+            fix = (
+                "approve it there: `fundarb account approve-agent` "
+                f"(`fundarb emulator`: --agent {self._agent})"
+            )
+            return Finding("agent", "failed", str(error), fix)
+        rows = await self._info.extra_agents()
+        until_ms = next((r.valid_until for r in rows if r.address.lower() == self._agent), None)
+        if until_ms is None:
+            return Finding("agent", "ok", f"{self._agent} may trade for {self._account}")
+        until_ns = until_ms * MILLISECOND
+        detail = f"{self._agent} may trade until {iso(until_ns)}"
+        if until_ns - now_ns < AGENT_SOON_NS:
+            return Finding(
+                "agent", "warning", detail, "approve another agent before, with a new key"
+            )
+        return Finding("agent", "ok", detail)
+
+    async def _mode(self) -> Finding:
+        mode = await self._info.account_mode()
+        if mode in start.TOGETHER:
+            return Finding("mode", "ok", "one USDC balance backs spot and perps")
+        if mode in start.STANDARD:
+            return Finding("mode", "ok", "standard: the perp and the spot side have each their own")
+        detail = f"the account is in mode {mode!r}, of which it is not known what backs what"
+        return Finding("mode", "failed", detail, "`fundarb account mode` changes it")
+
+    async def _data(self, listing: Listing) -> Finding:
+        oldest, whose = 0.0, ""
+        for market in listing.markets:
+            book = await self._info.book(market.coin)
+            if not all(book.levels):
+                fix = "leave the pair out"
+                return Finding("data", "failed", f"{market.instrument.symbol} has no quotes", fix)
+            age = (self._clock.now_ns() - book.time * MILLISECOND) / SECOND
+            oldest, whose = max((oldest, whose), (age, market.instrument.symbol))
+        if oldest > self._limits.data_age_seconds_max:
+            detail = f"the quotes of {whose} are {oldest:.0f} s old"
+            return Finding(
+                "data", "failed", detail, "wait for the venue, or look at its status page"
+            )
+        return Finding(
+            "data", "ok", f"{len(listing.markets)} books, none older than {oldest:.1f} s"
+        )
+
+    async def _holdings(self) -> AsyncIterator[Finding]:
+        perp, spot, _ = await self._info.states()
+        crossed = [
+            row.position.coin
+            for row in perp.asset_positions
+            if row.position.leverage.type == "cross"
+        ]
+        if crossed:
+            yield Finding(
+                "positions",
+                "failed",
+                f"{', '.join(crossed)} on cross margin: its losses would take the bot's collateral",
+                "close it, or move it to another account or sub-account",
+            )
+        else:
+            yield Finding("positions", "ok", "none on cross margin")
+        usdc = sum((amount(row.total) for row in spot.balances if row.token == QUOTE_TOKEN), ZERO)
+        if usdc > 0:
+            yield Finding("balance", "ok", f"{usdc:,.2f} USDC on the spot side")
+        else:
+            fix = "deposit, or `fundarb account move` where all of it is on the perp side"
+            yield Finding("balance", "failed", "no USDC to buy spot with", fix)
+
+
+def failed(findings: list[Finding], *, restart: bool) -> list[Finding]:
+    """What a start is refused for; of a restart only what would keep it from acting."""
+    found = [finding for finding in findings if finding.status == "failed"]
+    return [finding for finding in found if finding.check in LASTING] if restart else found

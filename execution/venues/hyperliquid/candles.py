@@ -1,0 +1,67 @@
+"""Bars from the venue: a page at a time for whoever keeps them, closes for a start."""
+
+import asyncio
+from collections.abc import Iterable
+
+from domain.market import Close
+from domain.time import HOUR, MILLISECOND
+from execution.ports import Transport, TransportFailed
+from execution.venues.hyperliquid.info import Info
+from execution.venues.hyperliquid.symbols import Listing, Market
+from execution.venues.hyperliquid.timing import Timing
+from execution.venues.hyperliquid.wire import BadMessage, Candle, market, nanoseconds
+
+WARM_NS = 48 * HOUR
+"""So far back a start reads closes: twice the half-life of what volatility remembers."""
+WARM_BAR = "15m"
+_ATTEMPTS = 2
+
+
+async def page(info: Info, coin: str, interval: str, since_ms: int, until_ms: int) -> list[Candle]:
+    """Bars that begin from ``since_ms`` to before ``until_ms``, oldest first, each once: as many as
+    the venue gives at once. The next page begins after the last of them; where there is none, the
+    venue keeps no more.
+
+    Raises:
+        TransportFailed: no answer came.
+        BadMessage: what came was none.
+    """
+    rows = await info.candles(coin, interval, since_ms, until_ms - 1)
+    fresh = {row.open_time: row for row in rows if since_ms <= row.open_time < until_ms}
+    return [fresh[time] for time in sorted(fresh)]
+
+
+async def recent_closes(
+    transport: Transport, listing: Listing, until_ns: int, timing: Timing
+) -> list[Close]:
+    """Closes of the last two days of everything listed, in order of time, as known at their ends.
+
+    What is not told is left out and nothing waits for it: how much prices move is then not known
+    at once, and nothing is entered until it is. A start has legs to look after.
+    """
+    info = Info(transport, "", timing.read_timeout, lambda: None, _ATTEMPTS)
+    told = await asyncio.gather(*(_closes(info, listed, until_ns) for listed in listing.markets))
+    return sorted(
+        (close for one in told for close in one),
+        key=lambda close: (close.venue_time_ns, close.instrument),
+    )
+
+
+async def _closes(info: Info, listed: Market, until_ns: int) -> list[Close]:
+    since_ms, until_ms = (until_ns - WARM_NS) // MILLISECOND, until_ns // MILLISECOND
+    try:  # one page: two days are far fewer bars than the venue gives at once
+        told = await page(info, listed.coin, WARM_BAR, since_ms, until_ms)
+        return closes(listed, told, until_ns)
+    except (TransportFailed, BadMessage):
+        return []
+
+
+def closes(listed: Market, bars: Iterable[Candle], until_ns: int) -> list[Close]:
+    """Of the bars that are over at ``until_ns``, known at their ends.
+
+    Raises:
+        BadMessage: a price is none.
+    """
+    name = listed.instrument.id
+    ended = [(nanoseconds(bar.close_time + 1), bar) for bar in bars]
+    return [Close(name, market(bar.close), at, at) for at, bar in ended if at <= until_ns]

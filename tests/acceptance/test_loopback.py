@@ -1,0 +1,97 @@
+"""Nothing reaches another host: not what is configured, nor a process while it runs."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+from hyperliquid.utils.constants import MAINNET_API_URL, TESTNET_API_URL
+
+from bot.settings import Settings
+from tests.acceptance.conftest import ACCOUNT
+from tests.acceptance.sockets import remote_hosts
+from tests.unit.bot.cli.processes import running
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("domain", "strategies", "execution", "bot")
+_URL = re.compile(r"(?:https?|wss?)://[^\s\"'`)\\]+")
+EXAMPLES = {"api.hyperliquid.xyz"}
+"""Hosts that a docstring names; no default of anything is one of them."""
+
+
+OFFICIAL = {"hyperliquid.toml": {MAINNET_API_URL, TESTNET_API_URL}}
+"""What real orders may be sent to: behind two switches (tests/unit/bot/cli/test_networks.py), and
+never by a default."""
+
+
+def is_here(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def texts(tree: Any) -> Iterator[str]:
+    if isinstance(tree, str):
+        yield tree
+    elif isinstance(tree, dict):
+        for value in tree.values():
+            yield from texts(value)
+    elif isinstance(tree, (list, tuple)):
+        for value in tree:
+            yield from texts(value)
+
+
+def urls(text: str) -> list[str]:
+    """Whole ones: a prefix that code completes is judged where it is completed."""
+    return [url for url in _URL.findall(text) if urlsplit(url).hostname]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").rglob("*.toml")), ids=lambda p: p.name)
+def test_no_configuration_names_a_host_but_this_one_and_the_venues_own(path: Path) -> None:
+    found = [url for text in texts(tomllib.loads(path.read_text())) for url in urls(text)]
+
+    elsewhere = {url for url in found if not is_here(url)}
+    assert elsewhere == OFFICIAL.get(path.name, set())
+
+
+def test_no_default_setting_names_another_host() -> None:
+    found = [u for text in texts(msgspec.to_builtins(Settings())) for u in urls(text)]
+
+    assert [url for url in found if not is_here(url)] == []
+
+
+def test_no_address_in_the_code_is_of_another_host() -> None:
+    elsewhere = set()
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            tree = ast.parse(path.read_text())
+            shown = docstrings(tree)
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    hosts = {urlsplit(u).hostname for u in urls(node.value) if not is_here(u)}
+                    elsewhere |= hosts - (EXAMPLES if node.value in shown else set())
+    assert elsewhere == set()
+
+
+def docstrings(tree: ast.Module) -> set[str | None]:
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return {ast.get_docstring(n, clean=False) for n in ast.walk(tree) if isinstance(n, kinds)}
+
+
+def test_the_emulator_has_connections_to_this_machine_alone(tmp_path: Path) -> None:
+    from hyperliquid.info import Info
+
+    with running(tmp_path, "emulator", "--account", ACCOUNT) as emulator:
+        info = Info(emulator.url(), skip_ws=True)
+        assert info.user_state(ACCOUNT)["withdrawable"] == "10000.0"
+        hosts = remote_hosts(emulator._process.pid)
+
+    assert hosts == {"127.0.0.1"}  # the client's

@@ -1,0 +1,3 @@
+from tests.unit.bot.cli.conftest import fundarb
+
+__all__ = ["fundarb"]
