@@ -474,8 +474,9 @@ def _candidate(entry: _Entry) -> Candidate:
 
 
 def _too_small(pair: Pair, notional: Decimal, mid: float | None) -> str | None:
-    """Twice the venues' minimum: the price may halve, and the way out must stay open."""
-    least = 2 * max(pair.spot.minimum_notional, pair.perp.minimum_notional)
+    """Ten times the venues' minimum: the price may halve and the way out must stay open, and
+    the margin guard must be able to sell a slice of both legs."""
+    least = 10 * max(pair.spot.minimum_notional, pair.perp.minimum_notional)
     if notional < least:
         return f"below_minimum: {notional:.2f} is under {least:.2f}"
     if not mid or pair.floor_quantity(notional / decimal_of(mid)) == ZERO:

@@ -2,6 +2,7 @@
 
 from math import fsum
 
+from domain.rates import FundingRate
 from domain.time import HOURS_PER_YEAR
 from strategies.carry.policy import CarryPolicy
 from strategies.carry.thresholds import entering, hurdle_hourly, staying
@@ -80,8 +81,14 @@ def three_times_cost(side: float) -> Step:
     return step
 
 
-def switching(policy: CarryPolicy, process: ForecastPolicy, capital: float = 1.65) -> Rule:
-    """Ours: the judgements that ``CashAndCarry`` makes of funding, asked of funding alone."""
+def switching(
+    policy: CarryPolicy, process: ForecastPolicy, capital: float = 1.65, *, running: bool = False
+) -> Rule:
+    """Ours: the judgements that ``CashAndCarry`` makes of funding, asked of funding alone.
+
+    ``running``: the last rate is also taken for the venue's running estimate of the next, as
+    the exchange of a backtest publishes it.
+    """
 
     def rule(side: float) -> Step:
         state, seen = FundingProcess(process), 0.0
@@ -91,7 +98,8 @@ def switching(policy: CarryPolicy, process: ForecastPolicy, capital: float = 1.6
             nonlocal seen
             state.update((settled,))
             seen += settled.hours
-            told = state.forecast(None, policy.horizon_hours)
+            estimate = FundingRate(settled.per_hour * settled.hours, settled.hours)
+            told = state.forecast(estimate if running else None, policy.horizon_hours)
             if held:
                 return not staying(told, 2 * side, 0.0, hurdle, process).pays_exit
             return (

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from decimal import Decimal
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -9,14 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.time import HOUR, parse_instant
+from domain.targets import Action
+from domain.time import HOUR, MINUTE, parse_instant
+from strategies.cash_and_carry import CarryPolicy, CashAndCarry, Holding
 from strategies.funding.forecast import ForecastPolicy
-from strategies.market.state import Settlement
+from strategies.market.state import Market, Settlement
 from tests.study.forecasts import misses
 from tests.study.replay import account, decisions, hindsight, play
 from tests.study.results import RULES
+from tests.study.rules import switching
 from tests.study.series import Series, load_rates, load_venue
 from tests.study.windows import WINDOWS, cells
+from tests.unit.strategies.world import book, context, observe, pair, settled
 
 START = parse_instant("2025-01-01")
 
@@ -27,12 +32,12 @@ def hourly(rates: Sequence[float]) -> list[Settlement]:
 
 def wandering(seed: int, count: int, hours: float = 1.0) -> Series:
     """Synthetic funding that turns negative now and then, and spikes."""
-    draw, level, settled = random.Random(seed), 1e-5, []
+    draw, level, rates = random.Random(seed), 1e-5, []
     for k in range(count):
         level += 0.02 * (5e-6 - level) + draw.gauss(0.0, 3e-6)
         spike = draw.choice((0.0, 0.0, 0.0, draw.gauss(0.0, 1e-4)))
-        settled.append(Settlement(START + int((k + 1) * hours * HOUR), level + spike, hours))
-    return Series("hyperliquid", "SYNTHETIC", 0.001, settled)
+        rates.append(Settlement(START + int((k + 1) * hours * HOUR), level + spike, hours))
+    return Series("hyperliquid", "SYNTHETIC", 0.001, rates)
 
 
 @given(
@@ -40,16 +45,16 @@ def wandering(seed: int, count: int, hours: float = 1.0) -> Series:
     side=st.floats(0.0, 0.01),
 )
 def test_no_way_of_holding_beats_hindsight(rates: list[float], side: float) -> None:
-    settled = hourly(rates)
-    best = account(settled, hindsight(settled, side), side).net
-    every = (account(settled, ways, side).net for ways in product((False, True), repeat=len(rates)))
+    paid = hourly(rates)
+    best = account(paid, hindsight(paid, side), side).net
+    every = (account(paid, ways, side).net for ways in product((False, True), repeat=len(rates)))
 
     assert best == pytest.approx(max(every), abs=1e-12)
 
 
 def test_a_holding_pays_both_sides_and_collects_what_is_between() -> None:
-    settled = hourly([0.01, 0.02, -0.005, 0.04])
-    outcome = account(settled, [False, True, True, False], 0.001)
+    paid = hourly([0.01, 0.02, -0.005, 0.04])
+    outcome = account(paid, [False, True, True, False], 0.001)
 
     assert outcome.net == pytest.approx(0.02 - 0.005 - 2 * 0.001)
     assert (outcome.entries, outcome.held) == (1, 0.5)
@@ -97,6 +102,31 @@ def test_a_steady_rate_is_forecast_without_a_miss_by_all_but_the_shrunk() -> Non
         assert miss.ours <= 1e-12, "drawn to the interest rate, which is lower"
 
 
+def test_the_strategy_decides_as_the_rule_of_the_study_does() -> None:
+    """Ninety synthetic days in which books stand still, settlement by settlement."""
+    one, policy = pair("HYPE"), CarryPolicy()
+    strategy = CashAndCarry(
+        policy, (one,), leverage_target=Decimal(2), risk_per_trade=Decimal("0.01")
+    )
+    market, held, decided, series = Market((one,)), False, [], wandering(7, 24 * 90)
+    for settlement in series.settled:
+        now_ns = settlement.time_ns
+        for minutes in (-50, -30, -10, 0):
+            at_ns = now_ns + minutes * MINUTE
+            observe(market, book(one.spot, at_ns=at_ns), book(one.perp, at_ns=at_ns))
+        observe(market, settled(one.perp, settlement.per_hour, now_ns))
+        observe(market, context(one.perp, settlement.per_hour, at_ns=now_ns))
+        holdings = {"HYPE": Holding("HYPE", Decimal(1), Decimal(100), START, 0.0)} if held else {}
+        (target,) = strategy.targets(market, holdings, Decimal(10_000), now_ns)
+        held = target.action in {Action.ENTER, Action.HOLD}
+        decided.append(held)
+    rule = switching(policy, ForecastPolicy(), running=True)
+
+    cost = 0.00095  # a side: 4 bps maker, 4.5 bps taker, half a spread of 2 bps
+    assert decided[:-1] == decisions(series._replace(side=cost), (1, 24 * 90), rule)
+    assert sum(a != b for a, b in pairwise(decided)) >= 3, "in, out and in again"
+
+
 # --- on recorded funding -----------------------------------------------------------------------
 
 
@@ -116,8 +146,8 @@ def test_where_it_was_worth_trading_ours_got_most_of_it(shared_data: Path, venue
     """The windows that methods were chosen by; ``docs/strategy_results.md`` has all of them."""
     ours = best = always = flipping = 0.0
     for series, window in cells(load_venue(shared_data, venue), "choosing"):
-        settled = series.settled[series.first(window[0]) : series.first(window[1])]
-        best += account(settled, hindsight(settled, series.side), series.side).net
+        paid = series.settled[series.first(window[0]) : series.first(window[1])]
+        best += account(paid, hindsight(paid, series.side), series.side).net
         ours += play(series, window, RULES["ours"]).net
         always += play(series, window, RULES["always"]).net
         flipping += play(series, window, RULES["sign flip"]).net
