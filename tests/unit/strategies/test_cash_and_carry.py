@@ -238,7 +238,7 @@ def test_a_thin_book_is_entered_smaller_or_not_at_all() -> None:
     full = only(ask(market_of(HYPE, hourly=RICH)))
     market = market_of(HYPE, hourly=RICH)
     thin = only(ask(observe(market, book(HYPE.spot, size=1.5), book(HYPE.perp, size=1.5))))
-    few = only(ask(observe(market, book(HYPE.spot, size=0.15), book(HYPE.perp, size=0.15))))
+    few = only(ask(observe(market, book(HYPE.spot, size=0.3), book(HYPE.perp, size=0.3))))
     none = only(ask(observe(market, book(HYPE.spot, size=0.005), book(HYPE.perp, size=0.005))))
 
     assert thin.action is Action.ENTER
