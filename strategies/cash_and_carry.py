@@ -539,7 +539,8 @@ def _carry(look: _Look, cost: float, net: float, band: Band) -> str:
 
 def _standing(forecast: Forecast) -> str:
     now = forecast.now
-    return f"level {_apr(now.level)} and {_apr(now.deviation)} a year from it now"
+    running = f"{now.deviation * HOURS_PER_YEAR * 100:+.1f} %"
+    return f"level {_apr(now.level)} a year, running rate {running} off it"
 
 
 def _apr(hourly: float) -> str:

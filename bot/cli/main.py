@@ -21,6 +21,7 @@ from bot.cli import (
     live,
     paper,
     reading,
+    scan,
     steering,
     watchdog,
 )
@@ -47,6 +48,7 @@ app = typer.Typer(
 )
 app.command("paper", epilog=paper.EXAMPLES)(paper.paper)
 app.command("backtest", epilog=backtest.EXAMPLES)(backtest.backtest)
+app.command("scan", epilog=scan.EXAMPLES)(scan.scan)
 app.command("emulator", epilog=emulator.EXAMPLES)(emulator.emulator)
 app.command("live", epilog=live.EXAMPLES)(live.live)
 app.command("watchdog", epilog=watchdog.EXAMPLES)(watchdog.watchdog)
