@@ -14,7 +14,7 @@ which decisions are counted:
 
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
-from math import sqrt
+from math import hypot, sqrt
 
 import msgspec
 
@@ -34,6 +34,7 @@ from strategies.carry.thresholds import (
     entering,
     hurdle_hourly,
     liquidation_probability,
+    replaces,
     staying,
 )
 from strategies.funding.forecast import Forecast, ForecastPolicy, MeanReverting
@@ -46,6 +47,8 @@ __all__ = ["CarryPolicy", "CashAndCarry", "Holding"]
 
 HALVINGS = 30
 """How often a size that the books cannot take is halved before giving up."""
+ROTATION_ERRORS = 0.5
+"""Standard errors of both forecasts that the gain from a rotation must exceed."""
 UNTOLD = 0.1
 """No forecast is good enough to tell this share of a round trip."""
 
@@ -342,20 +345,29 @@ class CashAndCarry:
     ) -> dict[str, Target]:
         """Close one pair for a better one that lacks capital, if the gain pays both round trips.
 
-        Over the same horizon and in quote: the new pair's surplus over its own
-        entry threshold, against what staying is worth and the held pair's exit
-        and later return, and a round trip on top for the error of both forecasts. Both
-        are over the hurdle, so idle capital counts as zero.
+        The difference of their levels must be one that repays both (``replaces``). And over
+        the same horizon, in quote: the new pair's surplus over the hurdle must exceed what
+        staying is worth and the held pair's exit and later return, by more than a round
+        trip and than a share of the forecasts' errors. Both are over the hurdle, so idle
+        capital counts as zero.
         """
         best: tuple[float, Target] | None = None
         for entry in refused:
             wanted = _candidate(entry)
             for look, trip, holding in held:
+                both = trip.total + entry.cost
+                if not replaces(entry.look.forecast, look.forecast, both, self._process):
+                    continue
                 over_hurdle = look.forecast.hourly - look.terms.hurdle
                 kept = over_hurdle * look.forecast.horizon_hours + look.gain + trip.total
                 gain = float(entry.notional) * entry.surplus - float(holding.notional) * kept
-                # Less than a round trip more is within what the two forecasts may err.
-                least = float(holding.notional) * trip.total
+                # Less than a round trip more is within what the two forecasts may err; how
+                # much more depends on how sure they are.
+                unsure = hypot(
+                    float(holding.notional) * look.forecast.total_error,
+                    float(entry.notional) * entry.look.forecast.total_error,
+                )
+                least = max(float(holding.notional) * trip.total, ROTATION_ERRORS * unsure)
                 if gain <= (best[0] if best is not None else least):
                     continue
                 freed = holding.notional * look.terms.capital_per_notional

@@ -93,6 +93,20 @@ def staying(
     return Worth(min(worth), max(worth), costs.round_trip, costs)
 
 
+def replaces(new: Forecast, held: Forecast, costs: float, process: ForecastPolicy) -> bool:
+    """Whether ``new`` pays so much more than what is ``held`` that both round trips are repaid.
+
+    The difference of two levels is one that returns to nothing: the same band, over no hurdle,
+    tells when it is worth ``costs`` (both round trips, fraction of notional), now and without
+    the newest prints.
+    """
+    apart = Level(0.0, process.level_deviation_hourly * sqrt(2.0), process.level_half_life_hours)
+    enough = band(max(costs, LEAST_COST), 0.0, apart).enter
+    return (
+        new.now.level - held.now.level >= enough and new.before.level - held.before.level >= enough
+    )
+
+
 def _level(process: ForecastPolicy) -> Level:
     return Level(
         process.anchor_hourly, process.level_deviation_hourly, process.level_half_life_hours

@@ -103,6 +103,11 @@ class Forecast(msgspec.Struct, frozen=True):
         """Expected funding over the whole horizon, fraction of notional."""
         return self.hourly * self.horizon_hours
 
+    @property
+    def total_error(self) -> float:
+        """Standard error of ``total``."""
+        return self.error * self.horizon_hours
+
 
 class FundingProcess:
     """Where the process stands after the settlements it was updated with.

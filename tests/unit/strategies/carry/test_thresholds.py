@@ -9,6 +9,7 @@ from strategies.carry.thresholds import (
     entering,
     hurdle_hourly,
     liquidation_probability,
+    replaces,
     staying,
 )
 from strategies.funding.forecast import Forecast, ForecastPolicy, Standing
@@ -106,6 +107,16 @@ def test_an_unfavourable_basis_is_one_more_cost() -> None:
 
     assert enters(told(nearly))
     assert not enters(told(nearly), gain=-0.005)
+
+
+def test_a_pair_is_replaced_only_by_one_that_lastingly_pays_much_more() -> None:
+    richer = Standing(FAIR.level + 5e-6, 0.0)  # 4.4 % a year more
+    spike = Standing(FAIR.level, 1e-3)
+
+    assert replaces(told(RICH), told(FAIR), 0.004, PROCESS)
+    assert not replaces(told(richer), told(FAIR), 0.004, PROCESS)
+    assert not replaces(told(spike), told(FAIR), 0.004, PROCESS)
+    assert not replaces(told(RICH, before=FAIR), told(FAIR), 0.004, PROCESS)
 
 
 def test_a_round_trip_beyond_all_reason_is_never_paid() -> None:
