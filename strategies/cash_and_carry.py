@@ -14,7 +14,7 @@ which decisions are counted:
 
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
-from math import sqrt
+from math import hypot, sqrt
 
 import msgspec
 
@@ -25,17 +25,19 @@ from domain.time import HOUR, HOURS_PER_YEAR, MINUTE, SECOND
 from strategies.carry.allocation import Candidate, allocate, buckets
 from strategies.carry.costs import RoundTrip, round_trip
 from strategies.carry.policy import CarryPolicy
+from strategies.carry.switching import Band
 from strategies.carry.thresholds import (
+    Worth,
     apr_on_capital,
     basis_gain,
     basis_stop,
-    entry_rate,
-    exit_loss,
-    holding_value,
+    entering,
     hurdle_hourly,
     liquidation_probability,
+    replaces,
+    staying,
 )
-from strategies.funding.forecast import Forecast, Forecaster, ForecastPolicy, MeanReverting
+from strategies.funding.forecast import Forecast, ForecastPolicy, MeanReverting
 from strategies.market.basis import UsualBasis
 from strategies.market.state import InstrumentState, Market
 from strategies.sizing import CENT, maintenance_rate, notional_for_loss
@@ -45,6 +47,10 @@ __all__ = ["CarryPolicy", "CashAndCarry", "Holding"]
 
 HALVINGS = 30
 """How often a size that the books cannot take is halved before giving up."""
+ROTATION_ERRORS = 0.5
+"""Standard errors of both forecasts that the gain from a rotation must exceed."""
+UNTOLD = 0.1
+"""No forecast is good enough to tell this share of a round trip."""
 
 
 class _Terms(msgspec.Struct, frozen=True):
@@ -87,6 +93,7 @@ class _Entry(msgspec.Struct, frozen=True):
     surplus: float
     loss_fraction: Decimal
     maker_leg: Kind
+    band: Band
 
 
 class CashAndCarry:
@@ -104,17 +111,15 @@ class CashAndCarry:
         *,
         leverage_target: Decimal,
         risk_per_trade: Decimal,
-        forecaster: Forecaster | None = None,
     ) -> None:
         self._policy = policy
         self._pairs = tuple(pairs)
         self._risk_per_trade = risk_per_trade
-        self._forecast = forecaster or MeanReverting(
-            ForecastPolicy(
-                anchor_hourly=policy.interest_hourly,
-                deviation_half_life_hours=policy.funding_half_life_hours,
-            )
+        self._process = ForecastPolicy(
+            anchor_hourly=policy.interest_hourly,
+            deviation_half_life_hours=policy.funding_half_life_hours,
         )
+        self._forecast = MeanReverting(self._process)
         self._terms = {pair.name: _terms(pair, policy, leverage_target) for pair in self._pairs}
         self._age_ns = int(policy.book_age_seconds_max * SECOND)
 
@@ -172,8 +177,9 @@ class CashAndCarry:
             reason = f"thin_depth: the books cannot take one lot of {look.pair.lot}"
             return _target(look, Action.WAIT, ZERO, reason, cost=0.0, net=0.0)
         cost, net, surplus = self._worth(look, touch)
-        if surplus < 0.0:
-            reason = f"carry_below_hurdle: {_carry(look, cost, net, net - surplus)}"
+        judged = self._entering(look, touch)
+        if not judged.pays_entry:
+            reason = f"carry_below_hurdle: {_carry(look, cost, net, judged.band)}"
             return _target(look, Action.WAIT, ZERO, reason, cost=cost, net=net)
         if (now := look.perp.predicted) is not None and now.per_hour < look.terms.hurdle:
             # Whoever waits for it to recover loses nothing: the round trip costs the same then.
@@ -188,16 +194,22 @@ class CashAndCarry:
         notional, trip = sized
         cost, net, surplus = self._worth(look, trip)
         loss = self._loss_fraction(look, trip)
-        return _Entry(look, notional, cost, net, surplus, loss, trip.maker_leg)
+        band = self._entering(look, trip).band
+        return _Entry(look, notional, cost, net, surplus, loss, trip.maker_leg, band)
 
     def _worth(self, look: _Look, trip: RoundTrip) -> tuple[float, float, float]:
-        """Cost, expected net, and what of it exceeds the need; fractions of notional."""
+        """Cost, expected net over the horizon, and what of it exceeds the hurdle; of notional."""
         forecast = look.forecast
         # A favourable basis may pay the way; it is not a reason to go.
         cost = trip.total - min(look.gain, trip.total)
-        rate = entry_rate(forecast, cost, look.terms.hurdle, self._policy.error_multiple)
-        surplus = (forecast.hourly - rate) * forecast.horizon_hours
-        return cost, forecast.total - cost, surplus
+        net = forecast.total - cost
+        return cost, net, net - look.terms.hurdle * forecast.horizon_hours
+
+    def _entering(self, look: _Look, trip: RoundTrip) -> Worth:
+        return entering(look.forecast, trip.total, look.gain, look.terms.hurdle, self._process)
+
+    def _staying(self, look: _Look, trip: RoundTrip) -> Worth:
+        return staying(look.forecast, trip.total, look.gain, look.terms.hurdle, self._process)
 
     def _not_now(self, look: _Look, now_ns: int) -> str | None:
         """Why the market is no place to enter now, whatever it pays."""
@@ -225,9 +237,9 @@ class CashAndCarry:
     ) -> tuple[Decimal, RoundTrip] | str:
         """Notional by cap, by acceptable loss and by depth, with its costs; or why none.
 
-        Halved while the books cannot take it, or while slippage eats more than
-        half of the ``surplus`` that is there at the touch: where slippage grows
-        in proportion to size, anything larger earns less in total.
+        Halved while the books cannot take it, while it no longer pays at its own cost, or
+        while slippage eats more than half of the ``surplus`` that is there at the touch:
+        where slippage grows in proportion to size, anything larger earns less in total.
         """
         policy = self._policy
         if equity <= 0:
@@ -236,11 +248,16 @@ class CashAndCarry:
             equity * policy.max_share_per_pair / look.terms.capital_per_notional,
             notional_for_loss(equity, self._risk_per_trade, self._loss_fraction(look, touch)),
         ).quantize(CENT, ROUND_DOWN)
+        slippage_max = max(surplus / 2, touch.total * UNTOLD)
         for _ in range(HALVINGS):
             if too_small := _too_small(look.pair, notional, look.spot.mid):
                 return too_small
             trip = self._cost(look, notional)
-            if trip is not None and trip.total - touch.total <= surplus / 2:
+            if (
+                trip is not None
+                and trip.total - touch.total <= slippage_max
+                and self._entering(look, trip).pays_entry
+            ):
                 fitting = notional_for_loss(
                     equity, self._risk_per_trade, self._loss_fraction(look, trip)
                 )
@@ -296,7 +313,7 @@ class CashAndCarry:
         if notional < entry.notional and (trip := self._cost(look, notional)) is not None:
             cost = trip.total - min(look.gain, trip.total)
             net = look.forecast.total - cost
-        reason = f"carry_pays: {_carry(look, cost, net, entry.net - entry.surplus)}"
+        reason = f"carry_pays: {_carry(look, cost, net, entry.band)}"
         target = _target(look, Action.ENTER, notional, reason, cost=cost, net=net)
         at_risk = (notional * entry.loss_fraction).quantize(CENT, ROUND_DOWN)
         return msgspec.structs.replace(target, amount_at_risk=at_risk, maker_leg=entry.maker_leg)
@@ -328,19 +345,29 @@ class CashAndCarry:
     ) -> dict[str, Target]:
         """Close one pair for a better one that lacks capital, if the gain pays both round trips.
 
-        Over the same horizon and in quote: the new pair's surplus over its own
-        entry threshold, against what staying is worth and the held pair's exit
-        and later return, and a round trip on top for the error of both forecasts. Both
-        are over the hurdle, so idle capital counts as zero.
+        The difference of their levels must be one that repays both (``replaces``). And over
+        the same horizon, in quote: the new pair's surplus over the hurdle must exceed what
+        staying is worth and the held pair's exit and later return, by more than a round
+        trip and than a share of the forecasts' errors. Both are over the hurdle, so idle
+        capital counts as zero.
         """
         best: tuple[float, Target] | None = None
         for entry in refused:
             wanted = _candidate(entry)
             for look, trip, holding in held:
-                staying = holding_value(look.forecast, look.terms.hurdle, look.gain) + trip.total
-                gain = float(entry.notional) * entry.surplus - float(holding.notional) * staying
-                # Less than a round trip more is within what the two forecasts may err.
-                least = float(holding.notional) * trip.total
+                both = trip.total + entry.cost
+                if not replaces(entry.look.forecast, look.forecast, both, self._process):
+                    continue
+                over_hurdle = look.forecast.hourly - look.terms.hurdle
+                kept = over_hurdle * look.forecast.horizon_hours + look.gain + trip.total
+                gain = float(entry.notional) * entry.surplus - float(holding.notional) * kept
+                # Less than a round trip more is within what the two forecasts may err; how
+                # much more depends on how sure they are.
+                unsure = hypot(
+                    float(holding.notional) * look.forecast.total_error,
+                    float(entry.notional) * entry.look.forecast.total_error,
+                )
+                least = max(float(holding.notional) * trip.total, ROTATION_ERRORS * unsure)
                 if gain <= (best[0] if best is not None else least):
                     continue
                 freed = holding.notional * look.terms.capital_per_notional
@@ -371,18 +398,16 @@ class CashAndCarry:
             return _hold(look, holding, reason, 0.0), None
         if danger := self._danger(look, trip):
             return _exit(look, trip, danger, ExitCause.VOLATILITY, urgent=True), trip
-        forecast, policy = look.forecast, self._policy
-        value = holding_value(forecast, look.terms.hurdle, look.gain)
-        loss = exit_loss(forecast, trip.total, look.terms.hurdle, policy.error_multiple)
+        judged = self._staying(look, trip)
         worth = (
-            f"staying {_days(forecast)} is worth {_percent(value)}, exit under {_percent(-loss)}; "
-            f"forecast {_yearly(forecast)}"
+            f"staying is worth {_percent(judged.most)}, a round trip {_percent(trip.total)}; "
+            f"{_standing(look.forecast)}, out below {_apr(judged.band.leave)}"
         )
-        if value >= -loss:
+        if not judged.pays_exit:
             return _hold(look, holding, f"carry_holds: {worth}", trip.exit_cost), trip
         if self._is_paid_soon(look.perp, now_ns):
             return _hold(look, holding, f"settlement_near: {worth}", trip.exit_cost), trip
-        if forecast.hourly < 0.0:
+        if look.forecast.hourly < 0.0:
             cause, code = ExitCause.FUNDING_PUNISHING, "funding_punishing"
         else:
             cause, code = ExitCause.THESIS_CHANGED, "carry_gone"
@@ -461,8 +486,9 @@ def _candidate(entry: _Entry) -> Candidate:
 
 
 def _too_small(pair: Pair, notional: Decimal, mid: float | None) -> str | None:
-    """Twice the venues' minimum: the price may halve, and the way out must stay open."""
-    least = 2 * max(pair.spot.minimum_notional, pair.perp.minimum_notional)
+    """Ten times the venues' minimum: the price may halve and the way out must stay open, and
+    the margin guard must be able to sell a slice of both legs."""
+    least = 10 * max(pair.spot.minimum_notional, pair.perp.minimum_notional)
     if notional < least:
         return f"below_minimum: {notional:.2f} is under {least:.2f}"
     if not mid or pair.floor_quantity(notional / decimal_of(mid)) == ZERO:
@@ -515,11 +541,22 @@ def _blank(pair: Pair, holding: Holding | None, policy: CarryPolicy) -> Target:
     )
 
 
-def _carry(look: _Look, cost: float, net: float, needed: float) -> str:
+def _carry(look: _Look, cost: float, net: float, band: Band) -> str:
     return (
-        f"net {_percent(net)} over {_days(look.forecast)}, needs {_percent(needed)}; "
-        f"forecast {_yearly(look.forecast)}, cost {_percent(cost)}"
+        f"net {_percent(net)} over {_days(look.forecast)} at cost {_percent(cost)}; "
+        f"{_standing(look.forecast)}, in above {_apr(band.enter)}; "
+        f"forecast {_yearly(look.forecast)}"
     )
+
+
+def _standing(forecast: Forecast) -> str:
+    now = forecast.now
+    running = f"{now.deviation * HOURS_PER_YEAR * 100:+.1f} %"
+    return f"level {_apr(now.level)} a year, running rate {running} off it"
+
+
+def _apr(hourly: float) -> str:
+    return f"{hourly * HOURS_PER_YEAR * 100:.1f} %"
 
 
 def _percent(fraction: float) -> str:

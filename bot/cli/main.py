@@ -24,6 +24,7 @@ from bot.cli import (
     paper,
     reading,
     record,
+    scan,
     steering,
     watchdog,
 )
@@ -50,6 +51,7 @@ app = typer.Typer(
 )
 app.command("paper", epilog=paper.EXAMPLES)(paper.paper)
 app.command("backtest", epilog=backtest.EXAMPLES)(backtest.backtest)
+app.command("scan", epilog=scan.EXAMPLES)(scan.scan)
 app.command("emulator", epilog=emulator.EXAMPLES)(emulator.emulator)
 app.command("live", epilog=live.EXAMPLES)(live.live)
 app.command("watchdog", epilog=watchdog.EXAMPLES)(watchdog.watchdog)

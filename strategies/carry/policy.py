@@ -11,17 +11,15 @@ from domain.time import HOURS_PER_YEAR
 class CarryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Section ``[strategy]`` of the settings. Fractions are plain (0.01 is one percent)."""
 
-    horizon_hours: float = 336.0
-    """How long a pair is expected to be held, hours."""
-    hurdle_apr: float = 0.03
+    horizon_hours: float = 720.0
+    """Over which the expected net is reckoned and pairs are compared, hours."""
+    hurdle_apr: float = 0.01
     """What the capital could earn elsewhere, simple annual rate on all capital tied up."""
-    error_multiple: float = 0.25
-    """Standard errors of the forecast that must be earned on top at entry."""
     interest_hourly: float = 1.25e-5
     """Funding rate per hour that forecasts revert to: the venue's rate without premium."""
     funding_half_life_hours: float = 16.0
     """How fast a funding spike is expected to die out, hours."""
-    warm_hours: float = 72.0
+    warm_hours: float = 24.0
     """Hours of settled funding needed before an entry is judged."""
 
     reserve_fraction: Decimal = Decimal("0.15")
@@ -63,7 +61,6 @@ class CarryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _BOUNDS: dict[str, tuple[float, float]] = {
     "horizon_hours": (1, HOURS_PER_YEAR),
     "hurdle_apr": (0, 5),
-    "error_multiple": (0, 10),
     "interest_hourly": (-0.001, 0.001),
     "funding_half_life_hours": (1, 168),
     "warm_hours": (0, 1416),

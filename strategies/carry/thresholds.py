@@ -1,26 +1,17 @@
 """When a carry pays for getting in, and when it no longer pays for staying.
 
-Both questions are asked of the same number: the expected funding over the
-horizon, less what the capital could earn elsewhere (the hurdle).
-
-*In*: it must pay the whole round trip, with a margin for the forecast's error.
-
-*Out*: leaving and staying both pay one exit, now or later, so the exit cost
-alone never decides; but whoever leaves may want to come back, and then pays
-one round trip more. So leave when the loss expected from staying exceeds that
-round trip times the chance that the pair will qualify for entry again:
-
-    horizon x (hurdle - forecast) - basis gain  >  P(return) x round trip
-
-The distance between the two rates is a band that follows from costs and from
-how uncertain funding is. One negative print moves a mean-reverting forecast
-little, and does not close a pair.
+Both questions are asked of one number: what being in is worth over having left (``Worth``),
+from where funding stands, as ``switching`` computes it. *In* when that repays the whole round
+trip; *out* when it is nothing or less. Neither on one print: both need the standing without
+the newest settlement to agree. Sunk costs play no part.
 """
 
 from math import copysign, erfc, sqrt
+from typing import NamedTuple
 
 from domain.time import HOURS_PER_YEAR
-from strategies.funding.forecast import Forecast
+from strategies.carry.switching import Band, Level, band, transient
+from strategies.funding.forecast import Forecast, ForecastPolicy, Standing
 from strategies.market.basis import UsualBasis
 
 
@@ -59,31 +50,80 @@ def basis_stop(least: float, sigmas: float, usual: UsualBasis | None) -> float:
     return max(least, sigmas * usual.trusted_deviation) if usual is not None else least
 
 
-def entry_rate(forecast: Forecast, cost: float, hurdle: float, error_multiple: float) -> float:
-    """The least expected rate per hour at which entry pays.
+LEAST_COST = 1e-5
+"""A round trip that a favourable basis pays for costs this, of notional."""
 
-    ``cost``: round trip less expected basis gain, fraction of notional;
-    ``hurdle``: fraction of notional per hour.
+
+class Worth(NamedTuple):
+    """What being in is worth over having left, fraction of notional, by both standings.
+
+    ``least`` decides on entry, ``most`` on exit. ``cost`` is what entry has to repay.
     """
-    return hurdle + cost / forecast.horizon_hours + error_multiple * forecast.error
+
+    least: float
+    most: float
+    cost: float
+    band: Band
+
+    @property
+    def pays_entry(self) -> bool:
+        return self.least >= self.cost
+
+    @property
+    def pays_exit(self) -> bool:
+        return self.most <= 0.0
 
 
-def holding_value(forecast: Forecast, hurdle: float, basis_gain: float) -> float:
-    """Expected gain, fraction of notional, from staying over the horizon against leaving now."""
-    return forecast.total - hurdle * forecast.horizon_hours + basis_gain
+def entering(
+    forecast: Forecast, round_trip: float, gain: float, hurdle: float, process: ForecastPolicy
+) -> Worth:
+    """Judge an entry. ``gain`` is expected of the basis: it may pay the way, and an
+    unfavourable one adds to it."""
+    costs = band(max(round_trip - gain, LEAST_COST), hurdle, _level(process))
+    worth = _worth(forecast, costs, hurdle, process)
+    return Worth(min(worth), max(worth), costs.round_trip, costs)
 
 
-def return_probability(forecast: Forecast, rate: float) -> float:
-    """The chance that funding over the horizon is at least ``rate`` after all (normal errors)."""
-    if forecast.error <= 0.0:
-        return 1.0 if forecast.hourly >= rate else 0.0
-    return 0.5 * erfc((rate - forecast.hourly) / (forecast.error * sqrt(2.0)))
+def staying(
+    forecast: Forecast, round_trip: float, gain: float, hurdle: float, process: ForecastPolicy
+) -> Worth:
+    """Judge a pair that is held: leaving forgoes ``gain``, and coming back costs a round trip."""
+    costs = band(round_trip - min(gain, 0.0), hurdle, _level(process))
+    worth = [one + gain for one in _worth(forecast, costs, hurdle, process)]
+    return Worth(min(worth), max(worth), costs.round_trip, costs)
 
 
-def exit_loss(forecast: Forecast, cost: float, hurdle: float, error_multiple: float) -> float:
-    """The expected loss that staying may show before leaving pays: P(return) x round trip."""
-    rate = entry_rate(forecast, cost, hurdle, error_multiple)
-    return return_probability(forecast, rate) * max(cost, 0.0)
+def replaces(new: Forecast, held: Forecast, costs: float, process: ForecastPolicy) -> bool:
+    """Whether ``new`` pays so much more than what is ``held`` that both round trips are repaid.
+
+    The difference of two levels is one that returns to nothing: the same band, over no hurdle,
+    tells when it is worth ``costs`` (both round trips, fraction of notional), now and without
+    the newest prints.
+    """
+    apart = Level(0.0, process.level_deviation_hourly * sqrt(2.0), process.level_half_life_hours)
+    enough = band(max(costs, LEAST_COST), 0.0, apart).enter
+    return (
+        new.now.level - held.now.level >= enough and new.before.level - held.before.level >= enough
+    )
+
+
+def _level(process: ForecastPolicy) -> Level:
+    return Level(
+        process.anchor_hourly, process.level_deviation_hourly, process.level_half_life_hours
+    )
+
+
+def _worth(
+    forecast: Forecast, costs: Band, hurdle: float, process: ForecastPolicy
+) -> tuple[float, float]:
+    """What being in is worth, by the standing now and by that without the newest print."""
+
+    def by(standing: Standing) -> float:
+        fast = process.deviation_half_life_hours
+        spike = transient(standing.level - hurdle, standing.deviation, fast)
+        return costs.worth(standing.level) + spike
+
+    return by(forecast.now), by(forecast.before)
 
 
 def liquidation_probability(volatility: float, distance: float, hours: float) -> float:

@@ -7,13 +7,15 @@ Ornstein-Uhlenbeck in form, so the mean over a horizon and its variance are
 closed forms:
 
     mean  = anchor + (level - anchor) m(K, H) + (current - level) m(k, H)
-    error² = level_variance v(K, H) + deviation_variance v(k, H)
+    error² = level_variance v(K, H) + deviation_variance v(k, H) + print_variance n(c, H)
     m(k, H) = (1 - e^-kH) / kH
     v(k, H) = 2/kH (1 - 2 (1 - e^-kH) / kH + (1 - e^-2kH) / 2kH)
+    n(c, H) = 2/cH (1 - (1 - e^-cH) / cH)
 
-with k = ln 2 / half-life. (Variance of a time average of an
-Ornstein-Uhlenbeck process that starts from a known value; for instance
-Karatzas & Shreve, section 5.6.)
+with k = ln 2 / half-life, c that of the running rate. (Variance of a time average of an
+Ornstein-Uhlenbeck process that starts from a known value, v, or from an unknown one, n; for
+instance Karatzas & Shreve, section 5.6. ``print_variance`` is that of a print about the
+running rate before it.)
 """
 
 from array import array
@@ -23,7 +25,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from itertools import takewhile
 from math import exp, expm1, log, sqrt
-from typing import Protocol
+from typing import NamedTuple
 
 import msgspec
 
@@ -54,6 +56,11 @@ class ForecastPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Memory of the level."""
     level_half_life_hours: float = 336.0
     """How fast the level itself returns to the anchor."""
+    level_deviation_hourly: float = 1e-5
+    """How far the level wanders from the anchor in the long run, standard deviation per hour.
+
+    One figure for all perps: by its own history each perp would have another, but bands
+    computed from that earned less than from this one, on all that was tried."""
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
@@ -64,30 +71,42 @@ class ForecastPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(
                 f"anchor_hourly: must be a fraction within 0.001, got {self.anchor_hourly}"
             )
+        if not 1e-7 <= self.level_deviation_hourly <= 0.001:
+            raise ValueError(
+                "level_deviation_hourly: must be a fraction from 1e-7 to 0.001, "
+                f"got {self.level_deviation_hourly}"
+            )
+
+
+class Standing(NamedTuple):
+    """Where the process stands: its level, and how far the running rate is from it; per hour."""
+
+    level: float
+    deviation: float
 
 
 class Forecast(msgspec.Struct, frozen=True):
     """Expected funding rate per hour, mean over ``horizon_hours``; ``error`` is its standard error.
 
-    Positive is what a short receives.
+    Positive is what a short receives. ``before`` is the standing without the newest print, so
+    that none decides alone.
     """
 
     hourly: float
     error: float
     horizon_hours: float
+    now: Standing
+    before: Standing
 
     @property
     def total(self) -> float:
         """Expected funding over the whole horizon, fraction of notional."""
         return self.hourly * self.horizon_hours
 
-
-class Forecaster(Protocol):
-    """Anything that can say what funding will be; a better one takes this one's place."""
-
-    def __call__(self, perp: InstrumentState, horizon_hours: float) -> Forecast:
-        """Forecast from what ``perp`` holds now and from nothing later."""
-        ...
+    @property
+    def total_error(self) -> float:
+        """Standard error of ``total``."""
+        return self.error * self.horizon_hours
 
 
 class FundingProcess:
@@ -101,10 +120,12 @@ class FundingProcess:
         "_hours",
         "_policy",
         "_weights",
+        "before",
         "current",
         "deviation_variance",
         "level",
         "level_variance",
+        "print_variance",
     )
 
     def __init__(self, policy: ForecastPolicy) -> None:
@@ -112,27 +133,36 @@ class FundingProcess:
         self._hours = 0.0
         self._weights = (0.0, 0.0, 0.0)
         self.level = self.current = policy.anchor_hourly
+        self.before = Standing(self.level, 0.0)
         self.deviation_variance = self.level_variance = PRIOR_DEVIATION**2
+        self.print_variance = PRIOR_DEVIATION**2
 
     def update(self, rates: Iterable[tuple[int, float, float]]) -> None:
         """Take in settlements, oldest first: time, rate per hour, hours."""
         # Plain names: every midnight this reads two months of rates again.
         anchor = self._policy.anchor_hourly
         current, level = self.current, self.level
+        current_before, level_before = self.before.level + self.before.deviation, self.before.level
         deviation_variance, level_variance = self.deviation_variance, self.level_variance
+        print_variance = self.print_variance
         weighed, (of_current, of_level, of_variance) = self._hours, self._weights
         for _, rate, hours in rates:
             if hours != weighed:
                 weighed = hours
                 of_current, of_level, of_variance = _weights(self._policy, hours)
+            current_before, level_before = current, level
             gap = rate - level
             deviation_variance += of_variance * (gap * gap - deviation_variance)
             level += of_level * gap
-            current += of_current * (rate - current)
+            miss = rate - current
+            print_variance += of_variance * (miss * miss - print_variance)
+            current += of_current * miss
             away = level - anchor
             level_variance += of_variance * (away * away - level_variance)
         self.current, self.level = current, level
+        self.before = Standing(level_before, current_before - level_before)
         self.deviation_variance, self.level_variance = deviation_variance, level_variance
+        self.print_variance = print_variance
         self._hours, self._weights = weighed, (of_current, of_level, of_variance)
 
     def forecast(self, predicted: FundingRate | None, horizon_hours: float) -> Forecast:
@@ -150,7 +180,9 @@ class FundingProcess:
         anchor = policy.anchor_hourly
         hourly = anchor + (self.level - anchor) * slow_mean + (current - self.level) * fast_mean
         variance = self.level_variance * slow_variance + self.deviation_variance * fast_variance
-        return Forecast(hourly, sqrt(variance), horizon_hours)
+        variance += self.print_variance * _noise(policy.current_half_life_hours, horizon_hours)
+        now = Standing(self.level, current - self.level)
+        return Forecast(hourly, sqrt(variance), horizon_hours, now, self.before)
 
 
 def forecast(
@@ -241,3 +273,10 @@ def _over_horizon(half_life_hours: float, horizon_hours: float) -> tuple[float, 
         return 1.0 - x / 2.0, 2.0 * x / 3.0
     mean = -expm1(-x) / x
     return mean, 2.0 / x * (1.0 - 2.0 * mean + (1.0 - exp(-2.0 * x)) / (2.0 * x))
+
+
+@lru_cache(maxsize=256)
+def _noise(half_life_hours: float, horizon_hours: float) -> float:
+    """``n`` of the module's text."""
+    x = log(2) / half_life_hours * horizon_hours
+    return 1.0 - x / 3.0 if x < 1e-3 else 2.0 / x * (1.0 + expm1(-x) / x)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from domain.instruments import MarginTier
 from domain.orders import Side
-from execution.risk.gate import Approved, Exposure, GateContext, Proposal, pass_gate
+from execution.risk.gate import Approved, Exposure, GateContext, Proposal, pass_gate, propose
 from execution.risk.guard import (
     NOTHING,
     Close,
@@ -35,6 +35,7 @@ from execution.risk.margin import (
     price_at_leverage,
     survived_gap,
 )
+from tests.unit.strategies.world import pair
 
 D = Decimal
 LIMITS = RiskLimits()
@@ -469,6 +470,49 @@ def test_what_is_approved_is_inside_every_limit(proposal: Proposal, quiet: GateC
     assert quiet.exposure.venue + allowed.notional <= equity * D("0.60")
     assert quiet.exposure.total + allowed.notional <= equity * D("0.60")
     assert bool(result.clipped_by) is (allowed.quantity < proposal.quantity)
+
+
+@relaxed
+@given(
+    quantity=st.integers(10, 1_000).map(lambda lots: D(lots) / 10),
+    mark=decimals("1", "30", 2),
+    leverage=decimals("1", "5", 2),
+    most=st.integers(3, 50),
+    cap=decimals("2.5", "8", 1),
+    buffer=decimals("0.05", "0.25", 2),
+    quiet=quiet_contexts,
+)
+def test_no_accepted_plan_has_its_liquidation_nearer_to_its_stop_than_the_buffer(
+    *,
+    quantity: Decimal,
+    mark: Decimal,
+    leverage: Decimal,
+    most: int,
+    cap: Decimal,
+    buffer: Decimal,
+    quiet: GateContext,
+) -> None:
+    """By the two equations, written out here once more for one tier:
+
+    liquidation, where equity is the maintenance:    M + q (m - P) = P q / (2 x most)
+    the stop, where effective leverage is the cap:   M + q (m - P) = P q / cap
+    """
+    one = pair("HYPE")
+    perp = msgspec.structs.replace(one.perp, margin_tiers=(MarginTier(D(0), most),))
+    proposal = propose(
+        msgspec.structs.replace(one, perp=perp), quantity,
+        mark=mark, spot_price=mark, amount_at_risk=D(1), leverage=leverage, leverage_cap=cap,
+    )  # fmt: skip
+    limits = msgspec.structs.replace(LIMITS, leverage_cap=cap, liquidation_buffer=buffer)
+    result = pass_gate(proposal, quiet, limits)
+    both = mark + mark / leverage  # M / q + m
+    liquidation, stop = both / (1 + 1 / D(2 * most)), both / (1 + 1 / cap)
+    if isinstance(result, Approved):
+        assert liquidation >= stop * (1 + buffer) * D("0.999999")
+        assert liquidation >= mark * (1 + limits.liquidation_distance_min) * D("0.999999")
+        assert stop > mark
+    elif liquidation < stop * (1 + buffer) * D("0.999999"):
+        assert "liquidation" in " ".join(refusal.check for refusal in result)
 
 
 @relaxed

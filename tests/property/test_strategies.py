@@ -10,9 +10,10 @@ from domain.market import Book, PerpContext, PublicEvent
 from domain.rates import FundingRate
 from domain.targets import Action
 from domain.time import HOUR, MINUTE
-from strategies.carry.thresholds import entry_rate, exit_loss, holding_value
+from strategies.carry.switching import Level, band
+from strategies.carry.thresholds import entering, staying
 from strategies.cash_and_carry import CarryPolicy, CashAndCarry, Holding
-from strategies.funding.forecast import Forecast, ForecastPolicy, forecast
+from strategies.funding.forecast import Forecast, ForecastPolicy, Standing, forecast
 from strategies.market.state import Market, Settlement, walk
 from tests.unit.strategies.world import NOW, book, context, history, observe, pair, settled
 
@@ -112,20 +113,37 @@ def test_every_pair_gets_one_target_within_its_limits(
             assert target.notional == 0
 
 
+standings = st.builds(Standing, rates, rates)
+
+
 @given(
-    hourly=rates,
-    error=st.floats(0.0, 0.001),
-    hours=st.floats(1.0, 8_760.0),
-    cost=st.floats(0.0, 0.1),
-    hurdle=st.floats(0.0, 0.001),
-    multiple=st.floats(0.0, 5.0),
+    now=standings,
+    before=standings,
+    cost=st.floats(0.0001, 0.1),
+    gain=st.floats(-0.05, 0.05),
+    hurdle=st.floats(0.0, 0.0001),
 )
 def test_what_is_worth_entering_is_never_worth_leaving(
-    *, hourly: float, error: float, hours: float, cost: float, hurdle: float, multiple: float
+    *, now: Standing, before: Standing, cost: float, gain: float, hurdle: float
 ) -> None:
-    told = Forecast(hourly, error, hours)
-    if hourly >= entry_rate(told, cost, hurdle, multiple):
-        assert holding_value(told, hurdle, 0.0) >= -exit_loss(told, cost, hurdle, multiple) - 1e-12
+    told = Forecast(now.level, 0.0, 720.0, now, before)
+    if entering(told, cost, gain, hurdle, ForecastPolicy()).pays_entry:
+        assert not staying(told, cost, gain, hurdle, ForecastPolicy()).pays_exit
+
+
+@given(cost=st.floats(0.0001, 0.1), hurdle=st.floats(0.0, 0.0001), dearer=st.floats(1.1, 5.0))
+def test_the_band_widens_with_the_cost_and_its_worth_only_rises_with_the_level(
+    cost: float, hurdle: float, dearer: float
+) -> None:
+    level = Level(1.25e-5, 1e-5, 336.0)
+    narrow, wide = band(cost, hurdle, level), band(cost * dearer, hurdle, level)
+    levels = [narrow.leave + k * 1e-6 for k in range(-5, 60)]
+    worth = [narrow.worth(one) for one in levels]
+
+    assert wide.leave <= narrow.leave < hurdle < narrow.enter <= wide.enter
+    assert worth == sorted(worth)
+    assert worth[0] == 0.0
+    assert worth[-1] <= narrow.round_trip
 
 
 @given(levels=levels, quantity=sizes, more=sizes)

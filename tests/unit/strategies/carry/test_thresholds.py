@@ -6,19 +6,30 @@ from strategies.carry.thresholds import (
     apr_on_capital,
     basis_gain,
     basis_stop,
-    entry_rate,
-    exit_loss,
-    holding_value,
+    entering,
     hurdle_hourly,
     liquidation_probability,
-    return_probability,
+    replaces,
+    staying,
 )
-from strategies.funding.forecast import Forecast
+from strategies.funding.forecast import Forecast, ForecastPolicy, Standing
 from strategies.market.basis import UsualBasis
 
+PROCESS = ForecastPolicy()
+RICH, FAIR, POOR = Standing(4e-5, 0.0), Standing(3e-6, 0.0), Standing(-4e-5, 0.0)
+"""Of levels, per hour: 35 %, 2.6 % and -35 % a year."""
 
-def told(hourly: float, error: float = 0.0, hours: float = 100.0) -> Forecast:
-    return Forecast(hourly, error, hours)
+
+def told(now: Standing, before: Standing | None = None) -> Forecast:
+    return Forecast(now.level, 0.0, 100.0, now, before or now)
+
+
+def enters(forecast: Forecast, cost: float = 0.002, gain: float = 0.0) -> bool:
+    return entering(forecast, cost, gain, 0.0, PROCESS).pays_entry
+
+
+def leaves(forecast: Forecast, cost: float = 0.002, gain: float = 0.0) -> bool:
+    return staying(forecast, cost, gain, 0.0, PROCESS).pays_exit
 
 
 def test_the_hurdle_is_on_all_capital_tied_up() -> None:
@@ -52,42 +63,64 @@ def test_the_basis_stop_lies_outside_the_noise_of_the_pair() -> None:
     assert basis_stop(0.02, 5.0, seen(0.0, 0.01, hours=1.0)) == 0.02
 
 
-def test_entry_must_pay_the_round_trip_the_hurdle_and_a_share_of_the_error() -> None:
-    assert entry_rate(told(0.0, error=4e-6), 0.002, 1e-5, 0.5) == pytest.approx(2e-5 + 1e-5 + 2e-6)
+def test_a_rich_level_is_entered_a_poor_one_left_and_between_nothing_is_done() -> None:
+    assert enters(told(RICH))
+    assert not leaves(told(RICH))
+    assert leaves(told(POOR))
+    assert not enters(told(POOR))
+    assert not enters(told(FAIR))
+    assert not leaves(told(FAIR))
 
 
-def test_staying_is_worth_funding_over_the_hurdle_and_what_the_basis_gives_back() -> None:
-    assert holding_value(told(3e-5), 1e-5, 0.001) == pytest.approx(0.002 + 0.001)
+def test_no_single_print_opens_or_closes() -> None:
+    assert not enters(told(RICH, before=FAIR))
+    assert not leaves(told(POOR, before=FAIR))
+    crash = Standing(RICH.level, -1e-3)
+    assert not leaves(told(crash, before=RICH))
+    assert leaves(told(crash, before=crash))
 
 
-def test_a_return_is_as_likely_as_not_at_the_threshold_itself() -> None:
-    assert return_probability(told(1e-5, error=1e-6), 1e-5) == pytest.approx(0.5)
-    assert return_probability(told(1e-5, error=1e-6), 1e-5 + 1.645e-6) == pytest.approx(
-        0.05, rel=0.01
-    )
+def test_a_dip_that_leaves_funding_above_the_hurdle_takes_nothing() -> None:
+    dip = Standing(RICH.level, -RICH.level / 2)
+
+    assert staying(told(dip), 0.002, 0.0, 0.0, PROCESS).most == pytest.approx(0.002, rel=0.01)
+    assert enters(told(dip))
 
 
-def test_a_certain_forecast_returns_for_sure_or_never() -> None:
-    assert return_probability(told(1e-5), 1e-5) == 1.0
-    assert return_probability(told(1e-5), 2e-5) == 0.0
+def test_a_spike_may_pay_for_the_way_by_itself() -> None:
+    spike = Standing(FAIR.level, 2e-4)  # 46 bps until it has died out
+
+    assert enters(told(spike))
 
 
-def test_where_no_return_is_likely_any_expected_loss_closes() -> None:
-    hopeless = told(-1e-4, error=1e-6)
+def test_a_favourable_basis_pays_the_way_and_is_waited_for() -> None:
+    modest = Standing(5e-6, 0.0)
 
-    assert exit_loss(hopeless, 0.002, 0.0, 0.0) == pytest.approx(0.0, abs=1e-9)
-
-
-def test_half_a_round_trip_may_be_lost_where_a_return_is_as_likely_as_not() -> None:
-    at_the_threshold = told(2e-5, error=1e-6)
-
-    assert exit_loss(at_the_threshold, 0.002, 0.0, 0.0) == pytest.approx(0.001)
+    assert not enters(told(modest))
+    assert enters(told(modest), gain=0.002)
+    assert leaves(told(POOR))
+    assert not leaves(told(POOR), gain=0.001)
 
 
-def test_where_a_return_is_likely_a_small_expected_loss_is_borne() -> None:
-    unsure = told(-1e-6, error=1e-4)
+def test_an_unfavourable_basis_is_one_more_cost() -> None:
+    nearly = Standing(8e-6, 0.0)
 
-    assert -holding_value(unsure, 0.0, 0.0) < exit_loss(unsure, 0.002, 0.0, 0.0)
+    assert enters(told(nearly))
+    assert not enters(told(nearly), gain=-0.005)
+
+
+def test_a_pair_is_replaced_only_by_one_that_lastingly_pays_much_more() -> None:
+    richer = Standing(FAIR.level + 5e-6, 0.0)  # 4.4 % a year more
+    spike = Standing(FAIR.level, 1e-3)
+
+    assert replaces(told(RICH), told(FAIR), 0.004, PROCESS)
+    assert not replaces(told(richer), told(FAIR), 0.004, PROCESS)
+    assert not replaces(told(spike), told(FAIR), 0.004, PROCESS)
+    assert not replaces(told(RICH, before=FAIR), told(FAIR), 0.004, PROCESS)
+
+
+def test_a_round_trip_beyond_all_reason_is_never_paid() -> None:
+    assert not enters(told(Standing(1e-3, 0.0)), cost=0.05)
 
 
 def test_a_move_of_two_sigma_is_touched_twice_as_often_as_it_is_ended_beyond() -> None:

@@ -85,6 +85,7 @@ def test_mean_and_error_are_those_of_the_process_they_claim_to_be() -> None:
     process = FundingProcess(POLICY)
     process.level, process.current = 4e-5, 2e-4
     process.level_variance, process.deviation_variance = 1e-5**2, 5e-5**2
+    process.print_variance = 0.0
     told = process.forecast(None, WEEK)
     draw = random.Random(11)
     means = []
@@ -107,6 +108,7 @@ def test_the_error_is_the_integral_of_the_covariances(hours: float) -> None:
     """Var of a mean over H is the mean over all (s, t) of v (e^-k|t-s| - e^-k(t+s))."""
     process = FundingProcess(POLICY)
     process.level_variance, process.deviation_variance = 2e-5**2, 5e-5**2
+    process.print_variance = 3e-5**2
     speeds = (POLICY.level_half_life_hours, POLICY.deviation_half_life_hours)
     points = [hours * (k + 0.5) / 120 for k in range(120)]
     variance = fsum(
@@ -116,7 +118,22 @@ def test_the_error_is_the_integral_of_the_covariances(hours: float) -> None:
         for t in points
     )
 
-    assert process.forecast(None, hours).error == pytest.approx(sqrt(variance) / 120, rel=0.01)
+    # The noise of prints starts from nothing known: v e^-k|t-s|.
+    variance += fsum(
+        3e-5**2 * exp(-log(2) / POLICY.current_half_life_hours * abs(t - s))
+        for s in points
+        for t in points
+    )
+
+    assert process.forecast(None, hours).error == pytest.approx(sqrt(variance) / 120, rel=0.03)
+
+
+def test_the_newest_print_is_not_in_the_standing_before_it() -> None:
+    without = forecast(hourly([FLOOR] * 100), None, WEEK, POLICY)
+    spiked = forecast(hourly([FLOOR] * 100 + [0.01]), None, WEEK, POLICY)
+
+    assert spiked.before == without.now
+    assert spiked.now.deviation > 100 * abs(spiked.before.deviation)
 
 
 def _step(x: float, deviation: float, half_life: float, draw: random.Random) -> float:

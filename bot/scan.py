@@ -1,0 +1,197 @@
+"""The universe ranked: what each pair pays, costs and could take, and what keeps it out.
+
+The figures are the strategy's own: each pair is shown to it at one instant of recorded
+history, with nothing held, and what it answers is read off.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from math import fsum
+from pathlib import Path
+
+import msgspec
+
+from bot.backtest.bars import DataError
+from bot.backtest.history import HistorySource, open_history
+from bot.run import paced
+from bot.settings import Settings
+from domain.instruments import Pair
+from domain.market import (
+    Book,
+    FundingSettled,
+    MarketInput,
+    PerpContext,
+    PublicEvent,
+    RecordedFunding,
+    Reference,
+)
+from domain.rates import FundingRate
+from domain.targets import Target
+from domain.time import DAY, HOUR
+from strategies.carry.costs import round_trip
+from strategies.cash_and_carry import CashAndCarry
+from strategies.market.state import InstrumentState, Market
+
+LOOK_BACK_NS = 3 * DAY
+"""Of quotes before the instant, for volatility and the usual basis."""
+MEAN_HOURS = 168.0
+CAPACITY_SLIPPAGE = 0.001
+"""Capacity is the notional whose round trip costs this much more than that of one lot."""
+_HALVINGS = 40
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One pair. Rates are simple annual ones on notional, ``net_apr`` on all capital tied up.
+
+    ``funding`` is the newest settled rate, ``mean`` that of seven days; ``forecast`` with its
+    standard ``error`` over ``horizon_hours``. ``cost`` is the round trip, of notional, and
+    ``break_even_hours`` how long the forecast takes to repay it; ``capacity`` is quote. All are
+    None where the history has nothing to judge by. ``gate`` is the word that keeps the pair
+    out, empty where it would be entered; ``reason`` says it in numbers.
+    """
+
+    pair: str
+    gate: str
+    reason: str
+    at_ns: int | None = None
+    funding: float | None = None
+    mean: float | None = None
+    forecast: float | None = None
+    error: float | None = None
+    horizon_hours: float | None = None
+    cost: float | None = None
+    break_even_hours: float | None = None
+    net_apr: float | None = None
+    notional: Decimal | None = None
+    capacity: float | None = None
+
+
+def scan(
+    data: Path,
+    venue: str,
+    pairs: Sequence[Pair],
+    at_ns: int | None,
+    capital: Decimal,
+    settings: Settings,
+) -> Iterator[Row]:
+    """A row a pair, in their order, at the last instant before ``at_ns`` that both legs have."""
+    for pair in pairs:
+        start_ns = None if at_ns is None else at_ns - LOOK_BACK_NS
+        try:
+            if at_ns is None:
+                end_ns = open_history(data, venue, [pair.name]).end_ns
+                assert end_ns is not None, "Invariant: recorded history ends"
+                start_ns, at_ns_of = end_ns - LOOK_BACK_NS, end_ns
+            else:
+                at_ns_of = at_ns
+            source = open_history(data, venue, [pair.name], start_ns=start_ns, end_ns=at_ns_of)
+        except DataError as error:
+            yield Row(pair.name, "no_data", str(error))
+            continue
+        yield _row(source, capital, settings)
+
+
+def ranked(rows: Iterable[Row]) -> list[Row]:
+    """What would be entered first, then by expected net per unit of capital."""
+    return sorted(rows, key=lambda row: (row.gate != "", -(row.net_apr or -1e9), row.pair))
+
+
+def _row(source: HistorySource, capital: Decimal, settings: Settings) -> Row:
+    (pair,) = source.pairs
+    market, now_ns = _market(source)
+    strategy = CashAndCarry(
+        paced(settings, source.cadence_ns).strategy,
+        source.pairs,
+        leverage_target=settings.risk.leverage_target,
+        risk_per_trade=settings.risk.risk_per_trade,
+    )
+    (target,) = strategy.targets(market, {}, capital, now_ns)
+    spot, perp = market.of(pair.spot.id), market.of(pair.perp.id)
+    if spot is None or perp is None or not perp.settled:
+        return Row(pair.name, *_said(target), at_ns=now_ns)
+    gate, reason = _said(target)
+    yearly = 24.0 * 365.0
+    trip = round_trip(pair, spot, perp, float(pair.lot))
+    cost = target.cost or (trip.total if trip is not None else None)
+    paying = target.forecast_hourly > 0.0 and cost is not None
+    return Row(
+        pair.name,
+        gate,
+        reason,
+        at_ns=now_ns,
+        funding=perp.settled[-1].per_hour * yearly,
+        mean=_mean(perp) * yearly,
+        forecast=target.forecast_hourly * yearly,
+        error=target.forecast_error * yearly,
+        horizon_hours=target.horizon_hours,
+        cost=cost,
+        break_even_hours=cost / target.forecast_hourly if paying and cost is not None else None,
+        net_apr=target.apr_on_capital if target.cost else None,
+        notional=target.notional,
+        capacity=_capacity(pair, spot, perp),
+    )
+
+
+def _said(target: Target) -> tuple[str, str]:
+    code, _, said = target.reason.partition(": ")
+    return "" if target.notional > 0 else code, said
+
+
+def _market(source: HistorySource) -> tuple[Market, int]:
+    """All that was known at the end of ``source``, as a venue would have told it."""
+    market, now_ns = Market(source.pairs), source.start_ns
+    for settled in source.history():
+        market.observe(settled)
+    running: dict[str, FundingRate] = {}
+    for happened in source.events(source.start_ns):
+        now_ns = happened.venue_time_ns
+        for event in _public(happened, running):
+            market.observe(event)
+    return market, now_ns
+
+
+def _public(happened: MarketInput, running: dict[str, FundingRate]) -> Iterator[PublicEvent]:
+    """What a bot hears of it; the running estimate is the last rate, as in a backtest."""
+    if isinstance(happened, Book):
+        yield happened
+    elif isinstance(happened, RecordedFunding):
+        running[happened.instrument] = happened.rate
+        at_ns = happened.venue_time_ns
+        yield FundingSettled(happened.instrument, happened.rate, at_ns, at_ns)
+    elif isinstance(happened, Reference) and happened.instrument in running:
+        yield PerpContext(
+            happened.instrument,
+            happened.mark,
+            happened.oracle,
+            running[happened.instrument],
+            happened.venue_time_ns,
+            happened.received_ns,
+        )
+
+
+def _mean(perp: InstrumentState) -> float:
+    since_ns = perp.settled[-1].time_ns - int(MEAN_HOURS * HOUR)
+    week = [settled for settled in perp.settled if settled.time_ns > since_ns]
+    return fsum(s.per_hour * s.hours for s in week) / fsum(s.hours for s in week)
+
+
+def _capacity(pair: Pair, spot: InstrumentState, perp: InstrumentState) -> float | None:
+    """By halving the interval between one lot and all that the books show."""
+    touch = round_trip(pair, spot, perp, float(pair.lot))
+    if touch is None or not spot.mid:
+        return None
+    low, high = (
+        float(pair.lot),
+        max(
+            fsum(size for _, size in levels)
+            for levels in (spot.bids, spot.asks, perp.bids, perp.asks)
+        ),
+    )
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2.0
+        trip = round_trip(pair, spot, perp, middle)
+        if trip is not None and trip.total - touch.total <= CAPACITY_SLIPPAGE:
+            low = middle
+        else:
+            high = middle
+    return low * spot.mid

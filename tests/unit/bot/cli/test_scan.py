@@ -1,0 +1,87 @@
+"""``fundarb scan`` over synthetic history."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.cli.errors import BAD_INPUT
+from bot.cli.main import run
+from domain.time import MILLISECOND, parse_instant
+from tests.benchmarks.synthetic_history import write_history
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("history")
+    write_history(folder, 24 * 6)
+    return folder
+
+
+def scanned(history: Path, capsys: pytest.CaptureFixture[str], more: str = "") -> Any:
+    assert run(["scan", "--data", str(history), "--json", "-", *more.split()]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_pairs_are_ranked_and_each_says_what_keeps_it_out(
+    history: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = scanned(history, capsys)["pairs"]
+
+    assert {row["pair"] for row in rows} == {"BTC", "ETH", "SOL", "HYPE", "PURR"}
+    entered = [row for row in rows if not row["gate"]]
+    assert rows[: len(entered)] == entered
+    nets = [row["net_apr"] for row in entered]
+    assert nets == sorted(nets, reverse=True)
+    assert all(row["reason"] for row in rows)
+
+
+def test_the_figures_hang_together(history: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for row in scanned(history, capsys)["pairs"]:
+        assert row["capacity"] > 0
+        if row["forecast"] > 0 and row["net_apr"] is not None:
+            hours = row["horizon_hours"]
+            assert row["break_even_hours"] == pytest.approx(row["cost"] / row["forecast"] * 8_760)
+            net = row["forecast"] * hours / 8_760 - row["cost"]
+            assert row["net_apr"] == pytest.approx(net / 1.65 / hours * 8_760)
+
+
+def test_what_came_after_the_instant_plays_no_part(
+    history: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    import polars as pl
+
+    last_ms = parse_instant("2024-01-05") // MILLISECOND
+    for path in history.rglob("*.parquet"):
+        target = tmp_path / path.relative_to(history)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        pl.read_parquet(path).filter(pl.col("ts_ms") <= last_ms).write_parquet(target)
+
+    at = "--at 2024-01-05"
+    assert scanned(history, capsys, at) == scanned(tmp_path, capsys, at)
+
+
+def test_a_pair_without_data_is_told_of_and_the_others_are_ranked(
+    history: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = scanned(history, capsys, "--at 2023-06-01 --pairs HYPE,BTC")["pairs"]
+
+    assert [row["gate"] for row in rows] == ["no_data", "no_data"]
+    assert "HYPE: no bars common to both legs" in {r["pair"]: r["reason"] for r in rows}["HYPE"]
+
+
+def test_the_table_names_every_pair_once(history: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["scan", "--data", str(history)]) == 0
+    shown = capsys.readouterr().out
+
+    assert "kept out by" in shown
+    assert all(f"{name} at 2024-01-" in shown for name in ("BTC", "ETH", "SOL", "HYPE", "PURR"))
+
+
+@pytest.mark.parametrize("words", ["--venue nowhere", "--at never", "--pairs NOPE"])
+def test_a_wrong_word_is_one_line(
+    words: str, history: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["scan", "--data", str(history), *words.split()]) == BAD_INPUT
+    assert capsys.readouterr().err.count("\n") == 1
