@@ -324,10 +324,12 @@ def test_a_trade_whose_leverage_is_never_answered_is_given_up_after_a_minute() -
 
 def test_an_account_that_was_asked_for_and_overtaken_by_a_newer_one_is_asked_for_again() -> None:
     storm = holding()
-    engine, now_ns = storm.engine, storm.venue.now_ns
-    older = storm.venue.exchange.account_report(str(now_ns), now_ns)
-    newer = storm.venue.exchange.account_report(None, now_ns + SECOND)
-    engine.handle(newer)
-    assert engine.handle(older).facts == ()
-    effects = engine.handle(Timer(now_ns + 2 * SECOND)).effects
+    engine, exchange, now_ns = storm.engine, storm.venue.exchange, storm.venue.now_ns
+    engine.handle(exchange.account_report(str(now_ns), now_ns))
+    asked_ns = now_ns + MINUTE + SECOND
+    assert any(isinstance(e, QueryAccount) for e in engine.handle(Timer(asked_ns)).effects)
+    older = exchange.account_report(str(asked_ns), asked_ns)
+    engine.handle(exchange.account_report(None, asked_ns + SECOND))
+    engine.handle(older)
+    effects = engine.handle(Timer(asked_ns + 2 * SECOND)).effects
     assert any(isinstance(effect, QueryAccount) for effect in effects)
