@@ -323,7 +323,7 @@ def test_a_trade_whose_leverage_is_never_answered_is_given_up_after_a_minute() -
 
 
 def test_an_account_that_was_asked_for_and_overtaken_by_a_newer_one_is_asked_for_again() -> None:
-    storm = holding()
+    storm = holding().minutes(5)
     engine, exchange, now_ns = storm.engine, storm.venue.exchange, storm.venue.now_ns
     engine.handle(exchange.account_report(str(now_ns), now_ns))
     asked_ns = now_ns + MINUTE + SECOND
