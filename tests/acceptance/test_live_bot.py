@@ -126,7 +126,8 @@ async def test_through_broken_streams_and_lost_answers_and_a_kill_the_books_are_
             wrong = judge(facts(tmp_path), venue.history(), PAIRS, TRADER.address)
 
     assert wrong == ()
-    assert len(venue.faults._met) >= 8, venue.faults._met
+    # An order was answered 502 and taken; and every stream broke in each of three ways.
+    assert {0, 7, 8, 9} <= venue.faults._met.keys()
     fills = [fact for fact in facts(tmp_path) if isinstance(fact, Fill)]
     bought = [fill for fill in fills if fill.side is Side.BUY and "/" in fill.instrument]
     sold = [fill for fill in fills if fill.side is Side.SELL and "/" in fill.instrument]

@@ -148,6 +148,6 @@ def test_a_book_from_the_socket_to_market_state(figures: Figures) -> None:
         f"{mine:.1f} us",
         floor=f"{other:.1f} us: ccxt.pro's `watch_order_book`, the same bytes",
         ratio=other / mine,
-        bound="10 times as fast",
+        bound="10 times as fast (not met below 10.0)",
     )
-    assert other >= 8 * mine  # a quarter of what is claimed belongs to the machine
+    assert other >= 8 * mine  # short of the ten that are wanted; it is not to get worse

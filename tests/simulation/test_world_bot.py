@@ -15,7 +15,9 @@ from tests.world.history import WindowKind
 from tests.world.oracle import Oracle
 from tests.world.world import START, TRADER, World, busy
 
-TASKS = ("decide", "tick", "health", "public", "private", "account", "funding", "requests")
+TASKS = (
+    "decide", "tick", "health", "public", "private", "account", "funding", "budget", "requests",
+)  # fmt: skip
 
 
 @pytest.fixture

@@ -53,8 +53,8 @@ STEADY_READS_MAX = 5
 _SILENCES = 3
 """So many times longer than usual without a look at the account, and much may have happened."""
 
-REQUESTS_KEPT = 1_000
-"""Of the address's, for cancels and closes: some hours of working on six pairs at once."""
+REQUESTS_KEPT = 2_000
+"""Of the address's, for cancels and closes, and for what is sent between two looks at them."""
 
 Signed = PlaceOrder | CancelOrder | SetLeverage | MoveMargin
 _NO_ANSWER = (TransportFailed, BadMessage)
@@ -510,13 +510,13 @@ class HyperliquidGateway:
         Before they run out nothing is entered any more: the rest is for cancels and closes.
         """
         while True:
+            await asyncio.sleep(self._timing.budget)
             with contextlib.suppress(*_NO_ANSWER):
                 told = await self._info.rate_limit()
                 left = told.n_requests_cap + told.n_requests_surplus - told.n_requests_used
                 if left < REQUESTS_KEPT:
                     detail = f"{left} requests left to the address, {REQUESTS_KEPT} are kept"
                     self._emit(Trouble("request_budget", detail, self._clock.now_ns()))
-            await asyncio.sleep(self._timing.budget)
 
     # --- published funding -----------------------------------------------------------------
 

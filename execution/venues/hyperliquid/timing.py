@@ -27,7 +27,7 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     funding_retry: float = 10.0
     account_pause: float = 1.0
     account_silence: float = 4.0
-    budget: float = 300.0
+    budget: float = 1200.0
     attempts: int = 5
     denial: float = 30.0
 

@@ -710,12 +710,12 @@ async def test_when_the_addresss_requests_run_out_entries_stop_and_the_rest_is_k
     async with Desk(msgspec.structs.replace(QUICK, budget=0.01)) as desk:
         await desk.rest()
         assert desk.of(Trouble) == []
-        desk.venue.info["userRateLimit"] = {"nRequestsUsed": 9_001, "nRequestsCap": 10_000}
+        desk.venue.info["userRateLimit"] = {"nRequestsUsed": 8_001, "nRequestsCap": 10_000}
         await desk.until(lambda: bool(desk.of(Trouble)))
 
         trouble = desk.of(Trouble)[0]
         assert trouble.limit == "request_budget"
-        assert trouble.detail == "999 requests left to the address, 1000 are kept"
+        assert trouble.detail == "1999 requests left to the address, 2000 are kept"
 
 
 async def test_an_order_beyond_the_signers_caps_is_rejected_and_never_sent() -> None:
