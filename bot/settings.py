@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -75,8 +75,12 @@ class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LivePermission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where real orders may go at all. The command has to say the same."""
 
-    network: Literal["none", "testnet", "mainnet"] = "none"
+    network: str = "none"
     """The first of two switches; --testnet or --mainnet is the second."""
+
+    def __post_init__(self) -> None:
+        if self.network not in ("none", "testnet", "mainnet"):
+            raise ValueError(f"network: must be none, testnet or mainnet, got {self.network!r}")
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

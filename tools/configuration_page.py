@@ -36,8 +36,7 @@ by key:
 | `fundarb config show --config fundarb.toml` | prints every value, and where it is from |
 
 An unknown key, a value of the wrong kind and a contradiction stop the start with exit code 2. One
-line names the key and the file. Whatever looks like a secret is refused too: this version needs
-none.
+line names the key and the file. Whatever looks like a secret is refused too: keys have files.
 
 ## Conventions
 
