@@ -6,7 +6,8 @@ frozen pictures in between.
 """
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import msgspec
 
 from bot.backtest.coverage import Coverage
 from bot.clock import SystemClock
+from bot.control import Control
 from bot.instruments import load_pairs
 from bot.picture import snapshot
 from bot.run import Run, RunError, paced
@@ -34,6 +36,7 @@ _GAPS_MAX = 0.001  # of a leg's bars
 class RunRequest(msgspec.Struct, frozen=True):
     """What to run. ``speed``: simulated seconds per wall second, None as fast as it goes.
 
+    ``steered``: the socket file for the command line is there, and with ``port_open`` the page.
     ``duration_ns`` counts simulated time from the first start of the state directory;
     ``allow_gaps`` runs over bars that the history lacks.
     """
@@ -54,6 +57,8 @@ class RunRequest(msgspec.Struct, frozen=True):
     state: Path | None
     metrics_port: int | None
     allow_gaps: bool = False
+    steered: bool = False
+    port_open: bool = False
 
 
 class RunResult(msgspec.Struct, frozen=True):
@@ -69,6 +74,7 @@ def run(
     on_snapshot: Callable[[Snapshot], None] | None,
     should_stop: Callable[[], bool],
     on_fact: Callable[[Fact], None] | None = None,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> RunResult:
     """Run until its end or until ``should_stop``; both leave a state that can be resumed.
 
@@ -93,9 +99,11 @@ def run(
         capital=request.capital,
         state=request.state,
         on_fact=on_fact,
+        recorded=request.steered,
     )
     try:
-        interrupted = _loop(started, request, on_snapshot, should_stop)
+        with _steered(request, warn) as control:
+            interrupted = _loop(started, request, on_snapshot, should_stop, control)
         started.finish()
         facts = started.facts()
         return RunResult(started.report(facts), facts, interrupted)
@@ -108,6 +116,7 @@ def _loop(
     request: RunRequest,
     on_snapshot: Callable[[Snapshot], None] | None,
     should_stop: Callable[[], bool],
+    control: Control,
 ) -> bool:
     """Advance in slices: of wall time at a person's pace, of simulated time at full speed."""
     metrics = _metrics(request)
@@ -131,6 +140,7 @@ def _loop(
             else:
                 clock.sleep(_SLICE_NS)
                 until_ns = origin_ns + int((clock.monotonic_ns() - began) * request.speed)
+            control.answer(run)
             run.advance(until_ns if end_ns is None else min(until_ns, end_ns))
             if clock.monotonic_ns() - shown >= _SHOW_NS:
                 shown = clock.monotonic_ns()
@@ -143,6 +153,20 @@ def _loop(
     finally:
         if metrics is not None:
             metrics[1].close()
+
+
+@contextmanager
+def _steered(request: RunRequest, warn: Callable[[str], None]) -> Iterator[Control]:
+    """What the run is asked and told through; nobody does where it is not to be steered."""
+    control = Control()
+    if not request.steered or request.state is None:
+        yield control
+        return
+    from bot.web.serve import serving
+
+    web = request.settings.web if request.port_open else None
+    with serving(control, request.state, web, warn):
+        yield control
 
 
 def _source(request: RunRequest) -> MarketSource:

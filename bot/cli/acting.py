@@ -23,6 +23,7 @@ from bot.cli import values
 from bot.cli.errors import FAILED, REFUSED, CommandError
 from bot.cli.values import read
 from bot.clock import SteadyClock
+from bot.control import Control
 from bot.instruments import load_pairs
 from bot.keys import read_key
 from bot.lease import Lease, LeaseLost
@@ -30,6 +31,7 @@ from bot.live import Live, live
 from bot.settings import Settings
 from bot.transport import HttpTransport, endpoints
 from bot.watchdog import Bounds, NonceFile, Watchdog
+from bot.web.serve import serving
 from domain.instruments import Pair
 from domain.time import MILLISECOND, SECOND, iso
 from execution.effects import RaiseAlarm
@@ -185,26 +187,30 @@ async def trade(act: Act) -> None:
     with SqliteJournal(act.state / JOURNAL) as journal:
         lease = Lease(act.state / LEASE, "trader", LEASE_NS)
         log = _log_start("trader", act)
+        control = Control()
         try:
             async with HttpTransport(act.url) as transport:
-                await live(
-                    _Proven(act, transport, clock, _chance(clock)),
-                    journal,
-                    lease,
-                    clock,
-                    act.settings,
-                    lambda pairs: CashAndCarry(
-                        act.settings.strategy,
-                        pairs,
-                        leverage_target=risk.leverage_target,
-                        risk_per_trade=risk.risk_per_trade,
-                    ),
-                    "testnet",
-                    _outbox(act.state, log),
-                    logs.fact_logger(log),
-                    lambda running: _log_running(running, log),
-                    synthetic=True,  # only an exchange on this machine is taken
-                )
+                with serving(control, act.state, act.settings.web, _warning(log)) as page:
+                    log.info("page", address=page)
+                    await live(
+                        _Proven(act, transport, clock, _chance(clock)),
+                        journal,
+                        lease,
+                        clock,
+                        act.settings,
+                        lambda pairs: CashAndCarry(
+                            act.settings.strategy,
+                            pairs,
+                            leverage_target=risk.leverage_target,
+                            risk_per_trade=risk.risk_per_trade,
+                        ),
+                        "testnet",
+                        _outbox(act.state, log),
+                        logs.fact_logger(log),
+                        lambda running: _log_running(running, log),
+                        synthetic=True,  # only an exchange on this machine is taken
+                        control=control,
+                    )
         except asyncio.CancelledError:
             # Told to end: the watchdog need not think that the trader hangs.
             with suppress(LeaseLost):
@@ -212,6 +218,10 @@ async def trade(act: Act) -> None:
             raise
         except (TaskDied, LeaseLost) as error:
             raise Ended(f"{error}: start it again, it recovers from {act.state}") from error
+
+
+def _warning(log: Any) -> Callable[[str], None]:
+    return lambda what: log.warning("no_page", detail=what)
 
 
 def _log_running(running: Live, log: Any) -> None:
