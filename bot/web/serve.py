@@ -57,7 +57,7 @@ def serving(
                 f"([web] port in the settings chooses another): {error.strerror}"
             )
     address = None if port is None or web is None else address_of(web, port.getsockname()[1])
-    doors = _Doors(control, tokens, local, port, web, address)
+    doors = _Doors(control, tokens, local, port, web, address, warn)
     doors.start()
     try:
         yield address
@@ -94,8 +94,9 @@ class _Doors:
         port: socket.socket | None,
         web: Web | None,
         address: str | None,
+        warn: Callable[[str], None],
     ) -> None:
-        self._control, self._tokens = control, tokens
+        self._control, self._tokens, self._warn = control, tokens, warn
         self._local, self._port, self._web, self._address = local, port, web, address
         self._servers: Sequence[uvicorn.Server] = ()
         self._stopping = threading.Event()
@@ -114,7 +115,10 @@ class _Doors:
                 opened.close()
 
     def _run(self) -> None:
-        asyncio.run(self._serve())
+        try:
+            asyncio.run(self._serve())
+        except Exception as error:  # noqa: BLE001 - the bot goes on; a person is told
+            self._warn(f"page and interface have ended: {type(error).__name__}: {error}")
 
     async def _serve(self) -> None:
         from bot.web.app import Site
@@ -163,6 +167,7 @@ def _port(web: Web) -> socket.socket:
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind((web.host, web.port))
+        opened.listen()  # from now on who comes waits, until the thread has started
     except OSError:
         opened.close()
         raise
@@ -177,6 +182,7 @@ def _socket_file(path: Path) -> socket.socket:
     before = os.umask(0o177)
     try:
         opened.bind(f"/proc/self/fd/{folder}/{path.name}")
+        opened.listen()
     except OSError:
         opened.close()
         raise
