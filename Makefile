@@ -65,7 +65,7 @@ coverage: $(READY)
 CAMPAIGN := $(BIN)/python -m tests.world.campaign
 
 sim-check: $(READY) ## the seeded simulations that every change has to survive (about ten minutes)
-	$(CAMPAIGN) --seeds 70 --floor 1
+	$(CAMPAIGN) --seeds 250 --floor 10
 	$(CAMPAIGN) --seeds 20 --mix calm
 	$(CAMPAIGN) --seeds 20 --mix lossy
 	$(CAMPAIGN) --seeds 20 --mix taken

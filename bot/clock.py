@@ -2,6 +2,9 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class SystemClock:
@@ -24,6 +27,14 @@ def since_boot_ns() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
+def boot_id() -> str:
+    """Names this run of the machine, over which ``since_boot_ns`` counts; empty if it has none."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
+
+
 class SteadyClock:
     """``execution.ports.Clock`` that goes on at the same pace whatever becomes of the wall clock.
 
@@ -38,7 +49,8 @@ class SteadyClock:
         steady_ns: Callable[[], int] = since_boot_ns,
     ) -> None:
         self._steady_ns = steady_ns
-        self._offset_ns = wall_ns() - steady_ns()
+        self.origin_ns = wall_ns() - steady_ns()
+        """What this clock showed when the machine was started. Two processes may differ in it."""
 
     def now_ns(self) -> int:
-        return self._offset_ns + self._steady_ns()
+        return self.origin_ns + self._steady_ns()

@@ -50,6 +50,7 @@ from domain.orders import (
     OrderRequest,
     OrderStatus,
     SendFailed,
+    Side,
     TimeInForce,
     client_order_id,
     is_own,
@@ -89,7 +90,7 @@ from execution.facts import (
     Stage,
     StageChanged,
 )
-from execution.fence import proof_of
+from execution.fence import proof_of, skew_ns
 from execution.orders import Order, OrderState
 from execution.pairs import (
     ExecutionPolicy,
@@ -112,7 +113,7 @@ from execution.risk.halts import (
 )
 from execution.risk.limits import RiskLimits
 from execution.risk.margin import effective_leverage
-from execution.state import OPENING, State, apply
+from execution.state import OPENING, POST_ONLY, State, apply
 from strategies.market.state import InstrumentState, Market
 from strategies.strategy import Holding, Strategy
 
@@ -174,10 +175,12 @@ class Engine:
         self._raised_ns: dict[tuple[str, str], int] = {}  # (alarm, subject) -> when last raised
         self._evaluate_at = self._reconcile_at = self._mark_at = self._orders_at = 0
         self._reconciling_ns = self._wake_at = self._started_ns = 0
-        self._caught_up = False  # whether this process has heard what happened before it
+        self._caught_up = False  # whether what happened until ``_behind_ns`` has been heard
+        self._behind_ns = 0
         self._more = False
         self._postponed: dict[str, None] = {}  # trades to be worked once all has been heard
         self._clock_skew_seconds = 0.0
+        self._venue_ahead_ns = 0
         self._handlers: dict[type, Callable[[Any], None]] = {
             Timer: self._on_timer,
             Command: self._on_command,
@@ -208,7 +211,7 @@ class Engine:
         last process ended is UNKNOWN until the venue is asked; nothing is entered
         before the books agree with the venue.
         """
-        self.now_ns = self._started_ns = max(self.now_ns, run.time_ns)
+        self.now_ns = self._started_ns = self._behind_ns = max(self.now_ns, run.time_ns)
         if self.state.run is None:
             self._record(run)
         last = self.state.reconciled
@@ -373,8 +376,17 @@ class Engine:
     def _on_rejected(self, event: OrderRejected) -> None:
         order = self.state.orders.get(event.cloid)
         if order is not None and order.state in _UNDECIDED:
+            if POST_ONLY in event.reason:
+                self._alarm("post_only", "", event.reason)
             self._record(event)
+            if self._reduces(order.request):  # somebody has taken of the leg: who, is to be heard
+                self._caught_up, self._behind_ns = False, self.now_ns
+                self._reconcile()
             self._work(order.trade_id)
+
+    def _reduces(self, request: OrderRequest) -> bool:
+        is_spot = self.state.instruments[request.instrument].kind is Kind.SPOT
+        return request.reduce_only or (is_spot and request.side is Side.SELL)
 
     def _on_canceled(self, event: OrderCanceled) -> None:
         order = self.state.orders.get(event.cloid)
@@ -452,10 +464,24 @@ class Engine:
             return
         before = self.state.quantities(trade)
         self._record(event)
+        netted = self._net(trade, self.state.instruments[event.instrument])
         ours = event.cause is FillCause.ORDER and event.cloid in self.state.orders
-        if not ours and self.state.quantities(trade) != before:
+        if netted or (not ours and self.state.quantities(trade) != before):
             self._leg_lost(trade, event)
         self._work(trade.trade_id)
+
+    def _net(self, trade: PairTrade, leg: Instrument) -> bool:
+        """What a person did and what the trade holds net at the venue, and so in the books.
+
+        A sale may be told before the purchase of ours that it took from.
+        """
+        books = self.state.books
+        held, others = books.quantity(trade.trade_id, leg.id), books.quantity(None, leg.id)
+        if held * others >= ZERO:
+            return False
+        taken = others if abs(others) < abs(held) else -held
+        self._move_residual(leg, taken, None, trade.trade_id)
+        return True
 
     def _suspect_history(self, cloid: str | None) -> None:
         """An order of ours that the journal does not know: it is an old copy, or not the only one.
@@ -530,13 +556,12 @@ class Engine:
     def _abandon(self, trade: PairTrade, reason: str) -> None:
         """Give a trade up before anything was sent for it."""
         self._retarget(trade, ZERO, urgent=False, cause=ExitCause.LIMIT, reason=reason)
-        self._close(trade)
 
     # --- reconciliation --------------------------------------------------------------------
 
     def _reconcile(self) -> None:
-        """Ask for the account; again soon while this process has not seen the books agree yet."""
-        sure = self.reconciled_ns is not None
+        """Ask for the account; again soon while the books are not known to agree."""
+        sure = self.reconciled_ns is not None and self._caught_up
         pause_ns = int(self._execution.reconcile_seconds * SECOND) if sure else _UNSURE_NS
         self._reconciling_ns = self.now_ns
         self._reconcile_at = self.now_ns + pause_ns
@@ -551,6 +576,8 @@ class Engine:
             self._alarm("empty_account", "", "the venue shows no balance and no position")
             return
         self.account = report
+        # Certain is only that the venue's clock is at least there: the answer may be an old one.
+        self._venue_ahead_ns = max(report.venue_time_ns - report.received_ns, 0)
         held = {p.instrument for p in report.positions if p.quantity != ZERO}
         for instrument in [name for name in self._perps if name not in held]:
             self._forget_perp(instrument)
@@ -576,12 +603,11 @@ class Engine:
             self._record(OrderDoubted(cloid, "not in the venue's open orders", self.now_ns))
             self._ask(self.state.orders[cloid])
         if report.request_id is not None:
-            # The venue answered between question and answer: only what lies outside is certain.
-            earliest, latest = int(report.request_id), report.received_ns
-            nearest = min(max(report.venue_time_ns, earliest), latest)
-            self._clock_skew_seconds = (report.venue_time_ns - nearest) / SECOND
+            skew = skew_ns(int(report.request_id), report.received_ns, report.venue_time_ns)
+            self._clock_skew_seconds = skew / SECOND
             self._compare(report)
-            self._catch_up()
+            if int(report.request_id) >= self._behind_ns:
+                self._catch_up()
         elif is_comparable(self.state, report) and differences(self.state, report):
             # A fill or a payment that nobody told us of: its history is asked for at once.
             self._reconcile_at = min(self._reconcile_at, self._reconciling_ns + SECOND)
@@ -595,14 +621,15 @@ class Engine:
                 self._work(trade_id)
 
     def _is_behind(self) -> bool:
-        """Whether a start has yet to hear what venue, watchdog or a person did meanwhile.
+        """Whether we have yet to hear what venue, watchdog or a person did: after a start, and
+        where an order that was to reduce a leg found too little of it.
 
         The fills of our own orders are told sooner than theirs, and a hedge that follows one
         half of the story opens the legs again. What stays naked waits no longer for it than
         for any hedge.
         """
         bound_ns = int(self._execution.max_naked_seconds * SECOND)
-        return not self._caught_up and self.now_ns - self._started_ns < bound_ns
+        return not self._caught_up and self.now_ns - self._behind_ns < bound_ns
 
     def _compare(self, report: AccountReport) -> None:
         """Books against the venue; a difference counts when two reads agree on it."""
@@ -728,6 +755,9 @@ class Engine:
         self, trade: PairTrade, quantity: Decimal, *, urgent: bool, cause: ExitCause, reason: str
     ) -> None:
         self._record(Retargeted(trade.trade_id, quantity, urgent, cause, reason, self.now_ns))
+        if trade.stage is Stage.PREPARING and quantity == ZERO:
+            self._close(trade)  # nothing was sent for it yet: there is nothing to wait for
+            return
         if self.state.trades[trade.trade_id].stage is Stage.HOLDING:
             self._record(StageChanged(trade.trade_id, Stage.WORKING, self.now_ns))
         self._watch(trade)
@@ -1060,7 +1090,10 @@ class Engine:
             wanted.price,
             wanted.time_in_force,
             wanted.reduce_only,
-            self.now_ns + int(self._execution.request_expiry_seconds * SECOND),
+            # By the venue's clock: with ours behind, a hedge would arrive expired.
+            self.now_ns
+            + self._venue_ahead_ns
+            + int(self._execution.request_expiry_seconds * SECOND),
         )
         self._record(OrderIntended(request, trade_id, wanted.role, wanted.mid, self.now_ns))
         self._effects.append(PlaceOrder(request))
@@ -1119,6 +1152,7 @@ class Engine:
         age_ns = int(self._limits.data_age_seconds_max * SECOND)
         fresh = all(m.is_fresh(self.now_ns, age_ns) for m in (spot_market, perp_market))
         certain = self._books_agree() and not self.state.orders.unknown()
+        in_order = fresh and certain and not self._rests_only(_UPGRADE_NS)
         return Situation(
             trade,
             pair,
@@ -1127,11 +1161,12 @@ class Engine:
             spot_market,
             perp_market,
             tuple(self.state.orders.live(trade.trade_id)),
-            fresh and certain and self._may_grow(),
+            in_order and self._in_band(spot_market, perp_market) and self._may_grow(),
             self.now_ns,
             self._execution,
             self._is_endangered(pair),
             closes_only(self.state.limits),
+            self._rests_only(_RESTS_ONLY_NS),
         )
 
     def _may_grow(self) -> bool:
@@ -1141,6 +1176,17 @@ class Engine:
             and not self.state.paused
             and self._orders_last_minute() < self._limits.orders_per_minute_max
         )
+
+    def _rests_only(self, within_ns: int) -> bool:
+        """Whether a taker was refused so lately because only orders that rest are taken."""
+        refused_ns = self.state.rests_only_ns
+        return refused_ns is not None and self.now_ns - refused_ns < within_ns
+
+    def _in_band(self, spot: InstrumentState, perp: InstrumentState) -> bool:
+        """Whether the spot is priced as the perp's oracle says: an entry begun may meet a depeg."""
+        if not (spot.mid and perp.oracle):
+            return False
+        return abs(spot.mid / perp.oracle - 1) <= self._limits.dislocation_max
 
     def _orders_last_minute(self) -> int:
         since_ns = self.now_ns - MINUTE
@@ -1210,6 +1256,10 @@ _RESTING_NS = 20 * SECOND
 """How often the books are compared with the venue while an order may fill."""
 _ASK_NS = SECOND
 """How soon an UNKNOWN order is asked for again: a hedge may be waiting for the answer."""
+_RESTS_ONLY_NS = 30 * SECOND
+"""How long such a refusal is believed before a taker is tried again."""
+_UPGRADE_NS = 30 * MINUTE
+"""How long after it nothing is added: what cannot be hedged at once is not begun."""
 _ALARM_SECONDS = 3.0
 """How long the legs of a trade may differ before a person is told."""
 _AWAITED = (OrderState.PENDING, OrderState.CANCELING, OrderState.OPEN)

@@ -5,7 +5,9 @@ A file beside the journal says who holds it and until when, and counts its holde
 decides; the watchdog takes it over when it has run out. A process that was stopped and
 wakes up finds it lost, and must start again before anything may leave.
 
-Times are of the machine's clock that both processes share, in nanoseconds, UTC.
+Times are each process's own, in nanoseconds, UTC. In the file they are counted from the
+start of the machine: the wall clock may have been set between the starts of two processes,
+which would otherwise not mean the same moment.
 """
 
 import fcntl
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
+from msgspec.structs import replace
 
 _LENGTH = 16_384
 _LENGTH_MAX = 1 << 20
@@ -43,24 +46,32 @@ Quantity = Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9
 class Held(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the file says.
 
-    ``not_ours`` is what the trader knows to be no part of its trades (instrument id to
-    signed base quantity, as text): a person's inventory, which nobody may sell.
+    ``until_ns`` counts from the start of the machine that ``boot`` names: what was held
+    before that start has run out. ``not_ours`` is what the trader knows to be no part of its
+    trades (instrument id to signed base quantity, as text): a person's inventory, which nobody
+    may sell.
     """
 
     epoch: Count = 0
     holder: str = "nobody"
     until_ns: Count = 0
     not_ours: dict[str, Quantity] = {}
+    boot: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
 
 class Lease:
     """One process's view of the lease file. Not held until ``acquire``.
 
-    Every method that looks at the file raises ``LeaseLost`` where it says nothing that can be
-    understood: whoever acted then might not be the only one.
+    ``origin_ns`` is what the process's clock showed when the machine was started, in the run
+    ``boot``; all times that are given and shown here are of that clock. Every method that looks
+    at the file raises ``LeaseLost`` where it says nothing that can be understood: whoever acted
+    then might not be the only one.
     """
 
-    def __init__(self, path: Path, holder: str, duration_ns: int) -> None:
+    def __init__(
+        self, path: Path, holder: str, duration_ns: int, origin_ns: int = 0, boot: str = ""
+    ) -> None:
+        self._origin_ns, self._boot = origin_ns, boot
         self._path = path
         self._holder = holder
         self._duration_ns = duration_ns
@@ -118,7 +129,7 @@ class Lease:
         with self._file() as descriptor:
             held = self._read(descriptor)
             if held.epoch == self._epoch:
-                _replace(descriptor, Held(self._epoch, not_ours=held.not_ours))
+                _replace(descriptor, Held(self._epoch, not_ours=held.not_ours, boot=self._boot))
         self._until_ns = 0
 
     def _read(self, descriptor: int) -> Held:
@@ -127,9 +138,13 @@ class Lease:
             raise self._unreadable("it is too long")
         body = os.pread(descriptor, _LENGTH_MAX, 0)
         try:
-            return msgspec.json.decode(body, type=Held) if body.strip() else Held()
+            held = msgspec.json.decode(body, type=Held) if body.strip() else Held()
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise self._unreadable(str(error)[:_REASON_LENGTH]) from error
+        until_ns = held.until_ns + self._origin_ns if held.until_ns else 0
+        if held.boot != self._boot:  # its holder is no more
+            until_ns = min(until_ns, self._origin_ns)
+        return replace(held, until_ns=until_ns, boot="")
 
     def _unreadable(self, why: str) -> LeaseLost:
         # Not "remove it": epochs would begin again, and the watchdog's order ids with them.
@@ -140,7 +155,8 @@ class Lease:
 
     def _write(self, descriptor: int, now_ns: int, not_ours: dict[str, str]) -> None:
         self._until_ns = now_ns + self._duration_ns
-        _replace(descriptor, Held(self._epoch, self._holder, self._until_ns, not_ours))
+        since_ns = self._until_ns - self._origin_ns
+        _replace(descriptor, Held(self._epoch, self._holder, since_ns, not_ours, self._boot))
 
     @contextmanager
     def _file(self) -> Iterator[int]:

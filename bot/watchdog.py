@@ -42,7 +42,7 @@ from domain.orders import (
 )
 from domain.time import MILLISECOND, SECOND
 from execution.effects import RaiseAlarm
-from execution.fence import proof_of
+from execution.fence import proof_of, skew_ns
 from execution.pairs import ExecutionPolicy
 from execution.ports import Clock, Reply, Signer, Transport, TransportFailed
 from execution.venues.hyperliquid import actions, answers, private, wire
@@ -85,6 +85,11 @@ class Bounds(msgspec.Struct, frozen=True):
     margin_seconds: float
     slippage_bps_max: Decimal
 
+    @property
+    def landing_seconds(self) -> float:
+        """After the end of a lease: how long what was sent under it may still land."""
+        return self.expiry_seconds + self.margin_seconds
+
     @classmethod
     def of(cls, policy: ExecutionPolicy, timing: Timing) -> Self:
         """Those of a trader that runs under these settings."""
@@ -109,9 +114,8 @@ def judge(held: Held, unchanged_seconds: float, now_ns: int, bounds: Bounds) -> 
     ``unchanged_seconds`` is how long it has said so by a clock that does not step: where the
     machine's own steps ahead, the lease runs out while its holder's requests are under way.
     """
-    landing_seconds = bounds.expiry_seconds + bounds.margin_seconds
-    landed = now_ns > held.until_ns + int(landing_seconds * SECOND)
-    if held.epoch == 0 or not landed or unchanged_seconds < landing_seconds:
+    landed = now_ns > held.until_ns + int(bounds.landing_seconds * SECOND)
+    if held.epoch == 0 or not landed or unchanged_seconds < bounds.landing_seconds:
         return Verdict.LEAVE
     return Verdict.CHECK if held.until_ns == 0 else Verdict.TAKE_OVER
 
@@ -319,7 +323,9 @@ NOTHING_LEARNT = (TransportFailed, BadMessage, Doubt)
 class Protector:
     """Reads the account, and acts for it as long as the lease is ours.
 
-    ``done`` is what this attempt has achieved, ``trouble`` what was last in its way.
+    ``done`` is what this attempt has achieved, ``trouble`` what was last in its way. Requests
+    expire by the venue's clock, which may be ahead of ours or behind it: what the trader has
+    sent has landed when that clock has passed ``landed_ns``.
     """
 
     def __init__(
@@ -340,6 +346,8 @@ class Protector:
         self._clock, self._lease, self._bounds = clock, lease, bounds
         self._info = Info(transport, account, REQUEST_SECONDS, lambda: None)
         self._sent = 0
+        self._skew_ns = 0
+        self.landed_ns = 0
 
     async def until_neutral(self, not_ours: Mapping[str, Decimal]) -> None:
         """One step after another, with pauses that grow while none of them gets anywhere.
@@ -385,9 +393,13 @@ class Protector:
     async def _differences(
         self, not_ours: Mapping[str, Decimal]
     ) -> tuple[Difference | Obstacle, ...]:
+        asked_ns = self._clock.now_ns()
         perp, spot, orders = await self._info.states()
         now_ns = self._clock.now_ns()
         report = private.account_report(self._listing, perp, spot, orders, {}, None, now_ns)
+        self._skew_ns = skew_ns(asked_ns, now_ns, report.venue_time_ns)
+        if report.venue_time_ns <= self.landed_ns + self._ahead_ns:
+            raise Doubt("by the venue's clock an order of the bot's may still land")
         if not report.balances and not report.positions:
             # Of an account that is not ours the venue shows nothing either: empty is not flat.
             raise Doubt("the venue shows no balance and no position")
@@ -432,7 +444,7 @@ class Protector:
     async def _cancel(self, order: OwnOrder) -> bool:
         """Whether the order is gone for certain. If not, the open orders will show it again."""
         action = actions.cancel_action(order.cloid, order.asset)
-        expires_ns = self._permitted_ns() + int(EXPIRY_SECONDS * SECOND)
+        expires_ns = self._permitted_ns() + self._ahead_ns + int(EXPIRY_SECONDS * SECOND)
         try:
             reply = await self._exchange(action, self._nonce(), expires_ns)
         except TransportFailed as error:
@@ -456,7 +468,7 @@ class Protector:
             price=step.price,
             time_in_force=TimeInForce.IOC,
             reduce_only=step.side is Side.BUY,
-            expires_ns=now_ns + int(EXPIRY_SECONDS * SECOND),
+            expires_ns=now_ns + self._ahead_ns + int(EXPIRY_SECONDS * SECOND),
         )
         self._sent += 1
         filled = await self._filled(request, self._nonce())
@@ -492,7 +504,8 @@ class Protector:
                 asked_ns = self._clock.now_ns()
                 status = await self._info.order_status(request.cloid)
                 report = private.order_report(request.cloid, status, asked_ns, self._clock.now_ns())
-                if proof_of(report, request, used_ns, self._bounds.margin_seconds) is not None:
+                margin = self._bounds.margin_seconds + abs(self._skew_ns) / SECOND
+                if proof_of(report, request, used_ns, margin) is not None:
                     return report.filled
                 self._permitted_ns()
                 reply = await self._exchange(actions.NOOP, nonce, None)
@@ -514,6 +527,10 @@ class Protector:
         now_ns = self._clock.now_ns()
         self._lease.renew(now_ns)
         return now_ns
+
+    @property
+    def _ahead_ns(self) -> int:
+        return max(self._skew_ns, 0)
 
     def _nonce(self) -> int:
         return self._nonces.next(self._clock.now_ns() // MILLISECOND)
@@ -610,6 +627,7 @@ class Watchdog:
             return
         self._alarm("trader_silent", why)
         protector = self._protector
+        protector.landed_ns = held.until_ns + int(self._bounds.landing_seconds * SECOND)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await self._renewing(protector.until_neutral(_quantities(held)))

@@ -37,3 +37,15 @@ def proof_of(
     if report.venue_time_ns > request.expires_ns + margin_ns:
         return "never seen, and its expiry has passed"
     return None
+
+
+def skew_ns(asked_ns: int, answered_ns: int, venue_ns: int) -> int:
+    """How far the venue's clock is ahead of ours, by the time ``venue_ns`` in one of its answers.
+
+    It was read between question and answer: only what lies outside is certain. An answer from
+    a copy that lags makes the clock look behind, never ahead.
+
+    >>> skew_ns(100, 120, 110), skew_ns(100, 120, 150), skew_ns(100, 120, 70)
+    (0, 30, -30)
+    """
+    return venue_ns - min(max(venue_ns, asked_ns), answered_ns)

@@ -142,6 +142,7 @@ class Situation(msgspec.Struct, frozen=True):
     adds to the position is sent, while hedging and reducing always are. ``endangered``:
     the perp's leverage has reached the cap, so that reducing it waits for nothing.
     ``closes_only``: a difference between the legs is closed by reducing alone.
+    ``rests_only``: the venue takes no taker for now, so that it is closed at the touch.
     """
 
     trade: PairTrade
@@ -156,6 +157,7 @@ class Situation(msgspec.Struct, frozen=True):
     policy: ExecutionPolicy
     endangered: bool = False
     closes_only: bool = False
+    rests_only: bool = False
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -191,6 +193,8 @@ def step(s: Situation) -> Work:
         hedge = _hedge(s)
         if hedge is None:  # no book or no depth to hedge in: at least it must not get worse
             return Work(cancel=_cancelable(resting))
+        if s.rests_only:
+            return _rest(s, hedge, resting)
         in_the_way = tuple(o for o in resting if o.request.instrument == hedge.instrument.id)
         if in_the_way:
             return Work(cancel=_cancelable(in_the_way))
@@ -205,6 +209,31 @@ def step(s: Situation) -> Work:
         return Work(settled=None not in (_mid(s.spot_market), _mid(s.perp_market)))
     order = _lead_order(s, *lead)
     return Work(place=(order,)) if order is not None else Work()
+
+
+def _rest(s: Situation, hedge: Wanted, resting: Sequence[Order]) -> Work:
+    """Close the difference at the touch; what rests otherwise, or was left behind, goes."""
+    price = _touch(_market(s, hedge.instrument), hedge.side.opposite)
+    quantity = abs(s.spot + s.perp)
+    fits = tuple(o for o in resting if _fits(s, o, hedge, price) and o.remaining <= quantity)
+    if resting:
+        return Work(cancel=_cancelable(o for o in resting if o not in fits))
+    if _is_hedging(s) or _is_waiting(s, s.policy.max_naked_seconds):
+        return Work()
+    order = msgspec.structs.replace(
+        hedge, price=price, time_in_force=TimeInForce.POST_ONLY, role=Role.MAKER
+    )
+    return Work(place=(order,))
+
+
+def _fits(s: Situation, order: Order, hedge: Wanted, touch: Decimal) -> bool:
+    """Whether what rests is such a hedge, and not behind the touch for too long."""
+    request = order.request
+    if (request.instrument, request.side) != (hedge.instrument.id, hedge.side):
+        return False
+    behind = (touch - request.price) * request.side.sign
+    early = s.now_ns - order.intended_ns < s.policy.reprice_seconds * SECOND
+    return early or behind <= s.policy.reprice_bps * _BASIS_POINT * touch
 
 
 def naked_quantity(pair: Pair, spot: Decimal, perp: Decimal, price: Decimal) -> Decimal:
@@ -407,8 +436,11 @@ def _take(
         return None
     bound, depth = reach
     quantity = leg.floor_quantity(min(quantity, depth))
-    if not _tradable(leg, quantity, bound):
+    if not _tradable(leg, quantity, mid):
         return None
+    if not _tradable(leg, quantity, bound):  # a sale is as large as its bound says
+        least = leg.minimum_notional * _ABOVE_MINIMUM / quantity
+        bound = leg.round_price(least, up=True)
     return Wanted(leg, side, quantity, bound, TimeInForce.IOC, reduce_only, role, mid)
 
 

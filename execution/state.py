@@ -102,6 +102,7 @@ class State:
         self.opened_ns = 0  # venue time of the opening balances: what came before is in them
         self.funding_ns: int | None = None
         self.private_ns = 0
+        self.rests_only_ns: int | None = None  # when a taker was last refused for being one
         self.counts: dict[str, int] = {}
         self.refusals: dict[str, int] = {}
         self.facts = 0
@@ -230,9 +231,15 @@ def _accepted(state: State, fact: OrderAccepted) -> None:
     state.venue_orders[fact.venue_order_id] = fact.cloid
 
 
+POST_ONLY = "post-only orders"
+"""In the refusal of a taker while only orders that rest are taken, as after an upgrade."""
+
+
 def _rejected(state: State, fact: OrderRejected) -> None:
     order = state.orders.advance(fact.cloid, OrderEvent.REFUSED, fact.received_ns)
     _count(state.counts, "rejected")
+    if POST_ONLY in fact.reason:
+        state.rests_only_ns = fact.received_ns
     _setback(state, order.trade_id, fact.received_ns)
 
 

@@ -22,7 +22,7 @@ from bot.alarms import AlarmFile
 from bot.cli import values
 from bot.cli.errors import FAILED, REFUSED, CommandError
 from bot.cli.values import read
-from bot.clock import SteadyClock
+from bot.clock import SteadyClock, boot_id
 from bot.control import Control
 from bot.instruments import load_pairs
 from bot.keys import read_key
@@ -184,33 +184,36 @@ async def trade(act: Act) -> None:
     """
     clock = SteadyClock()
     risk = act.settings.risk
-    with SqliteJournal(act.state / JOURNAL) as journal:
-        lease = Lease(act.state / LEASE, "trader", LEASE_NS)
+    control = Control()
+    logs.configure(sys.stderr)
+    with (
+        SqliteJournal(act.state / JOURNAL) as journal,
+        serving(control, act.state, act.settings.web, _warn_of_page) as page,
+    ):
+        lease = Lease(act.state / LEASE, "trader", LEASE_NS, clock.origin_ns, boot_id())
         log = _log_start("trader", act)
-        control = Control()
+        log.info("page", address=page)
         try:
             async with HttpTransport(act.url) as transport:
-                with serving(control, act.state, act.settings.web, _warning(log)) as page:
-                    log.info("page", address=page)
-                    await live(
-                        _Proven(act, transport, clock, _chance(clock)),
-                        journal,
-                        lease,
-                        clock,
-                        act.settings,
-                        lambda pairs: CashAndCarry(
-                            act.settings.strategy,
-                            pairs,
-                            leverage_target=risk.leverage_target,
-                            risk_per_trade=risk.risk_per_trade,
-                        ),
-                        "testnet",
-                        _outbox(act.state, log),
-                        logs.fact_logger(log),
-                        lambda running: _log_running(running, log),
-                        synthetic=True,  # only an exchange on this machine is taken
-                        control=control,
-                    )
+                await live(
+                    _Proven(act, transport, clock, _chance(clock)),
+                    journal,
+                    lease,
+                    clock,
+                    act.settings,
+                    lambda pairs: CashAndCarry(
+                        act.settings.strategy,
+                        pairs,
+                        leverage_target=risk.leverage_target,
+                        risk_per_trade=risk.risk_per_trade,
+                    ),
+                    "testnet",
+                    _outbox(act.state, log),
+                    logs.fact_logger(log),
+                    lambda running: _log_running(running, log),
+                    synthetic=True,  # only an exchange on this machine is taken
+                    control=control,
+                )
         except asyncio.CancelledError:
             # Told to end: the watchdog need not think that the trader hangs.
             with suppress(LeaseLost):
@@ -220,8 +223,8 @@ async def trade(act: Act) -> None:
             raise Ended(f"{error}: start it again, it recovers from {act.state}") from error
 
 
-def _warning(log: Any) -> Callable[[str], None]:
-    return lambda what: log.warning("no_page", detail=what)
+def _warn_of_page(what: str) -> None:
+    structlog.get_logger().warning("no_page", detail=what)
 
 
 def _log_running(running: Live, log: Any) -> None:
@@ -243,6 +246,7 @@ async def watch(act: Act, trader: str) -> None:
     act.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     nonces = _nonces(act.state / NONCES)
     log = _log_start("watchdog", act)
+    clock = SteadyClock()
     try:
         async with HttpTransport(act.url) as transport:
             watchdog = Watchdog(
@@ -252,8 +256,8 @@ async def watch(act: Act, trader: str) -> None:
                 await _listed(transport, act, timing, log),
                 act.address,
                 trader,
-                SteadyClock(),
-                Lease(act.state / LEASE, "watchdog", LEASE_NS),
+                clock,
+                Lease(act.state / LEASE, "watchdog", LEASE_NS, clock.origin_ns, boot_id()),
                 Bounds.of(act.settings.execution, timing),
                 _outbox(act.state, log),
             )

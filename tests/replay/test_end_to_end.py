@@ -180,7 +180,7 @@ def test_the_digest_of_a_known_run_is_the_pinned_one_on_every_version_of_python(
 @contextmanager
 def running(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A paper run of two generated pairs, two hours a second, that holds something by now."""
-    line = "paper --speed 7200 --for 12h --pairs SOL,DOGE --no-web --state state"
+    line = "paper --speed 7200 --for 36h --pairs SOL,DOGE --no-web --state state"
     process = subprocess.Popen(
         command(line),
         cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -202,7 +202,7 @@ def holds_something(told: Mapping[str, Any]) -> bool:
 
 
 def resumed(folder: Path) -> Ended:
-    line = "paper --speed max --for 12h --pairs SOL,DOGE --no-web --state state"
+    line = "paper --speed max --for 36h --pairs SOL,DOGE --no-web --state state"
     return fundarb(folder, line)
 
 
@@ -223,7 +223,7 @@ def test_a_run_that_is_stopped_or_killed_tells_where_it_stands_and_goes_on_from_
 
     ended = resumed(tmp_path)
     assert ended.report["started"] == "2025-01-01T00:00:00Z"
-    assert ended.report["simulated_seconds"] == 12 * 3600
+    assert ended.report["simulated_seconds"] == 36 * 3600
     assert ended.report["integrity"]["journal_events"] > stopped["journal_events"]
     held = {pair["trade"] for pair in stopped["pairs"]} - {None}
     assert held <= {trade["trade"] for trade in ended.report["pairs"]}

@@ -6,10 +6,10 @@ from tests.world.drills import DRILLS, play
 
 SEEDS = {
     "cascade": (0, 3),
-    "brown_out": (1,),
+    "brown_out": (3, 11),
     "squeeze": (3,),
-    "depeg": (3,),
-    "venue_gone": (1,),
+    "depeg": (35,),
+    "venue_gone": (2,),
     "post_only": (2,),
 }
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import msgspec
 import pytest
 
-from domain.account import CashCause
+from domain.account import AccountReport, CashCause
 from domain.instruments import Instrument
 from domain.market import Book, MarketInput
 from domain.money import ZERO
@@ -19,7 +19,7 @@ from execution.facts import Retargeted, Role, Stage
 from execution.pairs import PairTrade
 from strategies.market.state import Market
 from strategies.strategy import Holding
-from tests.lossy import Storm, assert_sound, intended, is_hedged
+from tests.lossy import Delivery, Message, Storm, assert_sound, intended, is_hedged
 from tests.scripted import PERP, SPOT, START, Price, Scripted, Told, quotes, settings
 
 POLICY = settings().execution
@@ -188,6 +188,33 @@ def test_a_short_that_is_deleveraged_while_it_is_opened_is_not_built_up_again() 
     assert_sound(storm, None)
 
 
+def test_a_leg_that_cannot_be_reduced_any_more_is_asked_for_before_the_other_is_bought_back() -> (
+    None
+):
+    storm = held()
+
+    def is_told(event: object) -> bool:
+        if isinstance(event, AccountReport):
+            return event.request_id is not None
+        return not (isinstance(event, Fill) and event.cause is FillCause.ADL)
+
+    def answer(message: Message) -> Delivery:
+        """Of the deleveraging only the account's history tells, and that comes late."""
+        if any(isinstance(e, AccountReport) and e.request_id is not None for e in message):
+            return [(8 * SECOND, event) for event in message]
+        return [(0, event) for event in message if is_told(event)]
+
+    storm.worse(answer=answer).command("close", "HYPE")
+    storm.until(lambda: storm.engine.state.books.position(PERP.id) > -60, SECOND // 10)
+    exchange, at = storm.venue.exchange, storm.venue.now_ns
+    storm.happens(exchange.auto_deleverage(PERP.id, Decimal(1), Decimal("19.9"), at))
+    storm.minutes(2)
+    assert trade(storm).stage is Stage.CLOSED
+    sent = [f.request for f in intended(storm) if f.time_ns >= at]
+    assert [r for r in sent if (r.instrument, r.side) == (SPOT.id, Side.BUY)] == []
+    assert_sound(storm, None)
+
+
 @pytest.mark.parametrize(
     ("to", "keeps"),
     [
@@ -239,6 +266,35 @@ def test_what_a_person_takes_from_a_leg_by_hand_is_adopted_and_the_other_leg_fol
     assert abs(spot + perp) < Decimal("0.1")
     assert spot < 171
     assert (trade(storm).cause, trade(storm).stage) == (ExitCause.LEG_LOST, Stage.HOLDING)
+    assert_sound(storm, None)
+
+
+@pytest.mark.parametrize(("leg", "side"), [(SPOT, Side.SELL), (PERP, Side.BUY)])
+def test_what_a_person_takes_before_we_hear_of_our_own_fill_is_taken_from_the_trade(
+    leg: Instrument, side: Side
+) -> None:
+    storm = Storm(Scripted(flat, 6), Told("900", enter=1))
+    held_back = (leg.id, side.opposite)
+
+    def late(message: Message) -> Delivery:
+        for event in message:
+            own = isinstance(event, Fill) and (event.instrument, event.side) == held_back
+            yield (4 * SECOND if own else 0), event
+
+    def is_filled() -> bool:
+        told = storm.venue.exchange.private_since(0)
+        return any(isinstance(e, Fill) and (e.instrument, e.side) == held_back for e in told)
+
+    storm.worse(answer=late).until(is_filled, SECOND // 10)
+    assert storm.engine.state.books.position(leg.id) == ZERO
+    storm.happens(by_hand(storm, leg, side, "11"))
+    storm.calm().minutes(2)
+    assert abs(storm.engine.state.books.quantity(None, leg.id)) < leg.lot
+    assert trade(storm).cause is ExitCause.LEG_LOST
+    assert is_hedged(storm)
+    storm.command("flatten")
+    storm.minutes(1)
+    assert trade(storm).stage is Stage.CLOSED
     assert_sound(storm, None)
 
 

@@ -265,6 +265,8 @@ def test_close_and_flatten_end_a_trade_from_wherever_it_is(
     else:
         storm.run(2)
     storm.command(name, argument)
+    if when == "preparing":  # nothing was sent yet: there is nothing to wait for
+        assert storm.engine.state.open_trades == {}
     storm.minutes(30)
     trade = storm.engine.state.trades["HYPE#1"]
     assert (trade.stage, trade.cause) == (Stage.CLOSED, ExitCause.OPERATOR)

@@ -141,7 +141,7 @@ class Scene:
         self.road = Road(self.loop, self.emulator)
         self.alarms: list[RaiseAlarm] = []
         self.trader_lost: list[LeaseLost] = []
-        self.lives = 0
+        self.lives = self.clock_ns = 0
         self._nonce = START // MILLISECOND
         self._orders = 0
         self._files: list[NonceFile] = []
@@ -226,13 +226,13 @@ class Scene:
 
         async def renew() -> None:
             try:
-                while not lease.holds(self.loop.now_ns):
+                while not lease.holds(self.now_ns()):
                     try:
-                        lease.acquire(self.loop.now_ns)
+                        lease.acquire(self.now_ns())
                     except LeaseHeld:  # as a bot that starts does: it waits for its turn
                         await asyncio.sleep(0.1)
                 while True:
-                    lease.renew(self.loop.now_ns, known | (not_ours or {}))
+                    lease.renew(self.now_ns(), known | (not_ours or {}))
                     await asyncio.sleep(1)
             except LeaseLost as lost:
                 self.trader_lost.append(lost)
@@ -265,7 +265,8 @@ class Scene:
         self._files.pop().close()
 
     def now_ns(self) -> int:
-        return self.loop.now_ns
+        """The machine's clock: the venue's time, off by ``clock_ns``."""
+        return self.loop.now_ns + self.clock_ns
 
     # Time
 
@@ -428,6 +429,35 @@ def test_a_clock_that_steps_ahead_makes_nothing_expire_sooner(build: Build) -> N
     assert scene.alarms == []
     scene.run(5)
     assert scene.raised()[0] == "trader_silent"
+
+
+def test_a_clock_that_is_behind_the_venues_sends_nothing_that_arrives_expired(
+    build: Build,
+) -> None:
+    scene = build()
+    naked_by_six(scene)
+    scene.clock_ns = -30 * SECOND
+    stopped(scene)
+
+    scene.run(30)
+
+    assert scene.filled() == [(Side.SELL, Decimal("5.99"))]
+    assert scene.raised() == ["trader_silent", "watchdog_neutral"]
+
+
+def test_with_a_clock_that_is_ahead_it_waits_for_the_venues_to_have_passed_every_expiry(
+    build: Build,
+) -> None:
+    scene = build()
+    naked_by_six(scene)
+    scene.clock_ns = 6 * SECOND
+    stopped(scene)
+    until_ns = scene.lease().until_ns  # by the clock that is ahead, as the trader's expiries are
+
+    scene.run(30)
+
+    assert scene.sent("order")[0].time_ns > until_ns + 6 * SECOND
+    assert scene.filled() == [(Side.SELL, Decimal("5.99"))]
 
 
 def overwrite(scene: Scene, held: Held) -> None:

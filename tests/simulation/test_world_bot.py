@@ -4,14 +4,16 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from msgspec.structs import replace
 
+from domain.orders import Fill
 from domain.time import SECOND
 from execution.facts import TradePlanned
 from tests.world.campaign import CALM, LOSSY, judged, quantile, run_seed
 from tests.world.checker import check
 from tests.world.history import WindowKind
 from tests.world.oracle import Oracle
-from tests.world.world import START, TRADER, World
+from tests.world.world import START, TRADER, World, busy
 
 TASKS = ("decide", "tick", "health", "public", "private", "account", "funding", "requests")
 
@@ -116,6 +118,20 @@ def test_every_action_at_the_venue_is_the_traders(world: World) -> None:
     signers = {entry.signer for entry in world.emulator.received}
     assert signers == {TRADER.address}
     assert not any(window.kind is WindowKind.LEASE for window in world.windows)
+
+
+def test_with_a_clock_that_is_behind_the_venues_nothing_arrives_expired() -> None:
+    usual = busy()
+    settings = replace(usual, risk=replace(usual.risk, clock_skew_seconds_max=60.0))
+    world = World(Oracle.seeded(4, CALM), 4, hours=0.25, settings=settings)
+    world.clock.offset_ns = -20 * SECOND
+    world.run()
+    expired = [entry for entry in world.emulator.received if "expired" in entry.outcome]
+    at_first = START + 15 * SECOND  # before it has seen what the venue's clock says
+    assert [entry for entry in expired if entry.time_ns > at_first] == []
+    assert any(isinstance(fact, Fill) for fact in world.facts)
+    assert_clean(world)
+    world.close()
 
 
 def test_a_journal_from_the_future_is_refused_and_told_of() -> None:

@@ -820,7 +820,7 @@ def test_so_is_one_that_finds_the_position_gone_or_turned(
 def test_an_entry_in_doubt_is_found(seconds: int, found: bool) -> None:
     story = opened()
     story.window(WindowKind.DOUBT, 100, 120)
-    story.order(seconds, "lead 2", SPOT, Side.BUY, "2", answer=RESTING)
+    story.order(seconds + 0.5, "lead 2", SPOT, Side.BUY, "2", answer=RESTING, signed=seconds)
 
     assert fired(story.history(200)) == ({"no_entry_in_doubt"} if found else set())
 

@@ -50,11 +50,11 @@ VENUES: Mapping[str, tuple[type[World], Callable[[int], Mix]]] = {
 STATES = ("idle", "preparing", "opening", "holding", "closing", "naked", "unknown", "starting")
 KINDS = (
     *(str(fate) for fate in Fate if fate is not Fate.ANSWERED), *map(str, StreamFault),
-    *map(str, Weather), *KILLS, DISK, STOP, ADL,
+    *map(str, Weather), *KILLS, DISK, STOP, ADL, BY_HAND,
 )  # fmt: skip
 HAPPENINGS = (
     "open spot", "open perp", "close spot", "close perp", "hedge spot", "hedge perp", "partial",
-    "cancel", "order refused", "fence burnt", "fence used", "again", "adl", "funding",
+    "cancel", "order refused", "fence burnt", "fence used", "again", "adl", "manual", "funding",
 )  # fmt: skip
 
 

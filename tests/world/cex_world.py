@@ -17,7 +17,7 @@ from domain.orders import Fill, Side
 from domain.rates import FundingRate
 from domain.time import DAY, HOUR, MILLISECOND
 from execution.venues.simulated.funding import interval_hours
-from tests.world.cex import Cex, signed
+from tests.world.cex import DEPTH, Cex, signed
 from tests.world.cex_gateway import CexVenue
 from tests.world.history import History, Received
 from tests.world.market import WildMarket
@@ -76,6 +76,7 @@ class CexWorld(World):
         for name in names
     )
     key = KEY
+    book = DEPTH.encode()
 
     def _site(self) -> Site:
         self.cex = Cex(self.exchange, self.pairs, SECRETS, history=_rates(self.start_ns))

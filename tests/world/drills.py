@@ -27,7 +27,7 @@ from bot.settings import Settings
 from domain.account import FundingPayment, PositionReport
 from domain.instruments import Kind, Pair
 from domain.money import ONE, ZERO, decimal_of
-from domain.orders import Fill, FillCause, OrderRejected, Side
+from domain.orders import Fill, FillCause, OrderRejected, Side, TimeInForce
 from domain.targets import Action, ExitCause, Target
 from domain.time import HOUR, MILLISECOND, MINUTE, SECOND, iso
 from execution.facts import (
@@ -627,12 +627,32 @@ class PostOnly(Drill):
     def judge(self, trace: Trace) -> Iterator[str]:
         yield from self.adoption(trace)
         until_ns = _ns(STRIKE + self.lasts)
-        refused = (fact.reason for fact in self.world.facts if isinstance(fact, OrderRejected))
-        if not any("post-only orders" in reason for reason in refused):
+        refused = [
+            fact.received_ns
+            for fact in self.world.facts
+            if isinstance(fact, OrderRejected) and "post-only orders" in fact.reason
+        ]
+        if not refused:
             yield "no taker was refused: this was no post-only period"
+            return
+        yield from self.entries(trace, refused[0] + 5 * SECOND, until_ns)
         for span in trace.spans:
+            yield from self._worked_off(trace, span, until_ns)
             if span.start_ns <= until_ns and span.end_ns > until_ns + 60 * SECOND:
                 yield f"{iso(span.start_ns)} {span.pair.name}: naked a minute after the period"
+
+    def _worked_off(self, trace: Trace, span: Span, until_ns: int) -> Iterator[str]:
+        """Against what no taker can hedge, an order rests at the touch within half a minute."""
+        since_ns = max(span.start_ns, _ns(STRIKE))
+        due_ns = self.dead().outside_after(since_ns, 30 * SECOND + self.slack_ns)
+        rested = any(
+            placed.pair is span.pair and placed.role is Role.HEDGE and placed.accepted
+            and placed.order.time_in_force is TimeInForce.POST_ONLY
+            and since_ns <= placed.received.time_ns <= due_ns
+            for placed in trace.placed
+        )  # fmt: skip
+        if due_ns < min(span.end_ns, until_ns) and not rested:
+            yield f"{iso(since_ns)} {span.pair.name}: nothing rests against what is naked"
 
 
 DRILLS: dict[str, type[Drill]] = {

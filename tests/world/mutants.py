@@ -72,6 +72,7 @@ from execution.venues.hyperliquid.gateway import HyperliquidGateway
 from execution.venues.hyperliquid.sign import AgentSigner, Nonces
 from execution.venues.hyperliquid.stream import Feed
 from execution.venues.hyperliquid.venue import Hyperliquid
+from strategies.market.state import InstrumentState
 from tests.world.campaign import CALM, LOSSY
 from tests.world.checker import check
 from tests.world.figures import coverage
@@ -110,6 +111,7 @@ MIXES: Mapping[str, Mix] = {
         Fate.FAILED_AFTER: 0.2, Fate.GARBAGE: 0.1, Fate.TRUNCATED: 0.1, StreamFault.DROPPED: 0.4
     },
     "mute": {StreamFault.DROPPED: 0.7},
+    "silent": {StreamFault.DROPPED: 0.97},
     "cut off": {Weather.PARTITION: 0.3, Weather.WRITES_FAIL: 0.2},
     "later": {Fate.LATE: 0.3, Fate.LOST_BEFORE: 0.2},
     "deaf": {
@@ -614,6 +616,13 @@ def doubt_does_not_block(patch: MonkeyPatch) -> None:
 
     patch.setattr(Engine, "_situation", certain)
     patch.setattr(bot.planning, "_gate_context", known)
+
+
+@planted("S1", "I-9", "prices of long ago are as good as new ones", Run(0, 0.6, mix="silent"))
+def data_does_not_age(patch: MonkeyPatch) -> None:
+    patch.setattr(InstrumentState, "is_fresh", lambda self, _now_ns, _age_ns: self.usable)
+    heard = bot.planning._heard
+    patch.setattr(bot.planning, "_heard", lambda *legs: tuple(1 << 62 for _ in heard(*legs)))
 
 
 # --- planted: fills -------------------------------------------------------------------------

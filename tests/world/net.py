@@ -246,7 +246,7 @@ class SimNet:
     ``calm`` turns sampled faults off while it is true. ``log`` has every request, ``faults``
     how often each kind struck (``on_fault`` hears of each one). ``on_send`` is told owner,
     path, body and ``Moment`` of every request; it may kill the owner, and then nothing
-    further happens on the owner's side.
+    further happens on the owner's side. ``on_push`` is told owner and every frame it is given.
     """
 
     def __init__(self, loop: SimLoop, oracle: Oracle) -> None:
@@ -256,6 +256,7 @@ class SimNet:
         self.faults: Counter[str] = Counter()
         self.on_fault: Callable[[str], None] | None = None
         self.on_send: Callable[[str, str, bytes, Moment], None] | None = None
+        self.on_push: Callable[[str, bytes], None] | None = None
         self._oracle = oracle
         self._hosts: dict[str, _Host] = {}
         self._links: list[_Link] = []  # the requests' road of each transport
@@ -576,6 +577,8 @@ class SimNet:
         if self._arrives(connection) and lives:
             self.loop.fold(repr(frame))
             connection.inbox.put_nowait(frame)
+            if self.on_push is not None:
+                self.on_push(connection.owner, frame)
 
     def _passes(self, connection: _Connection) -> bool:
         """Whether a frame may set out now; the weather may end the connection instead."""

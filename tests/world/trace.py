@@ -258,10 +258,12 @@ class _Fold:
         self._naked[pair.name] = replace(span, attempts_ns=(*span.attempts_ns, time_ns))
 
     def _role(self, pair: Pair, leg: Instrument, order: SentOrder) -> Role:
-        if pair.name in self._naked and order.side.sign * self._now[pair.name].delta < 0:
+        delta = order.side.sign * self._now[pair.name].delta
+        if pair.name in self._naked and delta < 0:
             return Role.HEDGE
         grows = (order.side is Side.BUY) is (leg.kind is Kind.SPOT) and not order.reduce_only
-        return Role.OPEN if grows else Role.CLOSE
+        # What makes the legs equal adds nothing, though at another price it may be dust.
+        return Role.OPEN if grows and order.quantity > -delta else Role.CLOSE
 
     def _held_lately(self, pair: Pair, side: Side, now_ns: int) -> Decimal:
         """Within what it may know at the oldest: while nothing is answered, that grows older."""

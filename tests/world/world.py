@@ -112,9 +112,6 @@ def wild(seed: int) -> dict[str, float]:
     mix = swarm(seed, {**HIGHEST_RATES, **RATES})
     total = fsum(mix.get(fate, 0.0) for fate in _UNANSWERED)
     scale = min(1.0, _UNANSWERED_MAX / total) if total else 1.0
-    # A person's sale between a fill of ours and our hearing of it is booked to the wrong owner:
-    # an open defect, so that on wild roads nobody sells by hand (docs/reliability.md).
-    mix.pop(BY_HAND, None)
     return mix | {fate: mix[fate] * scale for fate in _UNANSWERED if fate in mix}
 
 
@@ -208,12 +205,14 @@ class World:
     """One run. ``violations`` is what the harness itself found wrong, one line each.
 
     ``actions`` are the paths of requests that change something, ``key`` is how the venue's log
-    names the bot. What knows the venue's words is in the methods under "the venue".
+    names the bot, and ``book`` is near the beginning of every frame that has one. What knows
+    the venue's words is in the methods under "the venue".
     """
 
     pairs = PAIRS
     actions: tuple[str, ...] = ("/exchange",)
     key = TRADER.address
+    book = b'"l2Book"'
 
     def __init__(
         self,
@@ -242,6 +241,7 @@ class World:
         self.net.host(VENUE, self.site, self.actions)
         self.net.on_fault = self._count_fault
         self.net.on_send = self._on_send
+        self.net.on_push = self._on_push
         names = tuple(pair.name for pair in self.pairs)
         self.strategy: Strategy = Restless(names, start_ns, self.end_ns, seed)
         self.clock = SkewedClock(self.loop)
@@ -259,6 +259,7 @@ class World:
         self._sent: list[tuple[int, str, bytes]] = []  # what the road was given, when and where
         self._opening = self.exchange.account_report(None, start_ns)
         self._dead_since_ns: int | None = start_ns
+        self._quoted_ns = start_ns  # when the bot was last told a book, of whatever instrument
         self._on_process = on_process
         self.loop.at(start_ns, self._play_market)
         self.loop.at(start_ns + 30 * SECOND, self._misfortune)
@@ -396,6 +397,15 @@ class World:
         if self.faulty and alive and self.oracle.choose(site, 2):
             self._count_fault(site)
             self.die(owner)
+
+    def _on_push(self, owner: str, frame: bytes) -> None:
+        if not owner.startswith("trader") or self.book not in frame[:80]:
+            return
+        now_ns = self.loop.now_ns
+        age_ns = int(self.settings.risk.data_age_seconds_max * SECOND) + SECOND
+        if now_ns > self._quoted_ns + age_ns:  # it saw no price: nothing may have been added
+            self.windows.append(Window(WindowKind.DOUBT, self._quoted_ns + age_ns, now_ns))
+        self._quoted_ns = now_ns
 
     def alarm(self, alarm: RaiseAlarm) -> None:
         self.alarms.append(Alarm(self.loop.now_ns, alarm.alarm, alarm.detail))

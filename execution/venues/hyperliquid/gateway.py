@@ -79,6 +79,7 @@ class HyperliquidGateway:
         self._nonces = Nonces(last_nonce)
         self._cloids: dict[str, str | None] = dict(known_orders)  # None: that order has none
         self._account_ms = 0  # the venue's time of the newest look at the account
+        self._ahead_ns = 0  # at least so far the venue's clock, by which actions expire, is ahead
         self._denied_ns: dict[int, int] = {}  # since when the venue has not known an order
         self._parked: dict[str, list[wire.FillRow]] = {}  # fills of orders nobody has told us of
         self._bodies: dict[str, list[bytes]] = {}  # prepared, not yet submitted, oldest first
@@ -173,7 +174,7 @@ class HyperliquidGateway:
         if isinstance(effect, PlaceOrder):
             expires_ns = effect.request.expires_ns
         else:
-            expires_ns = now_ns + int(self._timing.expiry * SECOND)
+            expires_ns = now_ns + self._ahead_ns + int(self._timing.expiry * SECOND)
         nonce, request_id = self._nonces.next(now_ns // MILLISECOND), _request_id(effect)
         action = _action(effect, self._listing)
         body = self._signer.sign(action, nonce, expires_ns // MILLISECOND)
@@ -292,6 +293,7 @@ class HyperliquidGateway:
             self._account_ms = perp.time
             self._progressed("account")
         now_ns = self._clock.now_ns()
+        self._ahead_ns = max(perp.time * MILLISECOND - now_ns, 0)
         return private.account_report(
             self._listing, perp, spot, orders, self._cloids, request_id, now_ns
         )

@@ -30,7 +30,7 @@ from domain.orders import (
     OrderStatus,
     Side,
 )
-from domain.time import HOUR, iso
+from domain.time import DAY, HOUR, iso
 from execution.venues.hyperliquid import wire
 from execution.venues.hyperliquid.symbols import QUOTE, VENUE, Listing
 from execution.venues.hyperliquid.wire import (
@@ -57,6 +57,22 @@ _CANCELED = {
 _QUOTIENT = Context(prec=12)
 
 
+# --- when -----------------------------------------------------------------------------------
+
+
+def _dated(time_ms: int, received_ns: int) -> int:
+    """The venue's time of something, UTC.
+
+    Raises:
+        BadMessage: when that is over a day from now. The venue takes no nonce from beyond a day,
+            so that no clock with which one can trade is off by that much.
+    """
+    time_ns = nanoseconds(time_ms)
+    if time_ns > received_ns + DAY:
+        raise BadMessage(f"dated {iso(time_ns)}, and received {iso(received_ns)}")
+    return time_ns
+
+
 # --- fills and funding ----------------------------------------------------------------------
 
 
@@ -77,7 +93,7 @@ def fill(
         fee=Money(amount(row.fee), row.fee_token),
         liquidity=Liquidity.TAKER if row.crossed else Liquidity.MAKER,
         cause=fill_cause(row, account),
-        venue_time_ns=nanoseconds(row.time),
+        venue_time_ns=_dated(row.time, received_ns),
         received_ns=received_ns,
     )
 
@@ -105,7 +121,7 @@ def funding_payment(
     """
     rate, paid, position = amount(row.funding_rate), amount(row.usdc), amount(row.szi)
     hourly_rate(row.funding_rate)
-    time_ns = nanoseconds(time_ms)
+    time_ns = _dated(time_ms, received_ns)
     hour_ns = (time_ns + HOUR // 2) // HOUR * HOUR
     with exact():
         charged = position * rate
@@ -149,7 +165,7 @@ def cashflows(
         moved = [(-_sum(delta.account_value), QUOTE, CashCause.LIQUIDATION_PENALTY)]
     elif delta.type == "accountActivationGas":
         moved = [(-_sum(delta.amount), delta.token or QUOTE, CashCause.GAS)]
-    time_ns = nanoseconds(row.time)
+    time_ns = _dated(row.time, received_ns)
     instrument = _liquidated(listing, delta)
     return tuple(
         Cashflow(
@@ -200,7 +216,7 @@ def order_news(update: wire.OrderUpdate, received_ns: int) -> OrderNews | None:
     if cloid is None:
         return None
     status, filled = update.status, _filled(update.order)
-    time_ns = nanoseconds(update.status_timestamp)
+    time_ns = _dated(update.status_timestamp, received_ns)
     if status in ("open", "filled", "triggered"):
         return OrderAccepted(cloid, str(update.order.oid), time_ns, received_ns, filled)
     if status in _CANCELED or (_is_dead(status) and (filled or _is_canceled(status))):
@@ -276,7 +292,7 @@ def account_report(
             order.cloid or cloids.get(str(order.oid)) or f"oid-{order.oid}" for order in orders
         ),
         request_id=request_id,
-        venue_time_ns=nanoseconds(perp.time),
+        venue_time_ns=_dated(perp.time, received_ns),
         received_ns=received_ns,
     )
 

@@ -226,3 +226,33 @@ def test_the_file_is_only_for_its_owner(path: Path) -> None:
     held_by(trader(path))
 
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+# Two clocks
+
+
+def test_processes_whose_wall_clocks_were_set_differently_mean_the_same_moment(
+    path: Path,
+) -> None:
+    behind_ns = 30 * SECOND  # the watchdog was started before the wall clock was set right
+    theirs = Lease(path, "trader", DURATION, NOW - 100 * SECOND, "this run")
+    ours = Lease(path, "watchdog", DURATION, NOW - 100 * SECOND - behind_ns, "this run")
+
+    theirs.acquire(NOW)
+
+    assert theirs.look().until_ns == NOW + DURATION
+    assert ours.look().until_ns == NOW + DURATION - behind_ns
+    with pytest.raises(LeaseHeld):
+        ours.acquire(NOW + DURATION - behind_ns - 1)
+    ours.acquire(NOW + DURATION - behind_ns)
+
+
+def test_what_was_held_before_the_machine_was_started_again_has_run_out(path: Path) -> None:
+    Lease(path, "trader", DURATION, NOW - 1_000_000 * SECOND, "the run before").acquire(NOW)
+    started_ns = NOW + 60 * SECOND
+    ours = Lease(path, "watchdog", DURATION, started_ns, "this run")
+
+    assert ours.look().until_ns <= started_ns
+    ours.acquire(started_ns + SECOND)
+
+    assert ours.epoch == 2

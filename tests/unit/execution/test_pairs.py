@@ -313,6 +313,19 @@ def test_what_is_barely_an_order_now_is_left_for_dust() -> None:
     assert naked_quantity(PAIR, Decimal("0.52"), ZERO, Decimal(20)) == Decimal("0.52")
 
 
+@pytest.mark.parametrize("urgent", [False, True])
+def test_whatever_counts_as_naked_can_be_sold(urgent: bool) -> None:
+    """A sale counts at its bound, below the mid: there it must not be too small to be taken."""
+    for lots in range(49, 60):
+        spot = Decimal(lots).scaleb(-2)
+        naked = naked_quantity(PAIR, spot, ZERO, Decimal("20.025"))
+        work = step(situation(trade("0", urgent=urgent), str(spot), "0"))
+        sales = [w for w in work.place if w.side is Side.SELL]
+        assert bool(sales) is (naked != ZERO), lots
+        assert all(w.quantity * w.price >= SPOT.minimum_notional for w in sales)
+        assert all(w.price <= Decimal("20.02") for w in sales)
+
+
 def test_what_is_naked_already_is_taken_off_the_next_slice() -> None:
     (lead,) = step(situation(trade("100"), "0.4", "0")).place
     assert lead.quantity == Decimal("49.6")  # with the 0.4: 1000 of naked bound at 20

@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from bot.alarms import AlarmFile
-from bot.clock import SteadyClock
+from bot.clock import SteadyClock, boot_id
 from bot.lease import Lease
 from bot.live import Live, live
 from bot.settings import Settings
@@ -132,7 +132,7 @@ async def run(url: str, state: Path, seed: int, since_ns: int) -> None:
         await live(
             WarmVenue(transport, TRADER, ACCOUNT, WANTED, clock, random.random),
             SqliteJournal(state / JOURNAL),
-            Lease(state / LEASE, "trader", LEASE_NS),
+            Lease(state / LEASE, "trader", LEASE_NS, clock.origin_ns, boot_id()),
             clock,
             hasty(),
             lambda pairs: Hasty([pair.name for pair in pairs], since_ns, seed, state / REST),

@@ -8,7 +8,7 @@ import asyncio
 from pathlib import Path
 
 from bot.alarms import AlarmFile
-from bot.clock import SteadyClock
+from bot.clock import SteadyClock, boot_id
 from bot.lease import Lease
 from bot.transport import HttpTransport
 from bot.watchdog import Bounds, NonceFile, Watchdog
@@ -22,7 +22,7 @@ NONCES, ALARMS = "nonces", "watchdog.jsonl"
 
 
 async def run(url: str, state: Path) -> None:
-    timing = Timing()
+    timing, clock = Timing(), SteadyClock()
     async with HttpTransport(url) as transport:
         watchdog = Watchdog(
             transport,
@@ -31,8 +31,8 @@ async def run(url: str, state: Path) -> None:
             await load(transport, ACCOUNT, WANTED, timing),
             ACCOUNT,
             TRADER.address,
-            SteadyClock(),
-            Lease(state / LEASE, "watchdog", LEASE_NS),
+            clock,
+            Lease(state / LEASE, "watchdog", LEASE_NS, clock.origin_ns, boot_id()),
             Bounds.of(hasty().execution, timing),
             AlarmFile(state / ALARMS),
         )

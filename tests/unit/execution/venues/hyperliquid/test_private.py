@@ -20,7 +20,7 @@ from domain.orders import (
     OrderStatus,
     Side,
 )
-from domain.time import HOUR, MILLISECOND
+from domain.time import HOUR, MILLISECOND, parse_instant
 from execution.venues.hyperliquid import private, wire
 from execution.venues.hyperliquid.wire import BadMessage
 from tests.unit.execution.venues.hyperliquid.venue import (
@@ -38,10 +38,12 @@ from tests.unit.execution.venues.hyperliquid.venue import (
 LISTING = listed()
 NOW_MS = NOW // MILLISECOND
 SOMEBODY = "0x" + "cd" * 20
+RECEIVED = parse_instant("2026-11-01")
+"""After everything that was recorded."""
 
 
-def fill_of(row: dict[str, Any], cloid: str | None = CLOID) -> Any:
-    return private.fill(LISTING, msgspec.convert(row, wire.FillRow), ACCOUNT, cloid, NOW + 5)
+def fill_of(row: dict[str, Any], cloid: str | None = CLOID, received_ns: int = NOW + 5) -> Any:
+    return private.fill(LISTING, msgspec.convert(row, wire.FillRow), ACCOUNT, cloid, received_ns)
 
 
 # --- fills ----------------------------------------------------------------------------------
@@ -348,6 +350,13 @@ def test_open_orders_are_named_by_client_id_where_anybody_knows_it() -> None:
     assert found.open_orders == (CLOID, "0x2", "oid-3")
 
 
+def test_what_is_dated_over_a_day_ahead_is_not_believed() -> None:
+    day_ms = 24 * 3_600_000
+    assert funding("1", "-2", "0.00001", NOW_MS + day_ms).venue_time_ns > NOW
+    with pytest.raises(wire.BadMessage, match="dated"):
+        funding("1", "-2", "0.00001", NOW_MS + day_ms + 2 * 3_600_000)
+
+
 # --- recorded -------------------------------------------------------------------------------
 
 
@@ -366,7 +375,7 @@ def test_recorded_funding_is_size_times_a_plausible_price_times_rate(shared_data
     payments = []
     for row in rows:
         delta = wire.FundingDelta(row["coin"], row["usdc"], row["szi"], row["fundingRate"])
-        payments.append(private.funding_payment(LISTING, delta, row["time_ms"], NOW))
+        payments.append(private.funding_payment(LISTING, delta, row["time_ms"], RECEIVED))
 
     bitcoin = [p.price for p in payments if p.instrument == "hyperliquid:BTC-PERP" and p.price]
     assert len(bitcoin) > 40
@@ -385,7 +394,7 @@ def test_recorded_fills_are_read_and_their_positions_add_up(shared_data: Path) -
             "tid": int(row["tid"]),
             "crossed": row["crossed"] == "True",
         }
-        fill = fill_of(live)
+        fill = fill_of(live, received_ns=RECEIVED)
         assert held.get(fill.instrument, Decimal(row["startPosition"])) == Decimal(
             row["startPosition"]
         )
@@ -395,7 +404,7 @@ def test_recorded_fills_are_read_and_their_positions_add_up(shared_data: Path) -
 
 def test_a_recorded_fill_against_somebody_elses_liquidation_is_an_order(shared_data: Path) -> None:
     frame = recorded(shared_data, "nt_ws_user_fill_liquidation.json")
-    fill = fill_of(frame["data"]["fills"][0])
+    fill = fill_of(frame["data"]["fills"][0], received_ns=RECEIVED)
 
     assert (fill.cause, fill.liquidity) == (FillCause.ORDER, Liquidity.MAKER)
 
