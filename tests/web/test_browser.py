@@ -184,6 +184,7 @@ def test_no_news_is_told_as_such_and_news_again_when_it_comes(tab: "Tab", tmp_pa
         tab, "#alarms"
     )
     assert text(tab, "#link") == "no connection"
+    assert text(tab, "#state") == "not known"
     with served(Shown(PAGE), tmp_path / "state", port):
         until(tab, "#link", "live")
         assert tab.locator(".alarm").count() == 0

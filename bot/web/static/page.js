@@ -81,6 +81,7 @@ function drawLink() {
   const lost = document.body.dataset.view === "page" && (ended !== "" || age > 8);
   mark(document.body, "data-lost", String(lost));
   mark($("link"), "data-is", lost ? "lost" : "live");
+  if (lost) { say($("state"), "not known"); mark($("state"), "data-is", ""); }
   if (document.body.dataset.view !== "page") say($("link"), "connecting…");
   else say($("link"), lost ? "no connection" : "live");
   const said = ended && ended[0].toUpperCase() + ended.slice(1);
@@ -393,7 +394,9 @@ let pending = null;
 function confirmCommand(command, argument = "") {
   const { mode, venue, quote } = bot.snapshot;
   pending = { command, argument, confirm: `${command} ${argument || mode}` };
-  say($("confirm-title"), `${command[0].toUpperCase()}${command.slice(1)} ${argument}`.trim());
+  const title = command === "kill" ? "Kill switch" : `${command[0].toUpperCase()}${command.slice(1)} ${argument}`.trim();
+  say($("confirm-title"), title);
+  say($("confirm-go"), command === "kill" ? "Throw it" : title);
   say($("confirm-what"), WHAT[command]);
   const open = [...bot.pairs.values()].filter((p) => p.trade_id && (command !== "close" || p.pair === argument));
   const stake = ["close", "flatten", "kill"].includes(command) ? open.map((p) => `${p.trade_id}: ${money(p.notional)} ${quote} a leg, ${gain(total(p.pnl))}`) : [];

@@ -181,3 +181,21 @@ def test_a_kill_closes_everything_and_the_journal_says_who_gave_it(
         given = [fact for fact in journal.read() if isinstance(fact, CommandGiven)]
     assert [fact.command for fact in given][-2:] == ["kill", "reset"]
     assert {fact.actor for fact in given} == {f"terminal:{getpass.getuser()}"}
+
+
+def test_what_a_killed_bot_left_behind_is_read_from_its_journal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["paper", "--speed", "3600", "--no-web", "--pairs", "SOL", "--state", "state"]
+    with running(tmp_path, *words) as command:
+        command.heard(event="decision")
+        command.kill()
+    state = tmp_path / "state"
+
+    assert (state / "control.sock").exists()
+    assert answer(capsys, "status", "--state", str(state))["mode"] == "paper"
+    assert run(["pause", "--state", str(state)]) == 2
+    assert "no bot is running on" in capsys.readouterr().err
+    with running(tmp_path, *words) as command:
+        command.heard(event="decision")
+        assert answer(capsys, "pause", "--state", str(state))["state"] == "paused"
