@@ -175,8 +175,8 @@ class Engine:
         self._raised_ns: dict[tuple[str, str], int] = {}  # (alarm, subject) -> when last raised
         self._evaluate_at = self._reconcile_at = self._mark_at = self._orders_at = 0
         self._reconciling_ns = self._wake_at = self._started_ns = 0
-        self._caught_up = False  # whether what happened until ``_behind_ns`` has been heard
-        self._behind_ns = 0
+        self._caught_up = False  # whether what happened until ``_missed_ns`` has been heard
+        self._behind_ns = self._missed_ns = 0
         self._more = False
         self._postponed: dict[str, None] = {}  # trades to be worked once all has been heard
         self._clock_skew_seconds = 0.0
@@ -211,7 +211,8 @@ class Engine:
         last process ended is UNKNOWN until the venue is asked; nothing is entered
         before the books agree with the venue.
         """
-        self.now_ns = self._started_ns = self._behind_ns = max(self.now_ns, run.time_ns)
+        self.now_ns = self._started_ns = max(self.now_ns, run.time_ns)
+        self._behind_ns = self._missed_ns = self.now_ns
         if self.state.run is None:
             self._record(run)
         last = self.state.reconciled
@@ -380,8 +381,7 @@ class Engine:
                 self._alarm("post_only", "", event.reason)
             self._record(event)
             if self._reduces(order.request):  # somebody has taken of the leg: who, is to be heard
-                self._caught_up, self._behind_ns = False, self.now_ns
-                self._reconcile()
+                self._fall_behind()
             self._work(order.trade_id)
 
     def _reduces(self, request: OrderRequest) -> bool:
@@ -606,12 +606,19 @@ class Engine:
             skew = skew_ns(int(report.request_id), report.received_ns, report.venue_time_ns)
             self._clock_skew_seconds = skew / SECOND
             self._compare(report)
-            if int(report.request_id) >= self._behind_ns:
+            if int(report.request_id) >= self._missed_ns:
                 self._catch_up()
         elif is_comparable(self.state, report) and differences(self.state, report):
             # A fill or a payment that nobody told us of: its history is asked for at once.
             self._reconcile_at = min(self._reconcile_at, self._reconciling_ns + SECOND)
             self._wake(self._reconcile_at)
+
+    def _fall_behind(self) -> None:
+        """Something may have happened that we have not heard of: the account's history has it."""
+        if self._caught_up:
+            self._caught_up, self._behind_ns = False, self.now_ns
+        self._missed_ns = self.now_ns
+        self._reconcile()
 
     def _catch_up(self) -> None:
         """The account's whole history has been told: trades may be worked on it."""
@@ -621,8 +628,8 @@ class Engine:
                 self._work(trade_id)
 
     def _is_behind(self) -> bool:
-        """Whether we have yet to hear what venue, watchdog or a person did: after a start, and
-        where an order that was to reduce a leg found too little of it.
+        """Whether we have yet to hear what venue, watchdog or a person did: after a start or a
+        silence, and where an order that was to reduce a leg found too little of it.
 
         The fills of our own orders are told sooner than theirs, and a hedge that follows one
         half of the story opens the legs again. What stays naked waits no longer for it than
@@ -959,9 +966,8 @@ class Engine:
     # --- trouble ---------------------------------------------------------------------------
 
     def _on_reconnected(self, event: Reconnected) -> None:
-        """What happened while nobody listened is in the venue's history."""
-        if event.stream == "private" and self._reconcile_at > self.now_ns:
-            self._reconcile()
+        if event.stream != "public":
+            self._fall_behind()
 
     def _on_trouble(self, event: Trouble) -> None:
         if event.limit not in self.state.limits.names:

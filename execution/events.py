@@ -39,7 +39,8 @@ class Command(msgspec.Struct, frozen=True, tag=True):
 
 
 class Reconnected(msgspec.Struct, frozen=True, tag=True):
-    """A stream is there (again): what happened meanwhile was told to nobody."""
+    """``public``, ``private`` or the reading of the ``account`` is there (again): what happened
+    meanwhile was told to nobody."""
 
     stream: str
     received_ns: int

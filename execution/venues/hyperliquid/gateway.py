@@ -42,6 +42,9 @@ from execution.venues.hyperliquid.wire import BadMessage, Frame, Subscription
 STEADY_READS_MAX = 5
 """So often the account is read again because it changed meanwhile, before the query gives up."""
 
+_SILENCES = 3
+"""So many times longer than usual without a look at the account, and much may have happened."""
+
 Signed = PlaceOrder | CancelOrder | SetLeverage | MoveMargin
 _NO_ANSWER = (TransportFailed, BadMessage)
 
@@ -119,6 +122,7 @@ class HyperliquidGateway:
             timing,
         )
         self.progress: dict[str, int] = {}
+        self._silent = False  # told that the account was not read for long
 
     @property
     def rejected(self) -> dict[str, int]:
@@ -461,7 +465,12 @@ class HyperliquidGateway:
         self._emit(Reconnected("private", self._clock.now_ns()))
 
     def _progressed(self, what: str) -> None:
-        self.progress[what] = self._clock.now_ns()
+        now_ns = self.progress[what] = self._clock.now_ns()
+        read_ns = self.progress.get("account", now_ns)
+        silent = now_ns - read_ns > int(_SILENCES * self._timing.account_silence * SECOND)
+        if silent and not self._silent:  # before what it says is acted on
+            self._emit(Reconnected("account", now_ns))
+        self._silent = silent
 
     # --- published funding -----------------------------------------------------------------
 

@@ -682,3 +682,19 @@ async def test_an_account_whose_own_time_stands_still_is_no_progress() -> None:
         await desk.until(lambda: len(desk.of(AccountReport)) == 2)
 
     assert desk.gateway.progress["account"] == first
+
+
+async def test_the_first_answer_after_a_long_silence_says_so_before_it_says_anything() -> None:
+    async with Desk() as desk:
+        desk.venue.stream("userFills").push("user", {"funding": {}})
+        await desk.until(lambda: len(desk.of(AccountReport)) == 1)
+        desk.clock.ns += 91 * SECOND  # over three times what is usual
+        told = len(desk.events)
+        desk.do(QueryOrder(CLOID, PERP))
+        await desk.until(lambda: bool(desk.of(OrderReport)))
+        desk.do(QueryOrder(CLOID, PERP))
+        await desk.until(lambda: len(desk.of(OrderReport)) == 2)
+
+    news = [event for event in desk.events[told:] if not isinstance(event, AccountReport)]
+    assert [type(event) for event in news] == [Reconnected, OrderReport, OrderReport]
+    assert desk.of(Reconnected)[-1].stream == "account"
