@@ -7,6 +7,7 @@ the port is for a browser. Neither is opened wider without somebody who encrypts
 import asyncio
 import os
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -46,6 +47,8 @@ def serving(
     tokens = Tokens(state)
     for scope in Scope:
         tokens.of(scope)
+    if web is not None and web.tls_file:  # what is wrong with it is told before anything begins
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(web.tls_file)
     local = _socket_file(state / SOCKET)
     port = None
     if web is not None and web.port:
@@ -110,6 +113,9 @@ class _Doors:
         for server in self._servers:
             server.should_exit = True
         self._thread.join(_STOP_SECONDS)
+        self._close()
+
+    def _close(self) -> None:
         for opened in (self._local, self._port):
             if opened is not None:
                 opened.close()
@@ -119,6 +125,7 @@ class _Doors:
             asyncio.run(self._serve())
         except Exception as error:  # noqa: BLE001 - the bot goes on; a person is told
             self._warn(f"page and interface have ended: {type(error).__name__}: {error}")
+            self._close()
 
     async def _serve(self) -> None:
         from bot.web.app import Site

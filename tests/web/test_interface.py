@@ -468,3 +468,29 @@ def test_a_kill_outlives_the_process(tmp_path: Path) -> None:
         running = Running(door.folder)
         assert running.ask("status")["limits"] == ["killed"]
         assert running.tell("reset", "killed", "reset killed")["limits"] == []
+
+
+def test_a_certificate_that_cannot_be_used_is_told_before_anything_begins(
+    tmp_path: Path, shown: Shown
+) -> None:
+    (tmp_path / "both.pem").write_text("no certificate")
+    web = Web(port=free_port(), tls_file=str(tmp_path / "both.pem"))
+
+    with pytest.raises(OSError, match="PEM"), serving(shown, tmp_path, web, print):
+        pass
+    assert not is_running(tmp_path)
+
+
+def test_an_interface_that_fails_is_told_of_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shown: Shown
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no servers today")
+
+    monkeypatch.setattr("bot.web.serve._server", fail)
+    warned: list[str] = []
+    with serving(shown, tmp_path, Web(port=free_port()), warned.append):
+        wait_for(lambda: bool(warned))
+        assert not is_running(tmp_path)
+
+    assert warned == ["page and interface have ended: RuntimeError: no servers today"]
