@@ -16,9 +16,12 @@ ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = ROOT / ".venv" / "chromium" / "chromium"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
-    """A real one, without a window; ``evil.test`` is this machine, as after DNS rebinding."""
+    """A real one, without a window; ``evil.test`` is this machine, as after DNS rebinding.
+
+    Of a module and no longer: while it is open, no other event loop can run in this thread.
+    """
     if not CHROMIUM.exists():
         subprocess.run([ROOT / "tools" / "install_chromium.sh"], check=True)
     if not CHROMIUM.exists():
