@@ -34,6 +34,7 @@ paper: $(READY) ## paper trading; options by ARGS="--for 24h --speed max"
 
 test: $(READY) ## all tests, with coverage. One test: make test ARGS="-k name"
 	tools/install_prometheus.sh
+	tools/install_chromium.sh
 	$(BIN)/python -m pytest -n $(JOBS) -q --cov --cov-report= $(ARGS)
 
 check: lint types imports test coverage ## everything that must pass before a change is proposed

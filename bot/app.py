@@ -7,7 +7,8 @@ frozen pictures in between.
 
 import asyncio
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import msgspec
 
 from bot.backtest.coverage import Coverage
 from bot.clock import SystemClock
+from bot.control import Control
 from bot.feeds.heard import recording
 from bot.instruments import load_pairs
 from bot.picture import snapshot
@@ -37,6 +39,7 @@ _GAPS_MAX = 0.001  # of a leg's bars
 class RunRequest(msgspec.Struct, frozen=True):
     """What to run. ``speed``: simulated seconds per wall second, None as fast as it goes.
 
+    ``steered``: the socket file for the command line is there, and with ``port_open`` the page.
     ``duration_ns`` counts simulated time from the first start of the state directory;
     ``allow_gaps`` runs over bars that the history lacks; ``url`` is where a live market is.
     """
@@ -58,6 +61,8 @@ class RunRequest(msgspec.Struct, frozen=True):
     metrics_port: int | None
     allow_gaps: bool = False
     url: str | None = None
+    steered: bool = False
+    port_open: bool = False
 
 
 class RunResult(msgspec.Struct, frozen=True):
@@ -73,6 +78,7 @@ def run(
     on_snapshot: Callable[[Snapshot], None] | None,
     should_stop: Callable[[], bool],
     on_fact: Callable[[Fact], None] | None = None,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> RunResult:
     """Run until its end or until ``should_stop``; both leave a state that can be resumed.
 
@@ -84,10 +90,12 @@ def run(
     if request.feed == LIVE_FEED:
         from bot.feeds.follow import follow
 
-        return asyncio.run(follow(request, on_snapshot, should_stop, on_fact))
+        return asyncio.run(follow(request, on_snapshot, should_stop, on_fact, warn))
     started = begin(request, _source(request), on_fact)
     try:
-        return ended(started, interrupted=_loop(started, request, on_snapshot, should_stop))
+        with steered(request, warn) as control:
+            interrupted = _loop(started, request, on_snapshot, should_stop, control)
+        return ended(started, interrupted=interrupted)
     finally:
         started.close()
 
@@ -110,6 +118,7 @@ def begin(request: RunRequest, source: MarketSource, on_fact: Callable[[Fact], N
         state=request.state,
         on_fact=on_fact,
         restartable=request.feed == LIVE_FEED,
+        recorded=request.steered,
     )
 
 
@@ -166,6 +175,7 @@ def _loop(
     request: RunRequest,
     on_snapshot: Callable[[Snapshot], None] | None,
     should_stop: Callable[[], bool],
+    control: Control,
 ) -> bool:
     """Advance in slices: of wall time at a person's pace, of simulated time at full speed."""
     clock = SystemClock()
@@ -183,11 +193,26 @@ def _loop(
             else:
                 clock.sleep(_SLICE_NS)
                 until_ns = origin_ns + int((clock.monotonic_ns() - began) * request.speed)
+            control.answer(run)
             run.advance(until_ns if end_ns is None else min(until_ns, end_ns))
             onlookers.show(run)
         return False
     finally:
         onlookers.close()
+
+
+@contextmanager
+def steered(request: RunRequest, warn: Callable[[str], None]) -> Iterator[Control]:
+    """What the run is asked and told through; nobody does where it is not to be steered."""
+    control = Control()
+    if not request.steered or request.state is None:
+        yield control
+        return
+    from bot.web.serve import serving
+
+    web = request.settings.web if request.port_open else None
+    with serving(control, request.state, web, warn):
+        yield control
 
 
 def _source(request: RunRequest) -> MarketSource:

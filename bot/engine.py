@@ -103,6 +103,7 @@ from execution.pairs import (
 from execution.reconcile import differences, is_comparable, missing_orders
 from execution.risk.guard import Close, Release, Shrink, TopUp
 from execution.risk.halts import (
+    KILLED,
     blocks_entries,
     breaches,
     closes_only,
@@ -1011,16 +1012,19 @@ class Engine:
     # --- the operator ----------------------------------------------------------------------
 
     def _on_command(self, command: Command) -> None:
-        """pause, resume, close PAIR, flatten, reset LIMIT. Reducing is never refused."""
+        """pause, resume, close PAIR, flatten, kill, reset LIMIT. Reducing is never refused."""
         name, argument = command.command, command.argument
         self._record(CommandGiven(name, argument, command.actor, self.now_ns))
         if name == "reset":
             self._mark_equity()  # losses are counted from this value on
             for fact in reset(self.state.limits, argument, command.actor, self.now_ns):
                 self._record(fact)
+        if name == "kill" and KILLED not in self.state.limits.names:
+            detail = f"kill switch, by {command.actor}"
+            self._record(LimitTripped(KILLED, latched=True, detail=detail, time_ns=self.now_ns))
         for trade in self._open_trades():
-            if name == "flatten" or (name == "close" and argument == trade.plan.pair):
-                urgent = name == "flatten" or trade.urgent
+            if name in ("flatten", "kill") or (name == "close" and argument == trade.plan.pair):
+                urgent = name != "close" or trade.urgent
                 reason = f"operator: {name} by {command.actor}"
                 cause = ExitCause.OPERATOR
                 self._retarget(trade, ZERO, urgent=urgent, cause=cause, reason=reason)

@@ -11,8 +11,10 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from bot import settings as settings_module
+from bot.control import Control
 from bot.engine import Engine
 from bot.lease import Lease, LeaseHeld
+from bot.record import Record
 from bot.run import RunError, require_room, require_same
 from bot.settings import Settings
 from bot.trader import Inbox, ReservedJournal, Trader
@@ -81,10 +83,20 @@ class Venue(Protocol):
 
 
 class Live:
-    """A running bot's parts, for whoever looks at its health."""
+    """A running bot's parts, for whoever looks at its health; ``bot.control.Bot``."""
 
-    def __init__(self, trader: Trader, gateway: LiveGateway, started_ns: int) -> None:
+    def __init__(
+        self, trader: Trader, gateway: LiveGateway, started_ns: int, record: Record
+    ) -> None:
         self.trader, self.gateway, self.started_ns = trader, gateway, started_ns
+        self.record = record
+
+    @property
+    def engine(self) -> Engine:
+        return self.trader.engine
+
+    def steer(self, name: str, argument: str, actor: str) -> None:
+        self.trader.steer(name, argument, actor)
 
     def silent(self, now_ns: int) -> dict[str, float]:
         """The critical loops that have not got on for too long, and for how many seconds.
@@ -113,10 +125,12 @@ async def live(
     evaluation_ns: int = EVALUATION_NS,
     *,
     synthetic: bool = False,
+    control: Control | None = None,
 ) -> None:
     """Run until a task dies. Everything that may leave waits for the lease first.
 
-    ``synthetic`` labels a run whose market is known to be generated.
+    ``synthetic`` labels a run whose market is known to be generated; ``control`` brings what
+    the running bot is asked and told.
 
     Raises:
         TaskDied: which task ended, and how.
@@ -129,7 +143,8 @@ async def live(
         pairs = await _answered(venue.load)
         require_room(pairs, settings)
         run = _run_started(venue, pairs, settings, mode, clock.now_ns(), synthetic=synthetic)
-        state = recovered(journal, run, pairs)
+        record = Record(State(pairs), bounded=True)
+        state = recovered(journal, run, record)
         now_ns = clock.now_ns()
         market = Market(pairs)
         for event in await _answered(lambda: venue.history(now_ns - HISTORY_NS, now_ns)):
@@ -138,7 +153,8 @@ async def live(
         engine = Engine(
             state, market, strategy(pairs), settings.execution, settings.risk, evaluation_ns
         )
-        trader = Trader(engine, journal, gateway, clock, lease, inbox, on_alarm, on_fact)
+        tell_alarm, tell_fact = record.told(on_alarm, on_fact)
+        trader = Trader(engine, journal, gateway, clock, lease, inbox, tell_alarm, tell_fact)
         # Only now: what has been done so far needs no lease, and while a start goes wrong
         # again and again the watchdog is to have it.
         await _acquire(lease, clock)
@@ -146,7 +162,7 @@ async def live(
         if not journal.reserved:
             detail = "the journal has used the room that was set aside for it"
             inbox.put(Trouble("disk_full", detail, clock.now_ns()))
-        return Live(trader, gateway, clock.now_ns())
+        return Live(trader, gateway, clock.now_ns(), record)
 
     started = await _told_of(start(), venue.name, clock, on_alarm)
     if on_started is not None:
@@ -161,6 +177,8 @@ async def live(
         **started.gateway.tasks(),
         "health": _watch_health(started, clock, on_alarm),
     }
+    if control is not None:
+        tasks["control"] = control.serve(started)
     await supervise(tasks, on_death)
 
 
@@ -217,17 +235,18 @@ async def _told_of(
         telling.cancel()
 
 
-def recovered(journal: Journal, run: RunStarted, pairs: Sequence[Pair]) -> State:
-    """The state that the journal tells of.
+def recovered(journal: Journal, run: RunStarted, record: Record) -> State:
+    """The state of ``record``, once the journal's facts are in both.
 
     Raises:
         RunError: when it belongs to another run, or to a time that is yet to come.
     """
-    state = State(pairs)
+    state = record.state
     for fact in journal.read():
         if isinstance(fact, RunStarted):
             require_same(fact, msgspec.structs.replace(run, time_ns=fact.time_ns))
         apply(state, fact)
+        record.add(fact)
     ahead = (state.time_ns - run.time_ns) / SECOND
     if ahead > _AHEAD_SECONDS:
         # Nothing would be due until then: no time-out, no question, no hedge.

@@ -13,6 +13,7 @@ from structlog.types import FilteringBoundLogger, Processor
 from domain.orders import Fill, FillCause
 from domain.time import iso
 from execution.facts import (
+    CommandGiven,
     Decided,
     Fact,
     LimitCleared,
@@ -116,6 +117,7 @@ _LEVELS: dict[type, str] = {
     MarginIntended: "info",
     OrderResolved: "info",
     LimitCleared: "info",
+    CommandGiven: "warning",
     OrderDoubted: "warning",
     LimitTripped: "warning",
 }

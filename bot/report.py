@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -92,6 +93,17 @@ def plain(amount: Decimal) -> str:
         return "0"
     with exact():
         return f"{amount.normalize():f}"
+
+
+def jsonable(value: Any) -> Any:
+    """An answer as JSON has it: decimals as text, as people write them."""
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, Mapping):
+        return {key: jsonable(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(part) for part in value]
+    return value
 
 
 def build(facts: Iterable[Fact], books: Books, pairs: Sequence[Pair], closing: Closing) -> Document:

@@ -10,12 +10,14 @@ import msgspec
 
 from bot import settings as settings_module
 from bot.engine import NOTHING, Engine, Outcome
+from bot.record import Record
 from bot.report import Closing, RiskFigures, build
 from bot.settings import Settings
 from domain.instruments import Pair
 from domain.market import Book
 from domain.time import HOUR, MINUTE, SECOND, iso
-from execution.effects import RaiseAlarm
+from execution.effects import RaiseAlarm, VenueEffect, WakeAt
+from execution.events import Command
 from execution.facts import Fact, RunStarted
 from execution.journal import MemoryJournal, SqliteJournal
 from execution.ports import Journal
@@ -44,6 +46,7 @@ class Run:
     With ``state`` both sides keep their files in that directory, and a second run on it
     takes up where the first one ended, however it ended. ``first_ns`` is when the first began.
     ``restartable``: the market went on meanwhile, so that each start is at another time.
+    ``recorded``: ``record`` is kept, for those who look on.
     """
 
     def __init__(
@@ -58,9 +61,12 @@ class Run:
         state: Path | None = None,
         on_fact: Callable[[Fact], None] | None = None,
         restartable: bool = False,
+        recorded: bool = False,
     ) -> None:
         self.source = source
         self._restartable = restartable
+        self.record = Record(State(source.pairs), bounded=True)
+        self._recorded = recorded
         self._on_fact = on_fact
         self._bounds = (
             settings.execution.max_naked_notional,
@@ -91,7 +97,7 @@ class Run:
             time_ns=source.start_ns,
             cadence_ns=source.cadence_ns,
         )
-        kept = State(source.pairs)
+        kept = self.record.state
         self.first_ns = 0
         for fact in self.journal.read():
             if isinstance(fact, RunStarted):
@@ -99,6 +105,8 @@ class Run:
                 at_ns = fact.time_ns if self._restartable else run.time_ns
                 require_same(fact, msgspec.structs.replace(run, time_ns=at_ns))
             apply(kept, fact)
+            if self._recorded:
+                self.record.add(fact)
         self.first_ns = self.first_ns or source.start_ns
         exchange, market_ns, venue_ns = _exchange(source, capital, self._store)
         resumed_ns = max(venue_ns, kept.time_ns, source.start_ns)
@@ -127,6 +135,10 @@ class Run:
         """Value everything at the end: what is shown is of that moment."""
         self.engine.now_ns = max(self.engine.now_ns, self.venue.now_ns)
         self._commit(self.engine.mark_equity())
+
+    def steer(self, name: str, argument: str, actor: str) -> None:
+        """Have the engine obey an operator at this moment (``bot.control``)."""
+        self._commit(self.engine.handle(Command(name, argument, actor, self.venue.now_ns)))
 
     def facts(self) -> tuple[Fact, ...]:
         return tuple(self.journal.read())
@@ -177,10 +189,18 @@ class Run:
         """Durable before sent: facts first, then the effects that rest on them."""
         if outcome.facts:
             self.journal.append(outcome.facts)
+            if self._recorded:
+                for fact in outcome.facts:
+                    self.record.add(fact)
             if self._on_fact is not None:
                 for fact in outcome.facts:
                     self._on_fact(fact)
-        effects = [e for e in outcome.effects if not isinstance(e, RaiseAlarm)]
+        effects: list[VenueEffect | WakeAt] = []
+        for effect in outcome.effects:
+            if not isinstance(effect, RaiseAlarm):
+                effects.append(effect)
+            elif self._recorded:
+                self.record.alarm(effect)
         if effects:
             self.venue.submit(effects)
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -83,6 +84,36 @@ class LivePermission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"network: must be none, testnet or mainnet, got {self.network!r}")
 
 
+class Web(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The bot's page and the interface behind it."""
+
+    port: int = 8787
+    """Of the page, on ``host``; 0 opens none. The command line needs no port."""
+    host: str = "127.0.0.1"
+    """The address to listen on; one beyond this machine needs ``public_url``."""
+    public_url: str = ""
+    """https://… under which the page is reached: through a reverse proxy, or by ``tls_file``."""
+    tls_file: str = ""
+    """PEM file with certificate chain and key, to encrypt here and not in a proxy."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65_535:
+            raise ValueError(f"port: must be between 0 and 65535, got {self.port}")
+        try:
+            loopback = ip_address(self.host).is_loopback
+        except ValueError:
+            raise ValueError(f"host: must be an IP address, got {self.host[:60]!r}") from None
+        if self.public_url and not re.fullmatch(
+            r"https://[A-Za-z0-9.-]{1,200}(:[0-9]{1,5})?/?", self.public_url
+        ):
+            raise ValueError("public_url: must be https:// and a host, without a path")
+        if not loopback and not self.public_url:
+            raise ValueError(
+                f"host: {self.host} is beyond this machine: set public_url to the https:// address "
+                "of the reverse proxy in front, or of this machine with tls_file"
+            )
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of it, a section a part. Each part of the program is handed only its own."""
 
@@ -93,6 +124,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     paper: Latency = Latency()
     metrics: Metrics = Metrics()
     live: LivePermission = LivePermission()
+    web: Web = Web()
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -129,13 +161,13 @@ def load(path: Path | None = None) -> Loaded:
 def digest(settings: Settings) -> str:
     """SHA-256 of all that decides what is traded: it tells two runs of one seed apart.
 
-    Capital and network are recorded and compared by themselves, and the metrics page decides
+    Capital and network are recorded and compared by themselves, and metrics and page decide
     nothing.
     """
     deciding = {
         section: {key: _canonical(value) for key, value in entries(settings, section).items()}
         for section in SECTIONS
-        if section not in {"account", "metrics", "live"}
+        if section not in {"account", "metrics", "live", "web"}
     }
     return hashlib.sha256(msgspec.json.encode(deciding, order="deterministic")).hexdigest()
 

@@ -14,7 +14,7 @@ from bot.lease import Lease, LeaseLost
 from domain.market import Book, PerpContext
 from domain.time import SECOND
 from execution.effects import RaiseAlarm, VenueEffect, WakeAt
-from execution.events import Event, Timer, Trouble
+from execution.events import Command, Event, Timer, Trouble
 from execution.facts import Fact, RunStarted
 from execution.journal import DiskFull
 from execution.ports import Clock, Journal, VenueGateway
@@ -102,6 +102,11 @@ class Trader:
             outcomes += [handle(event) for event in public]
             self._commit([outcome for outcome in outcomes if outcome is not NOTHING])
             self.progress_ns = self._clock.now_ns()
+
+    def steer(self, name: str, argument: str, actor: str) -> None:
+        """Have the engine obey an operator, between two batches (``bot.control``)."""
+        command = Command(name, argument, actor, self._clock.now_ns())
+        self._commit([self.engine.handle(command)])
 
     async def tick(self) -> None:
         """Let the engine see the time every second, and renew the lease as it does."""

@@ -30,7 +30,7 @@ class Timer(msgspec.Struct, frozen=True, tag=True):
 
 
 class Command(msgspec.Struct, frozen=True, tag=True):
-    """pause, resume, close PAIR, flatten, reset LIMIT: from the operator ``actor``."""
+    """pause, resume, close PAIR, flatten, kill, reset LIMIT: from the operator ``actor``."""
 
     command: str
     argument: str

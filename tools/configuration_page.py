@@ -22,8 +22,7 @@ HEAD = """\
 
 <!-- Written by tools/configuration_page.py: change config/default.toml and run it again. -->
 
-Every setting has a default, so a run needs no file. Three layers are read; the later one wins, key
-by key:
+Every setting has a default, so a run needs no file. Three layers are read; the later one wins, key by key:
 
 1. `config/default.toml`, which ships with the program and says the same as the tables below;
 2. the file of `--config FILE`, which needs only the keys that differ;
@@ -35,37 +34,34 @@ by key:
 | `fundarb config check fundarb.toml` | judges a file and prints the limits in force |
 | `fundarb config show --config fundarb.toml` | prints every value, and where it is from |
 
-An unknown key, a value of the wrong kind and a contradiction stop the start with exit code 2. One
-line names the key and the file. Whatever looks like a secret is refused too: keys have files.
+An unknown key, a value of the wrong kind and a contradiction stop the start with exit code 2, and whatever looks like a
+secret too: none belongs here. One line names the key and the file.
 
 ## Conventions
 
-- The end of a name is its unit: `_seconds`, `_minutes`, `_hours`, `_ms` (milliseconds), `_bps` (a
-  hundredth of a percent).
+- The end of a name is its unit: `_seconds`, `_minutes`, `_hours`, `_ms` (milliseconds), `_bps` (hundredths of a percent).
 - Any other share or rate is a plain fraction: `0.01` is 1 %. A percent sign is not a number.
 - Money is in the venue's quote asset: USDC on Hyperliquid.
-- *Exposure* is quantity times price of one leg. *Capital* is what a pair ties up: spot, margin and
-  reserve.
+- *Exposure* is quantity times price of one leg. *Capital* is what a pair ties up: spot, margin and reserve.
 - Ages are judged beyond the feed's own step: a bar an hour is not stale for an hour.
 
 ## Environment variables
 
-`{prefix}SECTION__KEY` sets one key, with two underscores between section and key. A variable that
-sets nothing stops the start, so that a misspelt limit cannot pass unnoticed.
+`{prefix}SECTION__KEY` sets one key, with two underscores between section and key. A variable that sets nothing stops the
+start, so that a misspelt limit cannot pass unnoticed.
 
 ```sh
 {example}=0.02 fundarb config check
 ```
 
 A run that is resumed may have other settings than it began with, but not another capital.
-"""
+"""  # noqa: E501 - a page's lines are longer than the code's
 TAIL = """
 ## What is no setting
 
-`config/symbols.toml` lists the pairs that may be traded, and `config/venues/*.toml` hold each
-venue's fees, lots, ticks, margin tiers and quote model. They ship with the program; no option
-replaces them.
-"""
+`config/symbols.toml` lists the pairs that may be traded, and `config/venues/*.toml` hold each venue's fees, lots, ticks,
+margin tiers and quote model. They ship with the program; no option replaces them.
+"""  # noqa: E501
 
 
 def page() -> str:
@@ -105,7 +101,7 @@ def _texts(shipped: str) -> dict[str, str]:
 def _shown(default: Any) -> str:
     """The default as it would be written into a file."""
     if isinstance(default, str):
-        return f"`{default}`"
+        return f"`{default}`" if default else "none"
     number = decimal_of(default) if isinstance(default, float) else Decimal(default)
     return plain(number)
 

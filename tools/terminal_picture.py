@@ -28,8 +28,8 @@ SEED = 1
 COLUMNS = 110
 
 
-def paper_view(duration_ns: int) -> RenderableType:
-    """What the screen shows after so much simulated time."""
+def paper_run(duration_ns: int) -> Run:
+    """A run that has gone on for so much simulated time."""
     settings = Settings()
     source = generated_market(SEED, GENERATED_START_NS, load_pairs("simulated"))
     strategy = CashAndCarry(
@@ -45,10 +45,16 @@ def paper_view(duration_ns: int) -> RenderableType:
         mode="paper",
         seed=SEED,
         capital=settings.account.capital,
+        recorded=True,
     )
     run.advance(source.start_ns + duration_ns)
     run.finish()
-    return view(snapshot(run.engine))
+    return run
+
+
+def paper_view(duration_ns: int) -> RenderableType:
+    """What the screen shows then."""
+    return view(snapshot(paper_run(duration_ns).engine))
 
 
 def svg(shown: RenderableType) -> str:

@@ -25,6 +25,7 @@ from bot.cli.errors import FAILED, CommandError
 from bot.cli.networks import STATES, Asked, Place, Refused, confirm, place
 from bot.cli.values import read
 from bot.clock import SteadyClock, boot_id
+from bot.control import Control
 from bot.instruments import load_pairs
 from bot.keys import key_of
 from bot.lease import Lease, LeaseLost
@@ -32,6 +33,7 @@ from bot.live import Live, live
 from bot.settings import Settings
 from bot.transport import HttpTransport
 from bot.watchdog import Bounds, NonceFile, Watchdog
+from bot.web.serve import serving
 from domain.instruments import Pair
 from domain.time import MILLISECOND, SECOND, iso
 from execution.effects import RaiseAlarm
@@ -186,9 +188,15 @@ async def trade(act: Act) -> None:
     """
     clock = SteadyClock()
     risk = act.settings.risk
-    with SqliteJournal(act.state / JOURNAL) as journal:
+    control = Control()
+    logs.configure(sys.stderr)
+    with (
+        SqliteJournal(act.state / JOURNAL) as journal,
+        serving(control, act.state, act.settings.web, _warn_of_page) as page,
+    ):
         lease = Lease(act.state / LEASE, "trader", LEASE_NS, clock.origin_ns, boot_id())
         log = _log_start("trader", act)
+        log.info("page", address=page)
         try:
             async with HttpTransport(act.url) as transport:
                 await live(
@@ -208,6 +216,7 @@ async def trade(act: Act) -> None:
                     logs.fact_logger(log),
                     lambda running: _log_running(running, log),
                     synthetic=act.place.network == "here",
+                    control=control,
                 )
         except asyncio.CancelledError:
             # Told to end: the watchdog need not think that the trader hangs.
@@ -216,6 +225,10 @@ async def trade(act: Act) -> None:
             raise
         except (TaskDied, LeaseLost) as error:
             raise Ended(f"{error}: start it again, it recovers from {act.state}") from error
+
+
+def _warn_of_page(what: str) -> None:
+    structlog.get_logger().warning("no_page", detail=what)
 
 
 def _log_running(running: Live, log: Any) -> None:

@@ -31,7 +31,7 @@ def export(
     """
     folder = read("--to", values.writable_directory, to)
     answer = read("--json", values.writable_file, json)
-    from bot.cli.history import journal_in
+    from bot.cli.directory import journal_in
     from bot.cli.output import STDOUT, write_json
     from bot.export import export as write_tables
     from bot.instruments import load_pairs

@@ -21,6 +21,7 @@ from bot.cli import (
     emulator,
     ledger,
     live,
+    page,
     paper,
     reading,
     record,
@@ -59,6 +60,13 @@ app.command("record", epilog=record.EXAMPLES)(record.record)
 app.command("status", epilog=reading.STATUS_EXAMPLES)(reading.status)
 app.command("positions", epilog=reading.POSITIONS_EXAMPLES)(reading.positions)
 app.command("why", epilog=reading.WHY_EXAMPLES)(reading.why)
+app.command("top", epilog=page.TOP_EXAMPLES)(page.top)
+app.command("web", epilog=page.WEB_EXAMPLES)(page.web)
+app.command("pause", epilog=steering.PAUSE_EXAMPLES)(steering.pause)
+app.command("resume", epilog=steering.RESUME_EXAMPLES)(steering.resume)
+app.command("close", epilog=steering.CLOSE_EXAMPLES)(steering.close)
+app.command("flatten", epilog=steering.FLATTEN_EXAMPLES)(steering.flatten)
+app.command("kill", epilog=steering.KILL_EXAMPLES)(steering.kill)
 app.command("reset", epilog=steering.RESET_EXAMPLES)(steering.reset)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(account.app, name="account")

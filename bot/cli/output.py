@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +29,9 @@ def write_json(answer: Mapping[str, Any], target: Path | None) -> None:
         return
     import msgspec
 
-    text = msgspec.json.format(msgspec.json.encode(_written(answer)), indent=2).decode() + "\n"
+    from bot.report import jsonable
+
+    text = msgspec.json.format(msgspec.json.encode(jsonable(answer)), indent=2).decode() + "\n"
     if target == STDOUT:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -44,15 +45,3 @@ def write_json(answer: Mapping[str, Any], target: Path | None) -> None:
         partial.replace(target)
     except OSError as error:
         raise CommandError(f"cannot write {target}: {error.strerror}") from None
-
-
-def _written(value: Any) -> Any:
-    from bot.report import plain
-
-    if isinstance(value, Decimal):
-        return plain(value)
-    if isinstance(value, Mapping):
-        return {key: _written(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_written(part) for part in value]
-    return value

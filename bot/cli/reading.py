@@ -1,7 +1,7 @@
 """``fundarb status``, ``positions`` and ``why``: what a run did, read from its journal."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,7 +10,9 @@ from bot.cli.errors import CommandError
 from bot.cli.values import read
 
 if TYPE_CHECKING:
-    from bot.cli.history import History
+    from collections.abc import Callable, Mapping
+
+    from rich.console import RenderableType
 
 STATUS_EXAMPLES = """\b
 Examples:
@@ -30,30 +32,17 @@ Examples:
 
 
 def status(state: options.State = options.PAPER_STATE, json: options.Json = None) -> None:
-    """Say where a run stands: equity, profit, pairs, limits."""
-    from bot.cli.answers import status_of
-    from bot.cli.output import STDOUT, console, write_json
+    """Say where a run stands: equity, profit, pairs, limits. A running bot answers itself."""
     from bot.cli.told import status_view
 
-    answer = read("--json", values.writable_file, json)
-    history = _history(state)
-    told = status_of(history)
-    write_json(told, answer)
-    if answer != STDOUT:
-        console().print(status_view(told))
+    _answer(("status",), state, json, status_view)
 
 
 def positions(state: options.State = options.PAPER_STATE, json: options.Json = None) -> None:
     """List what is held, leg by leg, and its worth."""
-    from bot.cli.answers import positions_of
-    from bot.cli.output import STDOUT, console, write_json
     from bot.cli.told import positions_view
 
-    answer = read("--json", values.writable_file, json)
-    told = positions_of(_history(state))
-    write_json(told, answer)
-    if answer != STDOUT:
-        console().print(positions_view(told))
+    _answer(("positions",), state, json, positions_view)
 
 
 def why(
@@ -62,26 +51,46 @@ def why(
     json: options.Json = None,
 ) -> None:
     """Explain a trade, or the last decisions on a pair."""
-    from bot.cli.answers import pair_of, trade_of
-    from bot.cli.output import STDOUT, console, write_json
     from bot.cli.told import pair_view, trade_view
 
-    answer = read("--json", values.writable_file, json)
-    history = _history(state)
     name = what.strip().upper()
-    if name in history.state.trades:
-        told, show = trade_of(history, name), trade_view
-    elif name in history.state.pairs:
-        told, show = pair_of(history, name), pair_view
+    _answer(("why", name), state, json, trade_view if "#" in name else pair_view)
+
+
+def _answer(
+    question: tuple[str, ...],
+    state: str,
+    json: str | None,
+    view: "Callable[[Mapping[str, Any]], RenderableType]",
+) -> None:
+    """Put a question to the bot that runs there, or else to what it left behind."""
+    from bot.cli.directory import journal_in
+    from bot.cli.output import STDOUT, console, write_json
+    from bot.cli.reaching import Running, is_running
+
+    target = read("--json", values.writable_file, json)
+    directory = journal_in(Path(state)).parent
+    if is_running(directory):
+        told = Running(directory).ask(*question)
     else:
-        known = ", ".join([*history.state.pairs, *history.state.trades])
-        raise CommandError(f"no trade or pair {what!r} in this journal: there are {known}")
-    write_json(told, answer)
-    if answer != STDOUT:
-        console().print(show(told))
+        told = _from_journal(question, directory)
+    write_json(told, target)
+    if target != STDOUT:
+        console().print(view(told))
 
 
-def _history(state: str) -> "History":
+def _from_journal(question: tuple[str, ...], directory: Path) -> dict[str, Any]:
+    from bot.answers import answer_to, positions_of, status_of
     from bot.cli.history import read_history
 
-    return read_history(Path(state))
+    record = read_history(directory)
+    match question:
+        case ("status",):
+            return status_of(record)
+        case ("positions",):
+            return positions_of(record)
+        case _:
+            try:
+                return answer_to(record, question[-1])
+            except LookupError as error:
+                raise CommandError(str(error)) from None

@@ -48,6 +48,10 @@ def run(
     """Run to the end or to Ctrl-C, showing it meanwhile; then write what was asked for."""
     told = Console(stderr=True, highlight=False)
     loaded = settings.load(config).settings
+
+    def warn(what: str) -> None:
+        told.print(f"warning: {what}", soft_wrap=True)
+
     request = app.RunRequest(
         mode=mode,
         feed=feed,
@@ -66,6 +70,8 @@ def run(
         settings=loaded,
         state=state,
         metrics_port=_metrics_port(loaded.metrics.port, told) if metrics else None,
+        steered=mode == "paper",
+        port_open=metrics,
     )
     total_ns = duration_ns
     if start_ns is not None and end_ns is not None:
@@ -77,7 +83,7 @@ def run(
         logs.configure(sys.stderr, level="warning" if quiet else "info")
         log = logs.fact_logger(structlog.get_logger())
         watch = _after(lambda: _tell_started(told, request), show)
-        result = app.run(request, watch, lambda: bool(stopped), log)
+        result = app.run(request, watch, lambda: bool(stopped), log, warn)
     write_json(result.report, json)
     if export is not None:
         _export(result, export)

@@ -29,6 +29,8 @@ def status_view(told: Answer) -> RenderableType:
     limits = Text("Limits: none tripped", style="green")
     if told["limits"]:
         limits = Text(f"Limits tripped: {', '.join(told['limits'])}", style="bold red")
+    if told["paused"]:
+        limits.append("\nPaused: nothing is entered until `fundarb resume`", style="bold yellow")
     return Group(head, equity, limits, *(_status_pair(pair) for pair in told["pairs"]))
 
 

@@ -10,8 +10,18 @@ from random import Random
 
 import structlog
 
-from bot.app import Onlookers, RunRequest, RunResult, begin, end_of, ended, settle_memory
+from bot.app import (
+    Onlookers,
+    RunRequest,
+    RunResult,
+    begin,
+    end_of,
+    ended,
+    settle_memory,
+    steered,
+)
 from bot.clock import SteadyClock, SystemClock
+from bot.control import Control
 from bot.feeds.tape import Tape
 from bot.instruments import load_pairs
 from bot.run import Run, RunError
@@ -56,6 +66,7 @@ async def follow(
     on_snapshot: Callable[[Snapshot], None] | None,
     should_stop: Callable[[], bool],
     on_fact: Callable[[Fact], None] | None,
+    warn: Callable[[str], None],
 ) -> RunResult:
     """Run until its end or until ``should_stop``, on the machine's time.
 
@@ -75,9 +86,10 @@ async def follow(
         settle_memory()
         listening = asyncio.create_task(listen(heard))
         try:
-            interrupted = await _advance(
-                run, request, heard, clock, onlookers, should_stop, listening
-            )
+            with steered(request, warn) as control:
+                interrupted = await _advance(
+                    run, request, heard, clock, onlookers, control, should_stop, listening
+                )
             return ended(run, interrupted=interrupted)
         finally:
             listening.cancel()
@@ -97,6 +109,7 @@ async def _advance(
     heard: watch.Watch,
     clock: Clock,
     onlookers: Onlookers,
+    control: Control,
     should_stop: Callable[[], bool],
     listening: asyncio.Future[None],
 ) -> bool:
@@ -111,6 +124,7 @@ async def _advance(
             listening.result()  # which task ended, and how
         await asyncio.sleep(_SLICE_SECONDS)
         now_ns = clock.now_ns()
+        control.answer(run)
         run.advance(now_ns if end_ns is None else min(now_ns, end_ns))
         onlookers.show(run)
         if now_ns - heard.heard_ns > SILENT_NS and now_ns - told_ns > MINUTE:

@@ -19,12 +19,14 @@ from execution.facts import LimitCleared, LimitTripped
 from execution.risk.limits import RiskLimits
 from execution.risk.margin import WORKING
 
+KILLED: Final = "killed"
+"""A person has thrown the kill switch: everything is closed, and nothing is entered."""
 LATCHED: Final = (
     "drawdown", "daily_loss", "loss_streak", "runaway", "disk_full", "lost_history",
-    "request_budget",
+    "request_budget", KILLED,
 )  # fmt: skip
 """Losses, orders that loop, a journal on its reserve or without its end, a venue that will soon
-take no more requests: only a person clears them."""
+take no more requests, a person's kill switch: only a person clears them."""
 CLOSE_ONLY: Final = ("runaway", "disk_full")
 """While one of these is tripped nothing is sent but what reduces, hedges included."""
 CONDITIONS: Final = ("stale_data", "clock_skew", "order_rate", "notional_rate", "delta")

@@ -16,10 +16,11 @@ from bot.cli import acting
 from bot.cli.acting import ALARMS, JOURNAL, LEASE
 from bot.cli.main import run
 from bot.cli.networks import Refused, on_this_machine
+from bot.cli.reaching import Running
 from bot.lease import Held, Lease
 from domain.money import ONE
 from execution.effects import RaiseAlarm
-from execution.facts import RunStarted
+from execution.facts import CommandGiven, RunStarted
 from execution.journal import SqliteJournal, open_for_reading
 from execution.venues.hyperliquid.sign import AgentSigner
 from tests.unit.bot.cli.processes import (
@@ -263,3 +264,36 @@ def test_no_part_of_the_key_is_in_anything_that_is_said_or_kept(
     kept = everything(said) + spoken.encode()
     assert CANARY_ADDRESS.encode() in kept
     assert [part for part in parts(CANARY) if part in kept] == []
+
+
+def test_a_live_bot_is_told_what_to_do_and_its_answers_hold_no_key_and_no_account(
+    tmp_path: Path, url: str
+) -> None:
+    key = key_file(tmp_path, CANARY)
+    state = tmp_path / "bot" / "state" / "testnet"
+    with running(tmp_path / "bot", *words(url, key), "--pairs", "HYPE") as command:
+        command.heard(event="recovered")
+        bot = Running(state)
+        told = bot.tell("pause", "", "")
+        assert (told["mode"], told["state"] in ("paused", "starting")) == ("testnet", True)
+        bot.tell("kill", "", "kill testnet")
+        answers = [
+            bot.ask_raw(*question)
+            for question in (["status"], ["positions"], ["why", "HYPE"], ["page"], ["address"])
+        ]
+        page = command.heard(event="page")["address"]
+        assert command.end(signal.SIGTERM) == 0
+
+    told_all = b"".join(answers)
+    assert b"killed" in told_all
+    assert [part for part in parts(CANARY) if part in told_all] == []
+    assert ACCOUNT.encode() not in told_all
+    assert CANARY_ADDRESS.encode() not in told_all
+    for token in ("control.token", "read.token"):
+        secret = (state / token).read_text().strip()
+        assert secret.encode() not in told_all + command.err.encode() + command.out.encode()
+    assert page is None or page.startswith("http://127.0.0.1:")
+    assert not (state / "control.sock").exists()
+    with open_for_reading(state / JOURNAL) as journal:
+        given = [fact.command for fact in journal.read() if isinstance(fact, CommandGiven)]
+    assert given == ["pause", "kill"]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from bot.cli.history import History
+from bot.record import Record
 from domain.account import FundingPayment
 from domain.money import ZERO, exact
 from domain.orders import Fill
@@ -28,7 +28,7 @@ Answer = dict[str, Any]
 SHOWN_DECISIONS = 20
 
 
-def status_of(history: History) -> Answer:
+def status_of(history: Record) -> Answer:
     """Where the run stands, as of the last fact on record."""
     run, state = history.run, history.state
     return {
@@ -55,7 +55,7 @@ def status_of(history: History) -> Answer:
     }
 
 
-def _pair(history: History, name: str) -> Answer:
+def _pair(history: Record, name: str) -> Answer:
     state = history.state
     trade = state.trade_on(name)
     spot, perp = state.quantities(trade) if trade is not None else (ZERO, ZERO)
@@ -73,13 +73,13 @@ def _pair(history: History, name: str) -> Answer:
     }
 
 
-def _notional(history: History, name: str, quantity: Decimal) -> Decimal:
+def _notional(history: Record, name: str, quantity: Decimal) -> Decimal:
     mark = history.marks.get(history.state.pairs[name].perp.id, ZERO)
     with exact():
         return quantity * mark
 
 
-def positions_of(history: History) -> Answer:
+def positions_of(history: Record) -> Answer:
     """What is held, leg by leg; ``trade`` None is dust that belongs to no trade."""
     books = history.state.books
     held = []
@@ -111,29 +111,38 @@ def positions_of(history: History) -> Answer:
     }
 
 
-def pair_of(history: History, name: str) -> Answer:
+def pair_of(history: Record, name: str) -> Answer:
     """The last decisions on a pair, newest last, and the trades there were on it."""
     trades = [trade for trade in history.state.trades.values() if trade.plan.pair == name]
-    decisions = history.decisions[name]
-    refused: dict[str, int] = {}
-    for decided in decisions:
-        for refusal in decided.refusals:
-            what = refusal.split(":", 1)[0]
-            refused[what] = refused.get(what, 0) + 1
+    decisions = list(history.decisions[name])
     return {
         "pair": name,
         "mode": history.run.mode,
         "synthetic": history.run.synthetic,
         "decisions": [decision_of(decided) for decided in decisions[-SHOWN_DECISIONS:]],
-        "refused": refused,
+        "refused": dict(history.refused[name]),
         "trades": [_trade_line(history, trade) for trade in trades],
     }
 
 
-def trade_of(history: History, trade_id: str) -> Answer:
+def answer_to(history: Record, name: str) -> Answer:
+    """What ``why`` says of a trade or a pair.
+
+    Raises:
+        LookupError: there is none of that name; which there are.
+    """
+    if name in history.state.trades:
+        return trade_of(history, name)
+    if name in history.state.pairs:
+        return pair_of(history, name)
+    known = ", ".join([*history.state.pairs, *history.state.trades])
+    raise LookupError(f"no trade or pair {name!r} in this journal: there are {known}")
+
+
+def trade_of(history: Record, trade_id: str) -> Answer:
     """One trade from plan to profit (SPEC R21)."""
     trade = history.state.trades[trade_id]
-    facts = history.facts_of[trade_id]
+    facts = history.facts_of.get(trade_id, [])
     plan = trade.plan
     planned = [d for d in history.decisions[plan.pair] if d.time_ns <= plan.time_ns]
     return {
@@ -165,7 +174,7 @@ def trade_of(history: History, trade_id: str) -> Answer:
     }
 
 
-def _trade_line(history: History, trade: PairTrade) -> Answer:
+def _trade_line(history: Record, trade: PairTrade) -> Answer:
     return {
         "trade": trade.trade_id,
         "pair": trade.plan.pair,
@@ -218,8 +227,8 @@ def _change(fact: object) -> Answer | None:
     return {"time": iso(time_ns), "what": what}
 
 
-def _orders(history: History, trade_id: str) -> list[Answer]:
-    facts = history.facts_of[trade_id]
+def _orders(history: Record, trade_id: str) -> list[Answer]:
+    facts = history.facts_of.get(trade_id, [])
     intents = [fact for fact in facts if isinstance(fact, OrderIntended)]
     fills = [fact for fact in facts if isinstance(fact, Fill)]
     answers = [
@@ -229,7 +238,7 @@ def _orders(history: History, trade_id: str) -> list[Answer]:
     return answers + [{"order": None, "role": None, "fills": [_fill(f)]} for f in strange]
 
 
-def _order(order: Order, fills: Iterable[Fill], history: History) -> Answer:
+def _order(order: Order, fills: Iterable[Fill], history: Record) -> Answer:
     request = order.request
     return {
         "order": order.cloid,
