@@ -390,12 +390,12 @@ def no_position_flips(trace: Trace) -> Iterator[Violation]:
 def no_entry_in_doubt(trace: Trace) -> Iterator[Violation]:
     """No order that grows a hedged pair is signed while the world says that something is wrong.
 
-    A nonce is the millisecond of the signature. What arrives long after it may have been a hedge
+    A nonce is the millisecond of the signature, which may be the one in which doubt ends. What arrives long after it may have been a hedge
     when it was signed, and is not judged.
     """
     doubt = Times(trace.history.windows, WindowKind.DOUBT)
     for placed in trace.placed:
-        time_ns = placed.received.nonce * MILLISECOND
+        time_ns = (placed.received.nonce + 1) * MILLISECOND - 1
         prompt = placed.received.time_ns - time_ns <= SECOND and not placed.again
         if placed.role is Role.OPEN and prompt and doubt.touches(time_ns, time_ns):
             yield Violation(time_ns, "I-9", f"{_entry(placed)} was signed in doubt")
