@@ -390,8 +390,8 @@ def no_position_flips(trace: Trace) -> Iterator[Violation]:
 def no_entry_in_doubt(trace: Trace) -> Iterator[Violation]:
     """No order that grows a hedged pair is signed while the world says that something is wrong.
 
-    A nonce is the millisecond of the signature, which may be the one in which doubt ends. What arrives long after it may have been a hedge
-    when it was signed, and is not judged.
+    A nonce is the millisecond of the signature, which may be the one in which doubt ends. What
+    arrives long after it may have been a hedge when it was signed, and is not judged.
     """
     doubt = Times(trace.history.windows, WindowKind.DOUBT)
     for placed in trace.placed:
