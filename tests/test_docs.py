@@ -39,6 +39,7 @@ SETTINGS = {
     for key, value in entries(Settings(), section).items()
 }
 LINES_MAX = 160  # of a page: longer ones are not read
+LOOKED_UP = {"docs/configuration.md", "docs/runbook.md"}  # by key or by alarm, not read through
 
 
 def blocks(text: str, language: str) -> Iterator[str]:
@@ -99,7 +100,9 @@ def test_the_index_leads_to_every_page() -> None:
     assert pages - linked == set()
 
 
-@pytest.mark.parametrize("name", [name for name in TEXTS if name.startswith("docs/")])
+@pytest.mark.parametrize(
+    "name", [name for name in TEXTS if name.startswith("docs/") and name not in LOOKED_UP]
+)
 def test_a_page_is_short_enough_to_be_read(name: str) -> None:
     assert len(TEXTS[name].splitlines()) <= LINES_MAX
 

@@ -68,7 +68,7 @@ def test_capital_is_more_than_zero(text: str) -> None:
         values.positive(text)
 
 
-@given(st.decimals(allow_nan=False, allow_infinity=False))
+@given(st.decimals(-(10**12), 10**12, places=12))
 def test_a_number_is_read_exactly(number: Decimal) -> None:
     assert values.number(str(number)) == number
 
