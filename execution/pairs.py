@@ -356,11 +356,15 @@ def _lead_order(s: Situation, leg: Instrument, remaining: Decimal) -> Wanted | N
     side = Side.BUY if grows == (leg.kind is Kind.SPOT) else Side.SELL
     market = _market(s, leg)
     price = _touch(market, side.opposite)
-    quantity = _slice(s, leg, side, abs(remaining), price)
+    takes = s.trade.urgent or (not grows and _out_of_patience(s))
+    reach = _reach(s, leg, side) if takes else None
+    # A purchase that takes may pay its bound, and is then worth more than at the touch.
+    dearest = max(price, reach[0]) if reach is not None else price
+    quantity = _slice(s, leg, side, abs(remaining), dearest)
     if quantity == ZERO:
         return None
     reduce_only = leg.kind is Kind.PERP and not grows
-    if s.trade.urgent or (not grows and _out_of_patience(s)):
+    if takes:
         role = Role.FORCED if s.trade.urgent else Role.TAKE
         return _take(s, leg, side, quantity, role, reduce_only=reduce_only)
     mid = _mid(market)

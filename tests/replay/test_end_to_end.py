@@ -110,7 +110,7 @@ def two_days(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> End
 
 @pytest.fixture(scope="module")
 def a_quarter(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    line = f"backtest --data {shared_data} --venue hyperliquid --pairs HYPE,BTC,ETH,SOL"
+    line = f"backtest --data {shared_data} --venue hyperliquid --pairs HYPE,PURR,BTC,ETH,SOL"
     folder = tmp_path_factory.mktemp("a_quarter")
     # At the usual hurdle nothing was worth leaving in those months.
     return fundarb(
@@ -129,7 +129,7 @@ def test_two_days_of_paper_over_recorded_minutes_are_whole_and_bounded(two_days:
     assert two_days.report["pairs"]
 
 
-@pytest.mark.slow  # three and a half months at 15-minute bars over four pairs: half a minute
+@pytest.mark.slow  # three and a half months at 15-minute bars over five pairs: half a minute
 @pytest.mark.timeout(300)
 def test_a_backtest_over_a_quarter_is_whole_and_bounded(a_quarter: Ended) -> None:
     assert_whole(a_quarter)
