@@ -365,7 +365,7 @@ def test_where_only_closing_is_allowed_a_difference_is_closed_by_reducing(
 
 
 def test_a_purchase_that_takes_is_no_larger_than_its_bound_leaves_room_for() -> None:
-    """An urgent close buys the perp up to 3 % above the mid: what it then costs is what is naked."""
+    """An urgent close buys the perp up to 3 % above the mid: what it then costs is naked."""
     (forced,) = step(situation(trade("0", urgent=True), "100", "-100")).place
     assert (forced.instrument, forced.side) == (PERP, Side.BUY)
     assert forced.quantity * forced.price <= POLICY.max_naked_notional
