@@ -6,24 +6,31 @@ frozen pictures in between.
 """
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from bot.backtest.coverage import Coverage
 from bot.clock import SystemClock
+from bot.hearing import to_all
 from bot.instruments import load_pairs
 from bot.picture import snapshot
 from bot.run import Run, RunError, paced
 from bot.settings import Settings
+from domain.instruments import Pair
 from domain.time import HOUR, MILLISECOND, SECOND
+from execution.effects import RaiseAlarm
 from execution.facts import Fact
 from execution.snapshot import Snapshot
 from execution.venues.simulated.source import MarketSource
 from strategies.cash_and_carry import CashAndCarry
+
+if TYPE_CHECKING:
+    from bot.monitor import Monitor
 
 GENERATED_START_NS = 1_735_689_600 * SECOND  # 2025-01-01: a generated market needs some date
 _SLICE_NS = 50 * MILLISECOND
@@ -69,6 +76,7 @@ def run(
     on_snapshot: Callable[[Snapshot], None] | None,
     should_stop: Callable[[], bool],
     on_fact: Callable[[Fact], None] | None = None,
+    on_alarm: Callable[[RaiseAlarm], None] | None = None,
 ) -> RunResult:
     """Run until its end or until ``should_stop``; both leave a state that can be resumed.
 
@@ -78,29 +86,33 @@ def run(
         JournalError: the journal cannot be written or is in use.
     """
     source = _source(request)
-    strategy = paced(request.settings, source.cadence_ns).strategy
-    started = Run(
-        source,
-        CashAndCarry(
-            strategy,
-            source.pairs,
-            leverage_target=request.settings.risk.leverage_target,
-            risk_per_trade=request.settings.risk.risk_per_trade,
-        ),
-        request.settings,
-        mode=request.mode,
-        seed=request.seed,
-        capital=request.capital,
-        state=request.state,
-        on_fact=on_fact,
-    )
-    try:
-        interrupted = _loop(started, request, on_snapshot, should_stop)
-        started.finish()
-        facts = started.facts()
-        return RunResult(started.report(facts), facts, interrupted)
-    finally:
-        started.close()
+    with _monitored(request.metrics_port, source.pairs) as monitor:
+        recorder = monitor.recorder if monitor is not None else None
+        started = Run(
+            source,
+            CashAndCarry(
+                paced(request.settings, source.cadence_ns).strategy,
+                source.pairs,
+                leverage_target=request.settings.risk.leverage_target,
+                risk_per_trade=request.settings.risk.risk_per_trade,
+            ),
+            request.settings,
+            mode=request.mode,
+            seed=request.seed,
+            capital=request.capital,
+            state=request.state,
+            on_fact=to_all(on_fact, recorder.fact if recorder else None),
+            on_alarm=to_all(on_alarm, recorder.alarm if recorder else None),
+        )
+        if monitor is not None:
+            monitor.time_commits(started)
+        try:
+            interrupted = _loop(started, request, on_snapshot, should_stop, monitor)
+            started.finish()
+            facts = started.facts()
+            return RunResult(started.report(facts), facts, interrupted)
+        finally:
+            started.close()
 
 
 def _loop(
@@ -108,9 +120,9 @@ def _loop(
     request: RunRequest,
     on_snapshot: Callable[[Snapshot], None] | None,
     should_stop: Callable[[], bool],
+    monitor: "Monitor | None",
 ) -> bool:
     """Advance in slices: of wall time at a person's pace, of simulated time at full speed."""
-    metrics = _metrics(request)
     first_ns = run.source.start_ns
     ends = [request.end_ns, run.source.end_ns]
     ends.append(first_ns + request.duration_ns if request.duration_ns is not None else None)
@@ -122,27 +134,28 @@ def _loop(
     began = clock.monotonic_ns()
     origin_ns = run.venue.now_ns
     shown = 0
-    try:
-        while not run.venue.ended and (end_ns is None or run.venue.now_ns < end_ns):
-            if should_stop():
-                return True
-            if request.speed is None:
-                until_ns = run.venue.now_ns + HOUR
-            else:
-                clock.sleep(_SLICE_NS)
-                until_ns = origin_ns + int((clock.monotonic_ns() - began) * request.speed)
-            run.advance(until_ns if end_ns is None else min(until_ns, end_ns))
-            if clock.monotonic_ns() - shown >= _SHOW_NS:
-                shown = clock.monotonic_ns()
-                picture = snapshot(run.engine)
-                if on_snapshot is not None:
-                    on_snapshot(picture)
-                if metrics is not None:
-                    metrics[0].update(picture)
-        return False
-    finally:
-        if metrics is not None:
-            metrics[1].close()
+    while not run.venue.ended and (end_ns is None or run.venue.now_ns < end_ns):
+        if should_stop():
+            return True
+        if request.speed is None:
+            until_ns = run.venue.now_ns + HOUR
+        else:
+            asleep = clock.monotonic_ns()
+            clock.sleep(_SLICE_NS)
+            awake = clock.monotonic_ns()
+            until_ns = origin_ns + int((awake - began) * request.speed)
+            if monitor is not None:
+                monitor.recorder.woke_late((awake - asleep - _SLICE_NS) / SECOND)
+        run.advance(until_ns if end_ns is None else min(until_ns, end_ns))
+        if clock.monotonic_ns() - shown >= _SHOW_NS:
+            shown = clock.monotonic_ns()
+            picture = snapshot(run.engine)
+            if on_snapshot is not None:
+                on_snapshot(picture)
+            if monitor is not None:
+                loops = {"decide": picture.time_ns, "public": picture.last_market_ns or 0}
+                monitor.show(picture, run.venue.now_ns, loops)
+    return False
 
 
 def _source(request: RunRequest) -> MarketSource:
@@ -178,11 +191,16 @@ def _require_whole(coverage: Sequence[Coverage]) -> None:
             )
 
 
-def _metrics(request: RunRequest) -> Any:
-    """The metrics page, where one is wanted: (what to update, what to close)."""
-    if request.metrics_port is None:
-        return None
-    from execution.metrics import Metrics, serve
+@contextmanager
+def _monitored(port: int | None, pairs: Sequence[Pair]) -> "Iterator[Monitor | None]":
+    """The metrics page, where one is wanted."""
+    if port is None:
+        yield None
+        return
+    from bot.monitor import Monitor
 
-    metrics = Metrics()
-    return metrics, serve(metrics, request.metrics_port)
+    monitor = Monitor(port, pairs)
+    try:
+        yield monitor
+    finally:
+        monitor.close()

@@ -56,9 +56,10 @@ class Run:
         capital: Decimal,
         state: Path | None = None,
         on_fact: Callable[[Fact], None] | None = None,
+        on_alarm: Callable[[RaiseAlarm], None] | None = None,
     ) -> None:
         self.source = source
-        self._on_fact = on_fact
+        self._on_fact, self._on_alarm = on_fact, on_alarm
         self._bounds = (
             settings.execution.max_naked_notional,
             settings.execution.max_naked_seconds,
@@ -174,6 +175,10 @@ class Run:
                 for fact in outcome.facts:
                     self._on_fact(fact)
         effects = [e for e in outcome.effects if not isinstance(e, RaiseAlarm)]
+        if self._on_alarm is not None and len(effects) < len(outcome.effects):
+            for effect in outcome.effects:
+                if isinstance(effect, RaiseAlarm):
+                    self._on_alarm(effect)
         if effects:
             self.venue.submit(effects)
 

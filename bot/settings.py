@@ -66,10 +66,13 @@ class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     port: int = 9464
     """On the loopback address only; 0 opens no port."""
+    watchdog_port: int = 9465
+    """The same, of `fundarb watchdog`."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port <= 65_535:
-            raise ValueError(f"port: must be between 0 and 65535, got {self.port}")
+        for name in ("port", "watchdog_port"):
+            if not 0 <= getattr(self, name) <= 65_535:
+                raise ValueError(f"{name}: must be between 0 and 65535, got {getattr(self, name)}")
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

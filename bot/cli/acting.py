@@ -7,7 +7,7 @@ next start recovers, and the watchdog is there for the time between.
 import asyncio
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from ipaddress import ip_address
 from pathlib import Path
 from random import Random
@@ -23,10 +23,12 @@ from bot.cli import values
 from bot.cli.errors import FAILED, REFUSED, CommandError
 from bot.cli.values import read
 from bot.clock import SteadyClock
+from bot.hearing import to_all
 from bot.instruments import load_pairs
 from bot.keys import read_key
 from bot.lease import Lease, LeaseLost
 from bot.live import Live, live
+from bot.monitor import Monitor, TimedJournal, WatchdogMonitor
 from bot.settings import Settings
 from bot.transport import HttpTransport, endpoints
 from bot.watchdog import Bounds, NonceFile, Watchdog
@@ -163,10 +165,12 @@ class _Proven(Hyperliquid):
     ) -> None:
         super().__init__(transport, act.signer, act.address, act.pairs, clock, chance)
         self._act = act
+        self.agent_until_ns: int | None = None
 
     async def load(self) -> tuple[Pair, ...]:
         try:
             await require_agent(self._transport, self._act)
+            self.agent_until_ns = await agent_until_ns(self._transport, self._act)
             return await super().load()
         except ValueError as error:
             raise CommandError(str(error)) from error
@@ -182,14 +186,23 @@ async def trade(act: Act) -> None:
     """
     clock = SteadyClock()
     risk = act.settings.risk
-    with SqliteJournal(act.state / JOURNAL) as journal:
+    with SqliteJournal(act.state / JOURNAL) as kept, ExitStack() as closing:
         lease = Lease(act.state / LEASE, "trader", LEASE_NS)
         log = _log_start("trader", act)
         try:
             async with HttpTransport(act.url) as transport:
+                venue = _Proven(act, transport, clock, _chance(clock))
+                monitor = _monitor(act, log, closing)
+                recorder = monitor.recorder if monitor is not None else None
+
+                def on_started(running: Live) -> None:
+                    _log_running(running, log)
+                    if monitor is not None:
+                        monitor.begin(running, clock, lambda: venue.agent_until_ns)
+
                 await live(
-                    _Proven(act, transport, clock, _chance(clock)),
-                    journal,
+                    venue,
+                    kept if recorder is None else TimedJournal(kept, recorder),
                     lease,
                     clock,
                     act.settings,
@@ -200,9 +213,9 @@ async def trade(act: Act) -> None:
                         risk_per_trade=risk.risk_per_trade,
                     ),
                     "testnet",
-                    _outbox(act.state, log),
-                    logs.fact_logger(log),
-                    lambda running: _log_running(running, log),
+                    to_all(_outbox(act.state, log), recorder.alarm if recorder else None),
+                    to_all(logs.fact_logger(log), recorder.fact if recorder else None),
+                    on_started,
                     synthetic=True,  # only an exchange on this machine is taken
                 )
         except asyncio.CancelledError:
@@ -212,6 +225,20 @@ async def trade(act: Act) -> None:
             raise
         except (TaskDied, LeaseLost) as error:
             raise Ended(f"{error}: start it again, it recovers from {act.state}") from error
+
+
+def _monitor(act: Act, log: Any, closing: ExitStack) -> Monitor | None:
+    """The metrics page, closed with ``closing``; a second bot on a machine runs without."""
+    port = act.settings.metrics.port
+    if port == 0:
+        return None
+    try:
+        monitor = Monitor(port, load_pairs(VENUE, tuple(act.pairs)))
+    except OSError as error:
+        log.warning("no_metrics", detail=error.strerror)
+        return None
+    closing.callback(monitor.close)
+    return monitor
 
 
 def _log_running(running: Live, log: Any) -> None:
@@ -233,6 +260,7 @@ async def watch(act: Act, trader: str) -> None:
     act.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     nonces = _nonces(act.state / NONCES)
     log = _log_start("watchdog", act)
+    page = _watchdog_monitor(act, log)
     try:
         async with HttpTransport(act.url) as transport:
             watchdog = Watchdog(
@@ -245,7 +273,8 @@ async def watch(act: Act, trader: str) -> None:
                 SteadyClock(),
                 Lease(act.state / LEASE, "watchdog", LEASE_NS),
                 Bounds.of(act.settings.execution, timing),
-                _outbox(act.state, log),
+                to_all(_outbox(act.state, log), page.alarm if page else None),
+                page.looked if page is not None else lambda: None,
             )
             log.info("watching", lease=str(act.state / LEASE))
             await watchdog.run()
@@ -253,6 +282,17 @@ async def watch(act: Act, trader: str) -> None:
         raise Ended(str(error)) from error
     finally:
         nonces.close()
+        if page is not None:
+            page.close()
+
+
+def _watchdog_monitor(act: Act, log: Any) -> WatchdogMonitor | None:
+    port = act.settings.metrics.watchdog_port
+    try:
+        return WatchdogMonitor(port) if port else None
+    except OSError as error:
+        log.warning("no_metrics", detail=error.strerror)
+        return None
 
 
 def _nonces(path: Path) -> NonceFile:
@@ -312,6 +352,27 @@ async def require_agent(transport: Transport, act: Act) -> None:
             f"{act.signer.address}, the address of the key, is no agent of the account "
             f"{act.address}: approve it there (`fundarb emulator`: --agent {act.signer.address})"
         )
+
+
+class _Agent(msgspec.Struct, frozen=True, rename="camel"):
+    """One of the venue's answer to ``extraAgents``: those that have an expiry."""
+
+    address: str
+    valid_until: int  # milliseconds
+
+
+async def agent_until_ns(transport: Transport, act: Act) -> int | None:
+    """When the venue stops taking the key; None where it takes it for ever, or does not say."""
+    question = msgspec.json.encode({"type": "extraAgents", "user": act.address})
+    reply = await transport.request("/info", question, Timing().request_timeout)
+    try:
+        told = decode(reply.body, list[_Agent]) if reply.status == 200 else []
+    except BadMessage:
+        told = []
+    for agent in told:
+        if agent.address.lower() == act.signer.address:
+            return agent.valid_until * MILLISECOND
+    return None
 
 
 def _chance(clock: SteadyClock) -> Callable[[], float]:
