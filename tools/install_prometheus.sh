@@ -7,9 +7,9 @@ cd "$(dirname "$0")/.."
 folder=.venv/prometheus
 programs=(prometheus promtool prometheus-alertmanager amtool)
 
-here() { PATH="$PWD/usr/bin:$PATH" command -v "${programs[@]}" | wc -l | grep -qx ${#programs[@]}; }
+present() { PATH="$PWD/usr/bin:$PATH" command -v "${programs[@]}" | wc -l | grep -qx ${#programs[@]}; }
 
-if here; then
+if present; then
   exit 0
 fi
 if ! command -v apt-get >/dev/null; then
@@ -21,7 +21,7 @@ mkdir -p $folder
 cd $folder
 exec 9>.lock
 flock 9 # several test workers may ask at once
-if here; then
+if present; then
   exit 0
 fi
 download() { apt-get download -qq -o APT::Sandbox::User=root prometheus prometheus-alertmanager; }
@@ -34,3 +34,9 @@ for package in *.deb; do
   dpkg -x "$package" .
   rm "$package"
 done
+# Debian's Alertmanager reads its templates from one fixed place. Where it is not installed it is to
+# look in its working directory: a name as long as the one that it replaces.
+fixed=/usr/share/prometheus/alertmanager
+here=$(printf './%.0s' {1..17})
+[ ${#here} -eq ${#fixed} ]
+LC_ALL=C sed -i "s#$fixed#$here#g" usr/bin/prometheus-alertmanager

@@ -1,12 +1,16 @@
 """The dashboards' text, and what a running bot and a real Prometheus make of it."""
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+from tests.deploy.processes import DEPLOY, ROOT, UNPACKED
+
+PROGRAMS = ("prometheus", "promtool", "prometheus-alertmanager", "amtool")
 DASHBOARDS = ("machine", "overview", "pairs")
 
 
@@ -37,3 +41,17 @@ def queries() -> list[tuple[str, str]]:
         for panel in read(name)["panels"]
         for target in panel["targets"]
     ]
+
+
+@pytest.fixture(scope="session")
+def programs() -> dict[str, str]:
+    """Paths of Prometheus' programs, fetched where this machine has apt and not them."""
+    subprocess.run([ROOT / "tools" / "install_prometheus.sh"], check=True)
+    found = {
+        name: path
+        for name in PROGRAMS
+        if (path := shutil.which(name) or shutil.which(name, path=UNPACKED))
+    }
+    if len(found) < len(PROGRAMS):
+        pytest.skip("no Prometheus here, and no apt-get to fetch it with")
+    return found
