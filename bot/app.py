@@ -155,6 +155,7 @@ def _loop(
             if monitor is not None:
                 loops = {"decide": picture.time_ns, "public": picture.last_market_ns or 0}
                 monitor.show(picture, run.venue.now_ns, loops)
+                monitor.got_on()
     return False
 
 

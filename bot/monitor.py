@@ -14,6 +14,7 @@ from bot.clock import SystemClock
 from bot.live import SILENT_SECONDS, Live
 from bot.picture import snapshot
 from bot.run import Run
+from bot.systemd import notify
 from domain.instruments import Pair
 from domain.time import SECOND
 from execution.effects import RaiseAlarm
@@ -68,6 +69,7 @@ class Monitor:
         self.recorder = Recorder(self._metrics.registry, pairs)
         self._exposition = serve(self._metrics.registry, port)
         self._clock = SystemClock()
+        self._ready = False
         self._following: asyncio.Task[None] | None = None
         self.url = self._exposition.url
 
@@ -108,6 +110,8 @@ class Monitor:
             heard = {"decide": running.trader.progress_ns, **running.gateway.progress}
             loops = {name: heard[name] for name in SILENT_SECONDS if name in heard}
             self.show(picture, clock.now_ns(), loops, agent_until_ns())
+            if "decide" not in running.silent(clock.now_ns()):
+                self.got_on()
             before_ns = self._clock.monotonic_ns()
             await asyncio.sleep(PERIOD_SECONDS)
             took = (self._clock.monotonic_ns() - before_ns) / SECOND
@@ -134,10 +138,13 @@ class WatchdogMonitor:
             self._made.counters[ALARMED].labels(alarm)
         self._exposition = serve(registry, port)
         self._clock = SystemClock()
+        self._ready = False
         self.url = self._exposition.url
 
     def looked(self) -> None:
         self._made.gauges[WATCHING].set(self._clock.now_ns() / SECOND)
+        notify("WATCHDOG=1" if self._ready else "READY=1\nWATCHDOG=1")
+        self._ready = True
 
     def alarm(self, alarm: RaiseAlarm) -> None:
         self._made.counters[ALARMED].labels(alarm.alarm).inc()

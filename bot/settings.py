@@ -75,6 +75,29 @@ class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"{name}: must be between 0 and 65535, got {getattr(self, name)}")
 
 
+class Notify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `fundarb notify` tells a person, and how often."""
+
+    repeat_minutes: int = 30
+    """The same trouble is told again only after so long."""
+    per_hour_max: int = 20
+    """More than so many that are not critical become one summary."""
+    digest_hour: int = 7
+    """When the day's digest goes out, UTC; -1 never."""
+    port: int = 9466
+    """Where Alertmanager delivers, on the loopback address; 0 opens no port."""
+
+    def __post_init__(self) -> None:
+        if self.repeat_minutes < 1:
+            raise ValueError(f"repeat_minutes: must be at least 1, got {self.repeat_minutes}")
+        if self.per_hour_max < 1:
+            raise ValueError(f"per_hour_max: must be at least 1, got {self.per_hour_max}")
+        if not -1 <= self.digest_hour <= 23:
+            raise ValueError(f"digest_hour: must be between -1 and 23, got {self.digest_hour}")
+        if not 0 <= self.port <= 65_535:
+            raise ValueError(f"port: must be between 0 and 65535, got {self.port}")
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of it, a section a part. Each part of the program is handed only its own."""
 
@@ -84,6 +107,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     execution: ExecutionPolicy = ExecutionPolicy()
     paper: Latency = Latency()
     metrics: Metrics = Metrics()
+    notify: Notify = Notify()
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -120,12 +144,12 @@ def load(path: Path | None = None) -> Loaded:
 def digest(settings: Settings) -> str:
     """SHA-256 of all that decides what is traded: it tells two runs of one seed apart.
 
-    Capital is recorded and compared by itself, and the metrics page decides nothing.
+    Capital is recorded and compared by itself, and pages and messages decide nothing.
     """
     deciding = {
         section: {key: _canonical(value) for key, value in entries(settings, section).items()}
         for section in SECTIONS
-        if section not in {"account", "metrics"}
+        if section not in {"account", "metrics", "notify"}
     }
     return hashlib.sha256(msgspec.json.encode(deciding, order="deterministic")).hexdigest()
 

@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from bot import logs, settings
-from bot.alarms import AlarmFile
+from bot.alarms import ALARMS, AlarmFile
 from bot.cli import values
 from bot.cli.errors import FAILED, REFUSED, CommandError
 from bot.cli.values import read
@@ -46,7 +46,7 @@ from execution.venues.hyperliquid.venue import Hyperliquid
 from execution.venues.hyperliquid.wire import BadMessage, decode
 from strategies.cash_and_carry import CashAndCarry
 
-JOURNAL, LEASE, ALARMS, NONCES = "journal.sqlite", "lease.json", "alarms.jsonl", "watchdog.nonces"
+JOURNAL, LEASE, NONCES = "journal.sqlite", "lease.json", "watchdog.nonces"
 """What the two keep in their state directory; only the first is the trader's alone."""
 LEASE_NS = 3 * SECOND
 """Renewed every second; longer than the watchdog's requests can be on the road."""

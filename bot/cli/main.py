@@ -19,6 +19,7 @@ from bot.cli import (
     emulator,
     ledger,
     live,
+    notify,
     paper,
     reading,
     steering,
@@ -50,6 +51,7 @@ app.command("backtest", epilog=backtest.EXAMPLES)(backtest.backtest)
 app.command("emulator", epilog=emulator.EXAMPLES)(emulator.emulator)
 app.command("live", epilog=live.EXAMPLES)(live.live)
 app.command("watchdog", epilog=watchdog.EXAMPLES)(watchdog.watchdog)
+app.command("notify", epilog=notify.EXAMPLES)(notify.notify)
 app.command("status", epilog=reading.STATUS_EXAMPLES)(reading.status)
 app.command("positions", epilog=reading.POSITIONS_EXAMPLES)(reading.positions)
 app.command("why", epilog=reading.WHY_EXAMPLES)(reading.why)

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from bot import app, logs, settings
+from bot.alarms import ALARMS, AlarmFile
 from bot.cli.display import OnSnapshot, display
 from bot.cli.errors import INTERRUPTED
 from bot.cli.output import STDOUT, console, write_json
@@ -68,14 +69,15 @@ def run(
     total_ns = duration_ns
     if start_ns is not None and end_ns is not None:
         total_ns = end_ns - start_ns
-    with _stoppable() as stopped, display(told, speed=speed, total_ns=total_ns) as show:
+    with stoppable() as stopped, display(told, speed=speed, total_ns=total_ns) as show:
         # Where the screen shows decisions, only warnings are worth a line above it.
         # A backtest's decisions are in its report: a year of them would be seventeen megabytes.
         quiet = told.is_terminal or mode == "backtest"
         logs.configure(sys.stderr, level="warning" if quiet else "info")
         log = logs.fact_logger(structlog.get_logger())
         watch = _after(lambda: _tell_started(told, request), show)
-        result = app.run(request, watch, lambda: bool(stopped), log)
+        alarms = AlarmFile(state / ALARMS) if state is not None else None
+        result = app.run(request, watch, lambda: bool(stopped), log, alarms)
     write_json(result.report, json)
     if export is not None:
         _export(result, export)
@@ -95,7 +97,7 @@ def _export(result: app.RunResult, directory: Path) -> None:
 
 
 @contextmanager
-def _stoppable() -> Iterator[list[int]]:
+def stoppable() -> Iterator[list[int]]:
     """Ctrl-C and SIGTERM ask the run to stop; a second Ctrl-C does not wait for it.
 
     Yields the list into which the first signal is put.

@@ -77,13 +77,16 @@ def test_every_alert_is_seen_to_fire_and_seen_not_to() -> None:
 
 
 @pytest.mark.prometheus
+@pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_the_programs_themselves_take_rules_tests_and_routing(programs: dict[str, str]) -> None:
-    for command in (
+    commands: tuple[list[str | Path], ...] = (
         [programs["promtool"], "check", "config", DEPLOY / "prometheus" / "prometheus.yml"],
         [programs["promtool"], "check", "rules", RULES],
         [programs["promtool"], "test", "rules", TESTS],
         [programs["amtool"], "check-config", DEPLOY / "alertmanager" / "alertmanager.yml"],
-    ):
+    )
+    for command in commands:
         checked = subprocess.run(command, capture_output=True, check=False)
         assert checked.returncode == 0, (checked.stdout + checked.stderr).decode()
 
@@ -207,7 +210,9 @@ def test_the_condition_of_every_alert_arrives_at_the_webhook(
     agent_until_ns = now_ns + 24 * HOUR
     bot.recorder.shown(msgspec.structs.replace(picture, time_ns=now_ns - 3 * HOUR))
     bot.show(picture, now_ns, {"private": now_ns - 120 * SECOND}, agent_until_ns)
-    bot._metrics.update(msgspec.structs.replace(bot._metrics._snapshot, wall_ns=now_ns - 60 * SECOND))
+    shown = bot._metrics._snapshot
+    assert shown is not None
+    bot._metrics.update(msgspec.structs.replace(shown, wall_ns=now_ns - 60 * SECOND))
     places = [each.url.split("/")[2] for each in (bot, unborn)] + [f"127.0.0.1:{free_port()}"]
     listed = ", ".join(f'"{place}"' for place in places)
     chain = Chain(programs, tmp_path, webhook, listed, f'"{dog.url.split("/")[2]}"')
@@ -289,7 +294,10 @@ def test_a_real_bot_that_halts_hangs_and_dies_is_told_of(
             programs, tmp_path, webhook, f'"{place}"', f'"127.0.0.1:{free_port()}"'
         )
         with chain:
-            arrived = lambda name: name in webhook.firing.get("/alerts", set())  # noqa: E731
+
+            def arrived(name: str) -> bool:
+                return name in webhook.firing.get("/alerts", set())
+
             wait_until(lambda: arrived("FundarbHalted"), bot, "the halt")
             assert not arrived("FundarbDown")
             assert not arrived("FundarbWatchdogSilent")  # a paper bot needs none
