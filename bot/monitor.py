@@ -97,6 +97,11 @@ class Monitor:
             )
         )
 
+    def got_on(self) -> None:
+        """Tell the service manager, where there is one, that the work itself gets on."""
+        notify("WATCHDOG=1" if self._ready else "READY=1\nWATCHDOG=1")
+        self._ready = True
+
     def begin(self, running: Live, clock: Clock, agent_until_ns: Callable[[], int | None]) -> None:
         """Follow a live bot until ``close``. Should that fail, the heartbeat stands still."""
         self._following = asyncio.create_task(self._follow(running, clock, agent_until_ns))

@@ -1,4 +1,4 @@
-"""Tells systemd that the work gets on (``Type=notify``, ``WatchdogSec``); elsewhere does nothing."""
+"""Tells systemd that the work gets on (``Type=notify``, ``WatchdogSec``); else does nothing."""
 
 import os
 import socket

@@ -244,8 +244,8 @@ def test_healthy_is_what_gets_on(deploy: Path, age: float | None, code: int) -> 
         Gauge("fundarb_x_timestamp_seconds", "x", registry=registry).set(time.time() - age)
     page = serve(registry, 0)
     try:
-        command = [deploy / "healthy.py", page.url, "fundarb_x_timestamp_seconds"]
-        asked = subprocess.run([sys.executable, *command], capture_output=True, check=False)
+        command = [sys.executable, str(deploy / "healthy.py"), page.url, "fundarb_x_timestamp_seconds"]
+        asked = subprocess.run(command, capture_output=True, check=False)
     finally:
         page.close()
 
