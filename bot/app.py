@@ -143,7 +143,9 @@ def _loop(
             asleep = clock.monotonic_ns()
             clock.sleep(_SLICE_NS)
             awake = clock.monotonic_ns()
-            until_ns = origin_ns + int((awake - began) * request.speed)
+            # Behind its pace it catches up by and by, or nothing would be shown meanwhile.
+            most_ns = run.venue.now_ns + int(_SHOW_NS * request.speed)
+            until_ns = min(origin_ns + int((awake - began) * request.speed), most_ns)
             if monitor is not None:
                 monitor.recorder.woke_late((awake - asleep - _SLICE_NS) / SECOND)
         run.advance(until_ns if end_ns is None else min(until_ns, end_ns))

@@ -83,7 +83,7 @@ class Notify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_hour_max: int = 20
     """More than so many that are not critical become one summary."""
     digest_hour: int = 7
-    """When the day's digest goes out, UTC; -1 never."""
+    """When the day's digest goes out, UTC; 24 never."""
     port: int = 9466
     """Where Alertmanager delivers, on the loopback address; 0 opens no port."""
 
@@ -92,8 +92,8 @@ class Notify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"repeat_minutes: must be at least 1, got {self.repeat_minutes}")
         if self.per_hour_max < 1:
             raise ValueError(f"per_hour_max: must be at least 1, got {self.per_hour_max}")
-        if not -1 <= self.digest_hour <= 23:
-            raise ValueError(f"digest_hour: must be between -1 and 23, got {self.digest_hour}")
+        if not 0 <= self.digest_hour <= 24:
+            raise ValueError(f"digest_hour: must be between 0 and 24, got {self.digest_hour}")
         if not 0 <= self.port <= 65_535:
             raise ValueError(f"port: must be between 0 and 65535, got {self.port}")
 

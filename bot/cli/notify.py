@@ -108,7 +108,7 @@ def _digest(
     from execution.journal import JournalError
 
     day = now_ns // DAY
-    if hour < 0 or now_ns % DAY < hour * HOUR or notifier.outbox.digest_day >= day:
+    if now_ns % DAY < hour * HOUR or notifier.outbox.digest_day >= day:
         return
     try:
         text = digest_text(read_history(state))

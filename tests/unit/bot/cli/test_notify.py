@@ -67,7 +67,7 @@ def test_an_alarm_in_the_outbox_arrives_and_its_address_is_shown_nowhere(
     tmp_path: Path, phone: Phone
 ) -> None:
     written(tmp_path, phone.address)
-    (tmp_path / "p.toml").write_text("[notify]\nport = 0\ndigest_hour = -1\n")
+    (tmp_path / "p.toml").write_text("[notify]\nport = 0\ndigest_hour = 24\n")
     state = tmp_path / "state"
 
     with running(
