@@ -132,7 +132,7 @@ def _loop(
     gc.set_threshold(50_000, 50, 100)
     clock = SystemClock()
     began = clock.monotonic_ns()
-    origin_ns = run.venue.now_ns
+    origin_ns = reached_ns = run.venue.now_ns
     shown = 0
     while not run.venue.ended and (end_ns is None or run.venue.now_ns < end_ns):
         if should_stop():
@@ -144,8 +144,9 @@ def _loop(
             clock.sleep(_SLICE_NS)
             awake = clock.monotonic_ns()
             # Behind its pace it catches up by and by, or nothing would be shown meanwhile.
-            most_ns = run.venue.now_ns + int(_SHOW_NS * request.speed)
+            most_ns = reached_ns + int(_SHOW_NS * request.speed)
             until_ns = min(origin_ns + int((awake - began) * request.speed), most_ns)
+            reached_ns = until_ns
             if monitor is not None:
                 monitor.recorder.woke_late((awake - asleep - _SLICE_NS) / SECOND)
         run.advance(until_ns if end_ns is None else min(until_ns, end_ns))
