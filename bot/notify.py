@@ -205,7 +205,10 @@ class Notifier:
         alarms, read = self._new()
         fresh = msgspec.structs.replace(self.outbox, read=read)
         self._keep(plan(fresh, alarms, now_ns, self._policy, self._channels))
-        for message in self.outbox.waiting:
+        # What is critical first: a channel that is slow may take long over each.
+        for message in sorted(
+            self.outbox.waiting, key=lambda m: m.severity is not Severity.CRITICAL
+        ):
             if message.not_before_ns <= now_ns:
                 self._deliver(message, now_ns)
 

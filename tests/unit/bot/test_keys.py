@@ -148,3 +148,19 @@ def test_no_part_of_a_key_is_in_what_is_said_of_its_file(
 
     assert not any(key[at : at + 8] in said for at in range(57))
     assert b64encode(bytes.fromhex(key)).decode()[:8] not in said
+
+
+def test_a_credential_of_systemds_may_be_open_to_the_service_and_to_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = holding(tmp_path, mode=0o440)
+    assert "is open to others" in complaint(path)
+
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "elsewhere"))
+    assert "is open to others" in complaint(path)
+
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert read_key(path) == KEY
+    for mode in (0o444, 0o460, 0o442):
+        path.chmod(mode)
+        assert "is open to others" in complaint(path)
