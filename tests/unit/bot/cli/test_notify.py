@@ -1,6 +1,7 @@
 """``fundarb notify``: real messages over a real socket, and what it refuses."""
 
 import json
+import signal
 import threading
 import time
 import urllib.error
@@ -78,7 +79,7 @@ def test_an_alarm_in_the_outbox_arrives_and_its_address_is_shown_nowhere(
         deadline = time.monotonic() + 20
         while not phone.got and time.monotonic() < deadline:
             time.sleep(0.05)
-        notify.end()
+        assert notify.end(signal.SIGTERM) == 0
 
     (told,) = phone.got
     assert told["title"] == "fundarb state CRITICAL: naked_leg"
