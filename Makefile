@@ -10,7 +10,7 @@ JOBS ?= auto
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --only-binary :all:
 
 .DEFAULT_GOAL := help
-.PHONY: help setup paper test check format lint types imports coverage sim-check sim soak fuzz bench lock clean
+.PHONY: help setup paper test check format lint types imports deploy-lint coverage sim-check sim soak fuzz bench lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -37,7 +37,7 @@ test: $(READY) ## all tests, with coverage. One test: make test ARGS="-k name"
 	tools/install_chromium.sh
 	$(BIN)/python -m pytest -n $(JOBS) -q --cov --cov-report= $(ARGS)
 
-check: lint types imports test coverage ## everything that must pass before a change is proposed
+check: lint types imports deploy-lint test coverage ## everything that must pass before a change is proposed
 
 format: $(READY) ## rewrite the code in the one format
 	$(BIN)/ruff format .
@@ -52,6 +52,13 @@ types: $(READY)
 
 imports: $(READY)
 	$(BIN)/lint-imports
+
+# The units are judged by a test, since systemd-analyze is not on every machine.
+deploy-lint: $(READY)
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml deploy/compose.testnet.yaml
+	$(BIN)/compose-lint --quiet deploy/compose.yaml
+	$(BIN)/hadolint deploy/Dockerfile
+	$(BIN)/kubernetes-validate --strict --quiet deploy/kubernetes/fundarb.yaml
 
 # Branch coverage of what decides over money: each of these on its own, so that none hides another.
 GATED := 'execution/ledger/*' 'execution/risk/*' execution/pairs.py execution/orders.py

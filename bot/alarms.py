@@ -13,6 +13,9 @@ import msgspec
 
 from execution.effects import RaiseAlarm
 
+ALARMS = "alarms.jsonl"
+"""Its name in a state directory."""
+
 
 class AlarmFile:
     """Called with an alarm, it appends it to ``path``; never raises."""

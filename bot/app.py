@@ -8,10 +8,10 @@ frozen pictures in between.
 import asyncio
 import gc
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
@@ -19,15 +19,21 @@ from bot.backtest.coverage import Coverage
 from bot.clock import SystemClock
 from bot.control import Control
 from bot.feeds.heard import recording
+from bot.hearing import to_all
 from bot.instruments import load_pairs
 from bot.picture import snapshot
 from bot.run import Run, RunError, paced
 from bot.settings import Settings
+from domain.instruments import Pair
 from domain.time import HOUR, MILLISECOND, SECOND
+from execution.effects import RaiseAlarm
 from execution.facts import Fact
 from execution.snapshot import Snapshot
 from execution.venues.simulated.source import MarketSource
 from strategies.cash_and_carry import CashAndCarry
+
+if TYPE_CHECKING:
+    from bot.monitor import Monitor
 
 LIVE_FEED = "hyperliquid"
 GENERATED_START_NS = 1_735_689_600 * SECOND  # 2025-01-01: a generated market needs some date
@@ -78,6 +84,7 @@ def run(
     on_snapshot: Callable[[Snapshot], None] | None,
     should_stop: Callable[[], bool],
     on_fact: Callable[[Fact], None] | None = None,
+    on_alarm: Callable[[RaiseAlarm], None] | None = None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> RunResult:
     """Run until its end or until ``should_stop``; both leave a state that can be resumed.
@@ -90,20 +97,21 @@ def run(
     if request.feed == LIVE_FEED:
         from bot.feeds.follow import follow
 
-        return asyncio.run(follow(request, on_snapshot, should_stop, on_fact, warn))
-    started = begin(request, _source(request), on_fact)
-    try:
+        return asyncio.run(follow(request, on_snapshot, should_stop, on_fact, on_alarm, warn))
+    source = _source(request)
+    with (
+        Onlookers(request, source.pairs, on_snapshot, on_fact, on_alarm) as onlookers,
+        closing(begin(request, source, onlookers)) as started,
+    ):
         with steered(request, warn) as control:
-            interrupted = _loop(started, request, on_snapshot, should_stop, control)
+            interrupted = _loop(started, request, onlookers, should_stop, control)
         return ended(started, interrupted=interrupted)
-    finally:
-        started.close()
 
 
-def begin(request: RunRequest, source: MarketSource, on_fact: Callable[[Fact], None] | None) -> Run:
+def begin(request: RunRequest, source: MarketSource, onlookers: "Onlookers") -> Run:
     """The run over ``source``, taken up where its state directory left it."""
     strategy = paced(request.settings, source.cadence_ns).strategy
-    return Run(
+    run = Run(
         source,
         CashAndCarry(
             strategy,
@@ -116,10 +124,14 @@ def begin(request: RunRequest, source: MarketSource, on_fact: Callable[[Fact], N
         seed=request.seed,
         capital=request.capital,
         state=request.state,
-        on_fact=on_fact,
+        on_fact=onlookers.on_fact,
+        on_alarm=onlookers.on_alarm,
         restartable=request.feed == LIVE_FEED,
         recorded=request.steered,
     )
+    if onlookers.monitor is not None:
+        onlookers.monitor.time_commits(run)
+    return run
 
 
 def ended(run: Run, *, interrupted: bool) -> RunResult:
@@ -130,16 +142,22 @@ def ended(run: Run, *, interrupted: bool) -> RunResult:
 
 
 class Onlookers:
-    """The screen and the metrics page: shown a picture four times a second."""
+    """Whoever looks on: the screen and the metrics page, shown a picture four times a second, and
+    who is told of facts and alarms. ``monitor`` is the page, where one is wanted."""
 
     def __init__(
         self,
         request: RunRequest,
+        pairs: Sequence[Pair],
         on_snapshot: Callable[[Snapshot], None] | None,
-        clock: SystemClock,
+        on_fact: Callable[[Fact], None] | None,
+        on_alarm: Callable[[RaiseAlarm], None] | None,
     ) -> None:
-        self._on_snapshot, self._clock = on_snapshot, clock
-        self._metrics = _metrics(request)
+        self.monitor = _monitor(request.metrics_port, pairs)
+        recorder = self.monitor.recorder if self.monitor is not None else None
+        self.on_fact = to_all(on_fact, recorder.fact if recorder else None)
+        self.on_alarm = to_all(on_alarm, recorder.alarm if recorder else None)
+        self._on_snapshot, self._clock = on_snapshot, SystemClock()
         self._shown_ns = 0
 
     def show(self, run: Run) -> None:
@@ -149,12 +167,30 @@ class Onlookers:
         picture = snapshot(run.engine)
         if self._on_snapshot is not None:
             self._on_snapshot(picture)
-        if self._metrics is not None:
-            self._metrics[0].update(picture)
+        if self.monitor is not None:
+            loops = {"decide": picture.time_ns, "public": picture.last_market_ns or 0}
+            self.monitor.show(picture, run.venue.now_ns, loops)
+            self.monitor.got_on()
 
-    def close(self) -> None:
-        if self._metrics is not None:
-            self._metrics[1].close()
+    def woke(self, slept_ns: int, wanted_ns: int) -> None:
+        """The loop slept for so long."""
+        if self.monitor is not None:
+            self.monitor.recorder.woke_late((slept_ns - wanted_ns) / SECOND)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.monitor is not None:
+            self.monitor.close()
+
+
+def _monitor(port: int | None, pairs: Sequence[Pair]) -> "Monitor | None":
+    if port is None:
+        return None
+    from bot.monitor import Monitor
+
+    return Monitor(port, pairs)
 
 
 def end_of(run: Run, request: RunRequest) -> int | None:
@@ -173,32 +209,34 @@ def settle_memory() -> None:
 def _loop(
     run: Run,
     request: RunRequest,
-    on_snapshot: Callable[[Snapshot], None] | None,
+    onlookers: Onlookers,
     should_stop: Callable[[], bool],
     control: Control,
 ) -> bool:
     """Advance in slices: of wall time at a person's pace, of simulated time at full speed."""
     clock = SystemClock()
-    onlookers = Onlookers(request, on_snapshot, clock)
     end_ns = end_of(run, request)
     settle_memory()
     began = clock.monotonic_ns()
-    origin_ns = run.venue.now_ns
-    try:
-        while not run.venue.ended and (end_ns is None or run.venue.now_ns < end_ns):
-            if should_stop():
-                return True
-            if request.speed is None:
-                until_ns = run.venue.now_ns + HOUR
-            else:
-                clock.sleep(_SLICE_NS)
-                until_ns = origin_ns + int((clock.monotonic_ns() - began) * request.speed)
-            control.answer(run)
-            run.advance(until_ns if end_ns is None else min(until_ns, end_ns))
-            onlookers.show(run)
-        return False
-    finally:
-        onlookers.close()
+    origin_ns = reached_ns = run.venue.now_ns
+    while not run.venue.ended and (end_ns is None or run.venue.now_ns < end_ns):
+        if should_stop():
+            return True
+        if request.speed is None:
+            until_ns = run.venue.now_ns + HOUR
+        else:
+            asleep = clock.monotonic_ns()
+            clock.sleep(_SLICE_NS)
+            awake = clock.monotonic_ns()
+            onlookers.woke(awake - asleep, _SLICE_NS)
+            # Behind its pace it catches up by and by, or nothing would be shown meanwhile.
+            most_ns = reached_ns + int(_SHOW_NS * request.speed)
+            until_ns = min(origin_ns + int((awake - began) * request.speed), most_ns)
+            reached_ns = until_ns
+        control.answer(run)
+        run.advance(until_ns if end_ns is None else min(until_ns, end_ns))
+        onlookers.show(run)
+    return False
 
 
 @contextmanager
@@ -250,13 +288,3 @@ def _require_whole(coverage: Sequence[Coverage]) -> None:
                 f"gap in the bars: {leg}: choose another window or bar, "
                 "or run over it by --allow-gaps (nothing is quoted inside a gap)"
             )
-
-
-def _metrics(request: RunRequest) -> Any:
-    """The metrics page, where one is wanted: (what to update, what to close)."""
-    if request.metrics_port is None:
-        return None
-    from execution.metrics import Metrics, serve
-
-    metrics = Metrics()
-    return metrics, serve(metrics, request.metrics_port)

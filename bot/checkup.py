@@ -24,7 +24,11 @@ that has something to look after does not wait for it."""
 
 
 class Checkup:
-    """``account`` and ``agent`` are addresses; ``wanted`` names of pairs and their spot tokens."""
+    """``account`` and ``agent`` are addresses; ``wanted`` names of pairs and their spot tokens.
+
+    ``agent_until_ns``: when the venue stops taking the key, once it was asked; None where it
+    does not say.
+    """
 
     def __init__(
         self,
@@ -39,6 +43,7 @@ class Checkup:
         self._transport, self._wanted = transport, wanted
         self._account, self._agent = account, agent
         self._clock, self._limits, self._timing = clock, limits, timing
+        self.agent_until_ns: int | None = None
         self._info = Info(transport, account, timing.read_timeout, lambda: None, timing.attempts)
 
     async def findings(self) -> list[Finding]:
@@ -107,7 +112,7 @@ class Checkup:
         until_ms = next((r.valid_until for r in rows if r.address.lower() == self._agent), None)
         if until_ms is None:
             return Finding("agent", "ok", f"{self._agent} may trade for {self._account}")
-        until_ns = until_ms * MILLISECOND
+        self.agent_until_ns = until_ns = until_ms * MILLISECOND
         detail = f"{self._agent} may trade until {iso(until_ns)}"
         if until_ns - now_ns < AGENT_SOON_NS:
             return Finding(

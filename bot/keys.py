@@ -31,7 +31,7 @@ def key_of(source: str, ask: Callable[[str], str]) -> bytes:
         ValueError: as ``read_key``; or there is no such credential, or the passphrase is wrong.
     """
     if source.startswith(_CREDENTIAL):
-        return _key(source, _credential(source.removeprefix(_CREDENTIAL)), ask)
+        return _key(source, private_content(source, _BYTES_MAX), ask)
     return read_key(Path(source), ask)
 
 
@@ -52,17 +52,33 @@ def read_key(path: Path, ask: Callable[[str], str] = _nobody) -> bytes:
     """The 32 bytes of the key in ``path``: 64 hex digits, with or without ``0x``, and no more; or
     an encrypted keystore (JSON, version 3), whose passphrase is asked for.
 
-    The file must be a plain one, no link, the user's own, closed to everybody else, and in a
-    directory in which not everybody may put another in its place.
-
     Raises:
-        ValueError: it is not so. One sentence: what is wrong, and what to do.
+        ValueError: it is not so, or the file is not its owner's alone (``private_content``). One
+            sentence: what is wrong, and what to do.
     """
     if _LOOKS_LIKE_A_KEY.fullmatch(path.name):
         raise ValueError(
             "this is a key, not the name of a file that holds one; whoever could see the "
             "command line knows it now: replace it"
         )
+    return _key(str(path), _in_file(path, _BYTES_MAX), ask)
+
+
+def private_content(source: str, most: int) -> bytes:
+    """What is in a file that is its owner's alone, or in the credential of ``credential:NAME``;
+    nothing where it is longer than ``most``.
+
+    Raises:
+        ValueError: it cannot be read, or others may read it or put another in its place.
+    """
+    if source.startswith(_CREDENTIAL):
+        return _credential(source.removeprefix(_CREDENTIAL), most)
+    return _in_file(Path(source), most)
+
+
+def _in_file(path: Path, most: int) -> bytes:
+    """The file must be a plain one, no link, the user's own, closed to everybody else, and in a
+    directory in which not everybody may put another in its place."""
     try:
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
@@ -72,10 +88,9 @@ def read_key(path: Path, ask: Callable[[str], str] = _nobody) -> bytes:
             raise ValueError(
                 f"everybody may write in {path.parent}: keep {path.name} in a directory of your own"
             )
-        content = _content(path, folder)
+        return _content(path, folder, most)
     finally:
         os.close(folder)
-    return _key(str(path), content, ask)
 
 
 def _key(where: str, content: bytes, ask: Callable[[str], str]) -> bytes:
@@ -108,7 +123,7 @@ def _decrypted(where: str, content: bytes, ask: Callable[[str], str]) -> bytes:
         raise ValueError(f"{where}: {reason}") from None
 
 
-def _credential(name: str) -> bytes:
+def _credential(name: str, most: int) -> bytes:
     """What systemd put there for this service alone (LoadCredential=, LoadCredentialEncrypted=)."""
     if not _NAME.fullmatch(name) or _LOOKS_LIKE_A_KEY.fullmatch(name):
         raise ValueError("not a credential's name: letters, digits, dots and hyphens are one")
@@ -130,12 +145,12 @@ def _credential(name: str) -> bytes:
             raise ValueError(f"credential:{name} is no file of systemd's")
         if status.st_mode & stat.S_IRWXO:
             raise ValueError(f"credential:{name} is open to everybody: that is none of systemd's")
-        return os.read(descriptor, _BYTES_MAX) if status.st_size <= _BYTES_MAX else b""
+        return os.read(descriptor, most) if status.st_size <= most else b""
     finally:
         os.close(descriptor)
 
 
-def _content(path: Path, folder: int) -> bytes:
+def _content(path: Path, folder: int, most: int) -> bytes:
     """What is in the file of this name in ``folder``, if it is short; judged once it is open.
 
     Raises:
@@ -156,6 +171,6 @@ def _content(path: Path, folder: int) -> bytes:
             raise ValueError(f"{path} belongs to another user: keep a copy of your own")
         if status.st_mode & _OTHERS:
             raise ValueError(f"{path} is open to others: chmod 600 {path}")
-        return os.read(descriptor, _BYTES_MAX) if status.st_size <= _BYTES_MAX else b""
+        return os.read(descriptor, most) if status.st_size <= most else b""
     finally:
         os.close(descriptor)

@@ -50,6 +50,9 @@ def snapshot(engine: Engine) -> Snapshot:
         last_market_ns=max(ages, default=None),
         last_funding_ns=state.funding_ns,
         mismatches=len(state.reconciled.mismatches) if state.reconciled is not None else 0,
+        unknown_since_ns=min((order.changed_ns for order in state.orders.unknown()), default=None),
+        naked_most=state.exposed.notional,
+        naked_longest_seconds=state.exposed.seconds,
     )
 
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 import msgspec
 
+from bot.hearing import to_all
 from domain.account import Cashflow, FundingPayment
 from domain.orders import Fill
 from execution.effects import RaiseAlarm
@@ -113,21 +114,11 @@ class Record:
 
     def told(
         self,
-        on_alarm: Callable[[RaiseAlarm], None],
+        on_alarm: Callable[[RaiseAlarm], None] | None,
         on_fact: Callable[[Fact], None] | None,
     ) -> tuple[Callable[[RaiseAlarm], None], Callable[[Fact], None]]:
         """Both listeners, and this record told before them."""
-
-        def alarmed(alarm: RaiseAlarm) -> None:
-            self.alarm(alarm)
-            on_alarm(alarm)
-
-        def recorded(fact: Fact) -> None:
-            self.add(fact)
-            if on_fact is not None:
-                on_fact(fact)
-
-        return alarmed, recorded
+        return to_all(self.alarm, on_alarm), to_all(self.add, on_fact)
 
     def pnl(self, trade_id: str) -> PnL:
         """A trade's profit by source; what is open is valued at the last marks on record."""

@@ -60,6 +60,7 @@ class Run:
         capital: Decimal,
         state: Path | None = None,
         on_fact: Callable[[Fact], None] | None = None,
+        on_alarm: Callable[[RaiseAlarm], None] | None = None,
         restartable: bool = False,
         recorded: bool = False,
     ) -> None:
@@ -67,7 +68,9 @@ class Run:
         self._restartable = restartable
         self.record = Record(State(source.pairs), bounded=True)
         self._recorded = recorded
-        self._on_fact = on_fact
+        self._on_alarm, self._on_fact = on_alarm, on_fact
+        if recorded:
+            self._on_alarm, self._on_fact = self.record.told(on_alarm, on_fact)
         self._bounds = (
             settings.execution.max_naked_notional,
             settings.execution.max_naked_seconds,
@@ -189,9 +192,6 @@ class Run:
         """Durable before sent: facts first, then the effects that rest on them."""
         if outcome.facts:
             self.journal.append(outcome.facts)
-            if self._recorded:
-                for fact in outcome.facts:
-                    self.record.add(fact)
             if self._on_fact is not None:
                 for fact in outcome.facts:
                     self._on_fact(fact)
@@ -199,8 +199,8 @@ class Run:
         for effect in outcome.effects:
             if not isinstance(effect, RaiseAlarm):
                 effects.append(effect)
-            elif self._recorded:
-                self.record.alarm(effect)
+            elif self._on_alarm is not None:
+                self._on_alarm(effect)
         if effects:
             self.venue.submit(effects)
 

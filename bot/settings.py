@@ -67,8 +67,34 @@ class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     port: int = 9464
     """On the loopback address only; 0 opens no port."""
+    watchdog_port: int = 9465
+    """The same, of `fundarb watchdog`."""
 
     def __post_init__(self) -> None:
+        for name in ("port", "watchdog_port"):
+            if not 0 <= getattr(self, name) <= 65_535:
+                raise ValueError(f"{name}: must be between 0 and 65535, got {getattr(self, name)}")
+
+
+class Notify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `fundarb notify` tells a person, and how often."""
+
+    repeat_minutes: int = 30
+    """The same trouble is told again only after so long."""
+    per_hour_max: int = 20
+    """More than so many that are not critical become one summary."""
+    digest_hour: int = 7
+    """When the day's digest goes out, UTC; 24 never."""
+    port: int = 9466
+    """Where Alertmanager delivers, on the loopback address; 0 opens no port."""
+
+    def __post_init__(self) -> None:
+        if self.repeat_minutes < 1:
+            raise ValueError(f"repeat_minutes: must be at least 1, got {self.repeat_minutes}")
+        if self.per_hour_max < 1:
+            raise ValueError(f"per_hour_max: must be at least 1, got {self.per_hour_max}")
+        if not 0 <= self.digest_hour <= 24:
+            raise ValueError(f"digest_hour: must be between 0 and 24, got {self.digest_hour}")
         if not 0 <= self.port <= 65_535:
             raise ValueError(f"port: must be between 0 and 65535, got {self.port}")
 
@@ -123,6 +149,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     execution: ExecutionPolicy = ExecutionPolicy()
     paper: Latency = Latency()
     metrics: Metrics = Metrics()
+    notify: Notify = Notify()
     live: LivePermission = LivePermission()
     web: Web = Web()
 
@@ -161,13 +188,13 @@ def load(path: Path | None = None) -> Loaded:
 def digest(settings: Settings) -> str:
     """SHA-256 of all that decides what is traded: it tells two runs of one seed apart.
 
-    Capital and network are recorded and compared by themselves, and metrics and page decide
+    Capital and network are recorded and compared by themselves, and pages and messages decide
     nothing.
     """
     deciding = {
         section: {key: _canonical(value) for key, value in entries(settings, section).items()}
         for section in SECTIONS
-        if section not in {"account", "metrics", "live", "web"}
+        if section not in {"account", "metrics", "notify", "live", "web"}
     }
     return hashlib.sha256(msgspec.json.encode(deciding, order="deterministic")).hexdigest()
 

@@ -569,11 +569,12 @@ class Watchdog:
         lease: Lease,
         bounds: Bounds,
         on_alarm: Callable[[RaiseAlarm], None],
+        on_look: Callable[[], None] = lambda: None,
     ) -> None:
         if signer.address in (address(account), address(trader)):
             raise ValueError(f"the watchdog needs a key of its own: {signer.address} is in use")
         self._clock, self._lease, self._bounds = clock, lease, bounds
-        self._on_alarm = on_alarm
+        self._on_alarm, self._on_look = on_alarm, on_look
         self._protector = Protector(
             transport, signer, nonces, listing, address(account), clock, lease, bounds
         )
@@ -597,6 +598,7 @@ class Watchdog:
                     self._alarm("watchdog_stuck", str(lost))
                 await asyncio.sleep(RENEW_SECONDS)
                 continue
+            self._on_look()
             if held != said:
                 said, since, checked = held, time(), -math.inf
             match judge(held, time() - since, self._clock.now_ns(), self._bounds):

@@ -1,8 +1,10 @@
-"""What Prometheus reads: every metric's name, help and labels, and how it follows from a snapshot.
+"""What Prometheus reads: every metric's name, help and labels, and where its value is from.
 
-Conventions: base units, fractions as ``_ratio``, instants as ``_timestamp_seconds`` in the
-engine's own time, counters end in ``_total``. Labels come from closed sets: configured pairs,
-states, sources of profit, names of checks. What is unknown is absent, never zero.
+``FAMILIES`` are read off the latest snapshot, ``RECORDED`` are counted as things happen
+(``execution.recorder``), ``WATCHDOG`` are the watchdog's. Conventions: base units, fractions as
+``_ratio``, instants as ``_timestamp_seconds``, counters end in ``_total``. Labels come from
+closed sets: configured pairs, states, sources of profit, names of checks, limits and alarms.
+What is unknown is absent, never zero.
 """
 
 import errno
@@ -29,6 +31,16 @@ ORDER_ENDS = ("filled", "canceled", "rejected")
 Number = Decimal | float
 Sample = tuple[tuple[str, ...], float]
 """Values of the labels, in the family's order, and the value."""
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """One metric that is counted as things happen; ``buckets`` are upper bounds, of histograms."""
+
+    name: str
+    kind: Literal["gauge", "counter", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
 
 
 class Family(msgspec.Struct, frozen=True):
@@ -70,6 +82,19 @@ def _counter(
         (label,),
         lambda snapshot: [((key,), float(count)) for key, count in counts(snapshot).items()],
     )
+
+
+def _margin_used(snapshot: Snapshot) -> Decimal | None:
+    return snapshot.margin / snapshot.equity if snapshot.equity > 0 else None
+
+
+def _unknown_seconds(snapshot: Snapshot) -> float:
+    since_ns = snapshot.unknown_since_ns
+    return 0.0 if since_ns is None else max(0, snapshot.time_ns - since_ns) / SECOND
+
+
+def _loops(snapshot: Snapshot) -> list[Sample]:
+    return [((loop,), at_ns / SECOND) for loop, at_ns in snapshot.loops.items()]
 
 
 def _known(labels: tuple[str, ...], value: Number | None) -> Iterator[Sample]:
@@ -145,6 +170,16 @@ FAMILIES = (
     _gauge("fundarb_capital_usd", "Capital put in at the start.", lambda s: s.capital),
     _gauge("fundarb_equity_usd", "Worth of everything held, at mark.", lambda s: s.equity),
     _gauge("fundarb_equity_peak_usd", "Highest equity so far.", lambda s: s.equity_peak),
+    _gauge(
+        "fundarb_margin_usd",
+        "Isolated margin behind all perps, at the last hourly valuation.",
+        lambda s: s.margin,
+    ),
+    _gauge(
+        "fundarb_margin_used_ratio",
+        "Isolated margin behind all perps, of equity.",
+        _margin_used,
+    ),
     Family(
         "fundarb_pnl_usd",
         "gauge",
@@ -198,6 +233,16 @@ FAMILIES = (
         "How long the pair has been unhedged; zero while hedged.",
         lambda view: view.naked_seconds,
     ),
+    _gauge(
+        "fundarb_unhedged_largest_usd",
+        "The largest notional that one leg ever held without the other.",
+        lambda s: s.naked_most,
+    ),
+    _gauge(
+        "fundarb_unhedged_longest_seconds",
+        "The longest that two legs ever differed.",
+        lambda s: s.naked_longest_seconds,
+    ),
     _per_pair(
         "fundarb_effective_leverage_ratio",
         "Perp notional over the collateral committed to it.",
@@ -236,6 +281,11 @@ FAMILIES = (
         "fundarb_unknown_orders", "Orders whose fate is not proven.", lambda s: s.unknown_orders
     ),
     _gauge(
+        "fundarb_unknown_order_age_seconds",
+        "How long the oldest of them has been in doubt; zero without one.",
+        _unknown_seconds,
+    ),
+    _gauge(
         "fundarb_reconciliation_mismatches",
         "Differences to the venue's account found by the last reconciliation.",
         lambda s: s.mismatches,
@@ -248,9 +298,21 @@ FAMILIES = (
         lambda s: [((), float(s.journal_events))],
     ),
     _instant(
-        "fundarb_simulated_time_timestamp_seconds",
-        "The engine's own time: simulated in backtest and paper, the clock's when live.",
-        lambda s: s.time_ns,
+        "fundarb_heartbeat_timestamp_seconds",
+        "When this page was last brought up to date, by the machine's clock.",
+        lambda s: s.wall_ns,
+    ),
+    _instant(
+        "fundarb_clock_timestamp_seconds",
+        "The clock that the instants below are in: the machine's when live, else simulated.",
+        lambda s: s.clock_ns,
+    ),
+    Family(
+        "fundarb_loop_timestamp_seconds",
+        "gauge",
+        "When each critical loop last got on.",
+        ("loop",),
+        _loops,
     ),
     _instant(
         "fundarb_start_timestamp_seconds", "Engine time at the first start.", lambda s: s.started_ns
@@ -275,6 +337,76 @@ FAMILIES = (
         "Engine time of the latest decision on the pair.",
         lambda view: _seconds(view.decided_ns),
     ),
+    _instant(
+        "fundarb_agent_expiry_timestamp_seconds",
+        "When the venue stops taking the key; absent where it takes none.",
+        lambda s: s.agent_until_ns,
+    ),
+)
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+OPENED, CLOSED = "fundarb_trades_opened_total", "fundarb_trades_closed_total"
+EXITS, HALTS = "fundarb_exits_total", "fundarb_halts_total"
+LATENCY, SLIPPAGE = "fundarb_order_latency_seconds", "fundarb_slippage_ratio"
+DOUBTS, DOUBTED = "fundarb_orders_doubted_total", "fundarb_order_doubt_seconds"
+RECEIVED, EXPECTED = "fundarb_funding_received_usd", "fundarb_funding_expected_usd"
+PAID_RATE, OVERDUE = "fundarb_paid_funding_rate_per_hour_ratio", "fundarb_funding_overdue_seconds"
+COMMIT, LAG = "fundarb_journal_commit_seconds", "fundarb_loop_lag_seconds"
+ALARMED = "fundarb_alarms_total"
+_ALARMED = Recorded(ALARMED, "counter", "Alarms raised since this process began.", ("alarm",))
+
+RECORDED = (
+    Recorded(OPENED, "counter", "Trades that reached their size, in this process.", ("pair",)),
+    Recorded(CLOSED, "counter", "Trades closed, in this process.", ("pair",)),
+    Recorded(EXITS, "counter", "Decisions to close a trade, by cause.", ("cause",)),
+    Recorded(HALTS, "counter", "Limits tripped, in this process.", ("limit",)),
+    Recorded(
+        LATENCY,
+        "histogram",
+        "From an order's intent to the venue's first word on it.",
+        ("leg",),
+        SECONDS,
+    ),
+    Recorded(
+        SLIPPAGE,
+        "histogram",
+        "Fill price against the mid at the decision; positive is worse.",
+        ("leg",),
+        (-0.002, -0.001, -0.0005, -0.0002, 0.0, 0.0002, 0.0005, 0.001, 0.002, 0.005),
+    ),
+    Recorded(DOUBTS, "counter", "Orders that had no answer to be trusted."),
+    Recorded(
+        DOUBTED,
+        "histogram",
+        "From the doubt about an order to the proof of its fate.",
+        (),
+        (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0),
+    ),
+    Recorded(
+        RECEIVED, "gauge", "Funding received, less paid, since this process began.", ("pair",)
+    ),
+    Recorded(
+        EXPECTED, "gauge", "What the same payments were forecast to be before them.", ("pair",)
+    ),
+    Recorded(
+        PAID_RATE, "gauge", "The rate of the last payment, per hour; positive, longs paid.",
+        ("pair",),
+    ),
+    Recorded(
+        OVERDUE,
+        "gauge",
+        "How long a payment on the perp held has been due; zero while none is.",
+        ("pair",),
+    ),
+    Recorded(COMMIT, "histogram", "How long a commit to the journal took.", (), SECONDS),
+    Recorded(LAG, "histogram", "How much later than asked the event loop woke up.", (), SECONDS),
+    _ALARMED,
+)  # fmt: skip
+
+WATCHING = "fundarb_watchdog_heartbeat_timestamp_seconds"
+WATCHDOG = (
+    Recorded(WATCHING, "gauge", "When the watchdog last looked at the lease, machine's clock."),
+    _ALARMED,
 )
 
 
@@ -317,10 +449,8 @@ def _family(family: Family) -> GaugeMetricFamily | CounterMetricFamily:
 class Exposition:
     """The HTTP server that Prometheus scrapes; ``close`` frees its port."""
 
-    def __init__(self, metrics: Metrics, port: int) -> None:
-        self._server, self._thread = start_http_server(
-            port, addr="127.0.0.1", registry=metrics.registry
-        )
+    def __init__(self, registry: CollectorRegistry, port: int) -> None:
+        self._server, self._thread = start_http_server(port, addr="127.0.0.1", registry=registry)
         self.url = f"http://127.0.0.1:{self._server.server_port}/metrics"
 
     def close(self) -> None:
@@ -329,14 +459,14 @@ class Exposition:
         self._thread.join()
 
 
-def serve(metrics: Metrics, port: int) -> Exposition:
+def serve(registry: CollectorRegistry, port: int) -> Exposition:
     """Answer on the loopback address only; port 0 takes a free one (see ``url``).
 
     Raises:
         OSError: when another program has the port.
     """
     try:
-        return Exposition(metrics, port)
+        return Exposition(registry, port)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import msgspec
 
+from domain.money import ZERO
 from execution.facts import Stage
 from execution.ledger.pnl import PnL
 
@@ -46,7 +47,13 @@ class PairView(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """The whole engine at ``time_ns`` (its own, possibly virtual, time)."""
+    """The whole engine at ``time_ns`` (its own, possibly virtual, time).
+
+    What follows ``mismatches`` is known only to whoever runs the engine: ``clock_ns`` is the
+    clock that its instants are in, read when the picture was taken; ``wall_ns`` the wall clock
+    then; ``loops`` when each critical loop last got on; ``agent_until_ns`` when the venue stops
+    taking the key.
+    """
 
     mode: str
     venue: str
@@ -75,3 +82,10 @@ class Snapshot(msgspec.Struct, frozen=True):
     last_market_ns: int | None
     last_funding_ns: int | None
     mismatches: int
+    unknown_since_ns: int | None = None  # the oldest order whose fate is not proven
+    naked_most: Decimal = ZERO  # the largest difference between two legs so far, quote
+    naked_longest_seconds: float = 0.0
+    clock_ns: int | None = None
+    wall_ns: int | None = None
+    loops: dict[str, int] = {}
+    agent_until_ns: int | None = None

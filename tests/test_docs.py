@@ -22,7 +22,7 @@ from bot.settings import PREFIX, SECTIONS, Settings, entries
 from bot.view import view
 from domain.money import decimal_of
 from domain.time import MINUTE
-from execution.metrics import FAMILIES
+from execution.metrics import FAMILIES, RECORDED, WATCHDOG
 from execution.risk.halts import CONDITIONS, LATCHED
 from tests.example_snapshot import SNAPSHOT
 from tests.unit.bot.synthetic_run import PAIRS, random_run
@@ -268,7 +268,7 @@ def test_every_setting_that_is_named_exists_with_that_default(name: str) -> None
     fields = set(paths(document()))
     wrong = []
     for key, value in re.findall(pattern, TEXTS[name]):
-        if key in fields or key.endswith((".md", ".toml", ".py")):
+        if key in fields or key.endswith((".md", ".toml", ".py", ".env")):
             continue
         default = SETTINGS.get(key)
         if default is None or (value and value != shown(default)):
@@ -301,12 +301,13 @@ def test_every_limit_is_explained() -> None:
 
 
 def test_every_metric_is_listed_as_it_is_exported() -> None:
-    rows = table(section(TEXTS["docs/operations.md"], "metrics"), "metric")
-    exported = [[f"`{f.name}`", ", ".join(f.labels), f.help] for f in FAMILIES]
+    rows = table(section(TEXTS["docs/monitoring.md"], "metrics"), "metric")
+    every = {each.name: each for each in (*FAMILIES, *RECORDED, *WATCHDOG)}
+    exported = [[f"`{f.name}`", ", ".join(f.labels), f.help] for f in every.values()]
     mentioned = set(re.findall(r"\bfundarb_\w+", "".join(TEXTS.values())))
 
     assert rows == exported, "\n".join(f"| {' | '.join(row)} |" for row in exported)
-    assert mentioned <= {family.name for family in FAMILIES}
+    assert mentioned <= set(every)
 
 
 def test_the_configuration_page_is_up_to_date() -> None:

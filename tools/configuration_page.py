@@ -77,7 +77,7 @@ def _section(name: str, texts: dict[str, str]) -> str:
         for field in msgspec.structs.fields(SECTIONS[name])
     ]
     table = "\n".join(["| key | default | meaning |", "|---|---|---|", *rows])
-    return f"\n## `[{name}]`\n\n{texts[name]}\n\n{table}\n"
+    return f"\n## `[{name}]`\n{texts[name]}\n\n{table}\n"
 
 
 def _texts(shipped: str) -> dict[str, str]:

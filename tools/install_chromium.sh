@@ -16,10 +16,11 @@ cd $folder
 exec 9>.lock
 flock 9 # several test workers may ask at once
 [ ! -e .complete ] || exit 0
+# All of Chromium's own by name: what the machine has already is fetched only if it is named.
 download() {
   apt-get install -qq -y --download-only --no-install-recommends --reinstall \
     -o APT::Sandbox::User=root -o Debug::NoLocking=1 -o Dir::Cache::archives="$PWD/archives" \
-    chromium-headless-shell fonts-dejavu-core >/dev/null
+    chromium-headless-shell chromium-common fonts-dejavu-core >/dev/null
 }
 # A machine that never asked has no package list; fetching one needs root and a mirror.
 if ! download 2>/dev/null && ! { apt-get update -qq && download; } 2>/dev/null; then

@@ -7,7 +7,7 @@ next start recovers, and the watchdog is there for the time between.
 import asyncio
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from decimal import Decimal
 from getpass import getpass
 from pathlib import Path
@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from bot import logs, settings
-from bot.alarms import AlarmFile
+from bot.alarms import ALARMS, AlarmFile
 from bot.checkup import Checkup, failed
 from bot.cli import values
 from bot.cli.errors import FAILED, CommandError
@@ -26,10 +26,12 @@ from bot.cli.networks import STATES, Asked, Place, Refused, confirm, place
 from bot.cli.values import read
 from bot.clock import SteadyClock, boot_id
 from bot.control import Control
+from bot.hearing import to_all
 from bot.instruments import load_pairs
 from bot.keys import key_of
 from bot.lease import Lease, LeaseLost
 from bot.live import Live, live
+from bot.monitor import Monitor, TimedJournal, WatchdogMonitor
 from bot.settings import Settings
 from bot.transport import HttpTransport
 from bot.watchdog import Bounds, NonceFile, Watchdog
@@ -48,7 +50,7 @@ from execution.venues.hyperliquid.venue import Hyperliquid
 from execution.venues.hyperliquid.wire import BadMessage
 from strategies.cash_and_carry import CashAndCarry
 
-JOURNAL, LEASE, ALARMS, NONCES = "journal.sqlite", "lease.json", "alarms.jsonl", "watchdog.nonces"
+JOURNAL, LEASE, NONCES = "journal.sqlite", "lease.json", "watchdog.nonces"
 """What the two keep in their state directory; only the first is the trader's alone."""
 LEASE_NS = 3 * SECOND
 """Renewed every second; longer than the watchdog's requests can be on the road."""
@@ -169,10 +171,13 @@ class _Proven(Hyperliquid):
     ) -> None:
         super().__init__(transport, act.signer, act.address, act.pairs, clock, chance)
         self._act, self._restart = act, restart
+        self.agent_until_ns: int | None = None
 
     async def load(self) -> tuple[Pair, ...]:
         try:
-            await require_fit(self._transport, self._act, self._clock, restart=self._restart)
+            self.agent_until_ns = await require_fit(
+                self._transport, self._act, self._clock, restart=self._restart
+            )
             return await super().load()
         except ValueError as error:
             raise CommandError(str(error)) from error
@@ -191,17 +196,27 @@ async def trade(act: Act) -> None:
     control = Control()
     logs.configure(sys.stderr)
     with (
-        SqliteJournal(act.state / JOURNAL) as journal,
+        SqliteJournal(act.state / JOURNAL) as kept,
         serving(control, act.state, act.settings.web, _warn_of_page) as page,
+        ExitStack() as closing,
     ):
         lease = Lease(act.state / LEASE, "trader", LEASE_NS, clock.origin_ns, boot_id())
         log = _log_start("trader", act)
         log.info("page", address=page)
         try:
             async with HttpTransport(act.url) as transport:
+                venue = _Proven(act, transport, clock, _chance(clock), restart=len(kept) > 0)
+                monitor = _monitor(act, log, closing)
+                recorder = monitor.recorder if monitor is not None else None
+
+                def on_started(running: Live) -> None:
+                    _log_running(running, log)
+                    if monitor is not None:
+                        monitor.begin(running, clock, lambda: venue.agent_until_ns)
+
                 await live(
-                    _Proven(act, transport, clock, _chance(clock), restart=len(journal) > 0),
-                    journal,
+                    venue,
+                    kept if recorder is None else TimedJournal(kept, recorder),
                     lease,
                     clock,
                     act.settings,
@@ -212,9 +227,9 @@ async def trade(act: Act) -> None:
                         risk_per_trade=risk.risk_per_trade,
                     ),
                     "live" if act.place.network == "mainnet" else "testnet",
-                    _outbox(act.state, log),
-                    logs.fact_logger(log),
-                    lambda running: _log_running(running, log),
+                    to_all(_outbox(act.state, log), recorder.alarm if recorder else None),
+                    to_all(logs.fact_logger(log), recorder.fact if recorder else None),
+                    on_started,
                     synthetic=act.place.network == "here",
                     control=control,
                 )
@@ -229,6 +244,20 @@ async def trade(act: Act) -> None:
 
 def _warn_of_page(what: str) -> None:
     structlog.get_logger().warning("no_page", detail=what)
+
+
+def _monitor(act: Act, log: Any, closing: ExitStack) -> Monitor | None:
+    """The metrics page, closed with ``closing``; a second bot on a machine runs without."""
+    port = act.settings.metrics.port
+    if port == 0:
+        return None
+    try:
+        monitor = Monitor(port, load_pairs(VENUE, tuple(act.pairs)))
+    except OSError as error:
+        log.warning("no_metrics", detail=error.strerror)
+        return None
+    closing.callback(monitor.close)
+    return monitor
 
 
 def _log_running(running: Live, log: Any) -> None:
@@ -251,6 +280,7 @@ async def watch(act: Act, trader: str) -> None:
     nonces = _nonces(act.state / NONCES)
     log = _log_start("watchdog", act)
     clock = SteadyClock()
+    page = _watchdog_monitor(act, log)
     try:
         async with HttpTransport(act.url) as transport:
             watchdog = Watchdog(
@@ -263,7 +293,8 @@ async def watch(act: Act, trader: str) -> None:
                 clock,
                 Lease(act.state / LEASE, "watchdog", LEASE_NS, clock.origin_ns, boot_id()),
                 Bounds.of(act.settings.execution, timing),
-                _outbox(act.state, log),
+                to_all(_outbox(act.state, log), page.alarm if page else None),
+                page.looked if page is not None else lambda: None,
             )
             log.info("watching", lease=str(act.state / LEASE))
             await watchdog.run()
@@ -271,6 +302,17 @@ async def watch(act: Act, trader: str) -> None:
         raise Ended(str(error)) from error
     finally:
         nonces.close()
+        if page is not None:
+            page.close()
+
+
+def _watchdog_monitor(act: Act, log: Any) -> WatchdogMonitor | None:
+    port = act.settings.metrics.watchdog_port
+    try:
+        return WatchdogMonitor(port) if port else None
+    except OSError as error:
+        log.warning("no_metrics", detail=error.strerror)
+        return None
 
 
 def _nonces(path: Path) -> NonceFile:
@@ -299,14 +341,16 @@ async def _listed(transport: Transport, act: Act, timing: Timing, log: Any) -> L
 # --- both -------------------------------------------------------------------------------------
 
 
-async def require_fit(transport: Transport, act: Act, clock: Clock, *, restart: bool) -> None:
+async def require_fit(transport: Transport, act: Act, clock: Clock, *, restart: bool) -> int | None:
     """Have the venue say that the account may be traded, by this key, as it is now.
+
+    Returns when the venue stops taking the key; None where it does not say.
 
     Raises:
         Refused: it is not fit, and why.
         TransportFailed: there was no answer to be believed.
     """
-    findings = await Checkup(
+    checkup = Checkup(
         transport,
         act.address,
         act.signer.address,
@@ -314,7 +358,8 @@ async def require_fit(transport: Transport, act: Act, clock: Clock, *, restart: 
         clock,
         act.settings.risk,
         Timing(),
-    ).findings()
+    )
+    findings = await checkup.findings()
     refused = failed(findings, restart=restart)
     if refused:
         raise Refused("; ".join(map(str, refused)))
@@ -323,6 +368,7 @@ async def require_fit(transport: Transport, act: Act, clock: Clock, *, restart: 
             structlog.get_logger().warning(
                 "unfit", check=finding.check, detail=finding.detail, fix=finding.fix
             )
+    return checkup.agent_until_ns
 
 
 def _chance(clock: SteadyClock) -> Callable[[], float]:

@@ -21,6 +21,7 @@ from bot.cli import (
     emulator,
     ledger,
     live,
+    notify,
     page,
     paper,
     reading,
@@ -57,6 +58,7 @@ app.command("emulator", epilog=emulator.EXAMPLES)(emulator.emulator)
 app.command("live", epilog=live.EXAMPLES)(live.live)
 app.command("watchdog", epilog=watchdog.EXAMPLES)(watchdog.watchdog)
 app.command("record", epilog=record.EXAMPLES)(record.record)
+app.command("notify", epilog=notify.EXAMPLES)(notify.notify)
 app.command("status", epilog=reading.STATUS_EXAMPLES)(reading.status)
 app.command("positions", epilog=reading.POSITIONS_EXAMPLES)(reading.positions)
 app.command("why", epilog=reading.WHY_EXAMPLES)(reading.why)

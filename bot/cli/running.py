@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from bot import app, logs, settings
+from bot.alarms import ALARMS, AlarmFile
 from bot.cli.display import OnSnapshot, display
 from bot.cli.errors import INTERRUPTED
 from bot.cli.output import STDOUT, console, write_json
@@ -83,7 +84,8 @@ def run(
         logs.configure(sys.stderr, level="warning" if quiet else "info")
         log = logs.fact_logger(structlog.get_logger())
         watch = _after(lambda: _tell_started(told, request), show)
-        result = app.run(request, watch, lambda: bool(stopped), log, warn)
+        alarms = AlarmFile(state / ALARMS) if state is not None else None
+        result = app.run(request, watch, lambda: bool(stopped), log, alarms, warn)
     write_json(result.report, json)
     if export is not None:
         _export(result, export)

@@ -6,6 +6,7 @@ heard, and that its time is the machine's.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from random import Random
 
 import structlog
@@ -20,13 +21,14 @@ from bot.app import (
     settle_memory,
     steered,
 )
-from bot.clock import SteadyClock, SystemClock
+from bot.clock import SteadyClock
 from bot.control import Control
 from bot.feeds.tape import Tape
 from bot.instruments import load_pairs
 from bot.run import Run, RunError
 from bot.transport import HttpTransport, is_here
 from domain.time import MILLISECOND, MINUTE, SECOND
+from execution.effects import RaiseAlarm
 from execution.facts import Fact
 from execution.ports import Clock, Transport, TransportFailed
 from execution.snapshot import Snapshot
@@ -37,7 +39,7 @@ from execution.venues.hyperliquid.timing import Timing
 from execution.venues.hyperliquid.wire import BadMessage
 
 SILENT_NS = 16 * SECOND
-_SLICE_SECONDS = 0.05
+_SLICE_NS = 50 * MILLISECOND
 
 
 async def opened(
@@ -66,6 +68,7 @@ async def follow(
     on_snapshot: Callable[[Snapshot], None] | None,
     should_stop: Callable[[], bool],
     on_fact: Callable[[Fact], None] | None,
+    on_alarm: Callable[[RaiseAlarm], None] | None,
     warn: Callable[[str], None],
 ) -> RunResult:
     """Run until its end or until ``should_stop``, on the machine's time.
@@ -81,21 +84,21 @@ async def follow(
         chance = Random(clock.now_ns() // MILLISECOND).random  # spreads reconnections alone
         heard = watch.Watch(transport, listing, clock, tape.put, chance, timing)
         heard.reader.know(tape.history())
-        run = begin(request, tape, on_fact)
-        onlookers = Onlookers(request, on_snapshot, SystemClock())
-        settle_memory()
-        listening = asyncio.create_task(listen(heard))
-        try:
-            with steered(request, warn) as control:
-                interrupted = await _advance(
-                    run, request, heard, clock, onlookers, control, should_stop, listening
-                )
-            return ended(run, interrupted=interrupted)
-        finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
-            onlookers.close()
-            run.close()
+        with (
+            Onlookers(request, tape.pairs, on_snapshot, on_fact, on_alarm) as onlookers,
+            closing(begin(request, tape, onlookers)) as run,
+        ):
+            settle_memory()
+            listening = asyncio.create_task(listen(heard))
+            try:
+                with steered(request, warn) as control:
+                    interrupted = await _advance(
+                        run, request, heard, clock, onlookers, control, should_stop, listening
+                    )
+                return ended(run, interrupted=interrupted)
+            finally:
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
 
 
 async def listen(heard: watch.Watch) -> None:
@@ -122,8 +125,10 @@ async def _advance(
             return True
         if listening.done():
             listening.result()  # which task ended, and how
-        await asyncio.sleep(_SLICE_SECONDS)
+        asleep_ns = clock.now_ns()
+        await asyncio.sleep(_SLICE_NS / SECOND)
         now_ns = clock.now_ns()
+        onlookers.woke(now_ns - asleep_ns, _SLICE_NS)
         control.answer(run)
         run.advance(now_ns if end_ns is None else min(now_ns, end_ns))
         onlookers.show(run)

@@ -2,14 +2,21 @@
 
 import configparser
 import re
+import shutil
+import subprocess
+import sys
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry, Gauge
 
 from bot.settings import Metrics as MetricsSettings
+from bot.settings import Notify as NotifySettings
+from execution.metrics import serve
 
 ADDRESS = f"127.0.0.1:{MetricsSettings().port}"
 
@@ -19,11 +26,29 @@ def compose(deploy: Path) -> Any:
     return yaml.safe_load((deploy / "compose.yaml").read_text())
 
 
+UNITS = ("fundarb-live", "fundarb-notify", "fundarb-paper", "fundarb-watchdog")
+
+
 @pytest.fixture
-def unit(deploy: Path) -> configparser.SectionProxy:
+def both(deploy: Path, compose: Any) -> Any:
+    """The services of both compose files, the second's laid over the first's."""
+    testnet = yaml.safe_load((deploy / "compose.testnet.yaml").read_text())
+    services = {name: dict(service) for name, service in compose["services"].items()}
+    for name, service in testnet["services"].items():
+        services[name] = services.get(name, {}) | service
+    return services
+
+
+@pytest.fixture(params=UNITS)
+def unit(request: pytest.FixtureRequest, deploy: Path) -> configparser.SectionProxy:
+    """What each of the units says of its service."""
+    return service_of(deploy / "systemd" / f"{request.param}.service")
+
+
+def service_of(path: Path) -> configparser.SectionProxy:
     parser = configparser.ConfigParser(strict=False, interpolation=None, delimiters=("=",))
     parser.optionxform = str  # type: ignore[assignment, method-assign]  # directives have capitals
-    parser.read(deploy / "systemd" / "fundarb-paper.service")
+    parser.read(path)
     assert set(parser.sections()) == {"Unit", "Service", "Install"}
     return parser["Service"]
 
@@ -31,9 +56,19 @@ def unit(deploy: Path) -> configparser.SectionProxy:
 def test_prometheus_asks_where_the_bot_answers(deploy: Path) -> None:
     config = yaml.safe_load((deploy / "prometheus" / "prometheus.yml").read_text())
 
-    (job,) = config["scrape_configs"]
-    assert job["job_name"] == "fundarb"
-    assert job["static_configs"] == [{"targets": [ADDRESS]}]
+    bot, watchdog = config["scrape_configs"]
+    assert (bot["job_name"], watchdog["job_name"]) == ("fundarb", "fundarb-watchdog")
+    assert bot["static_configs"] == [{"targets": [ADDRESS]}]
+    beside = f"127.0.0.1:{MetricsSettings().watchdog_port}"
+    assert watchdog["static_configs"] == [{"targets": [beside]}]
+
+
+def test_alertmanager_delivers_where_messages_are_taken(deploy: Path) -> None:
+    config = yaml.safe_load((deploy / "alertmanager" / "alertmanager.yml").read_text())
+
+    urls = {hook["url"] for to in config["receivers"] for hook in to["webhook_configs"]}
+    place = f"http://127.0.0.1:{NotifySettings().port}"
+    assert urls == {f"{place}/alerts", f"{place}/alive"}
 
 
 def test_grafana_is_handed_its_data_source_and_the_dashboard(deploy: Path, compose: Any) -> None:
@@ -53,13 +88,15 @@ def test_grafana_is_handed_its_data_source_and_the_dashboard(deploy: Path, compo
     assert mounts["./grafana/provisioning"] == "/etc/grafana/provisioning"
 
 
-def test_every_container_is_without_privileges_and_watched(deploy: Path, compose: Any) -> None:
+def test_every_container_is_without_privileges_and_watched(deploy: Path, both: Any) -> None:
     dockerfile = (deploy / "Dockerfile").read_text()
-    for name, service in compose["services"].items():
+    for name, service in both.items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert service["mem_limit"], name
+        assert service["pids_limit"], name
+        assert service["logging"]["options"]["max-size"], name
         assert "healthcheck" in service or "HEALTHCHECK" in dockerfile, name
 
 
@@ -73,7 +110,7 @@ def test_the_files_that_compose_mounts_exist(deploy: Path, compose: Any) -> None
     mounts = [
         volume.split(":")[0]
         for service in compose["services"].values()
-        for volume in service["volumes"]
+        for volume in service.get("volumes", [])
     ]
 
     assert [m for m in mounts if m.startswith(".") and not (deploy / m).exists()] == []
@@ -109,30 +146,107 @@ def test_the_image_copies_what_exists_and_does_not_run_as_root(deploy: Path) -> 
     assert re.findall(r"^USER (.*)$", text, re.MULTILINE) == ["10001"]
 
 
-def test_the_service_starts_the_paper_bot_and_stops_it_as_a_person_would(
+def test_secrets_are_files_and_none_of_them_is_in_the_checkout(deploy: Path, both: Any) -> None:
+    told = "".join(str(service.get("environment", "")) for service in both.values())
+    assert not re.search("key|token|secret|passw", told, re.IGNORECASE)
+
+    ignored = (deploy.parent / ".gitignore").read_text().splitlines()
+    assert "deploy/secrets/" in ignored
+
+
+# --- systemd ---------------------------------------------------------------------------------
+
+
+def test_the_paper_service_starts_the_paper_bot(deploy: Path) -> None:
+    unit = service_of(deploy / "systemd" / "fundarb-paper.service")
+
+    assert (
+        unit["ExecStart"] == "/opt/fundarb/bin/fundarb paper --speed 60 --state %S/fundarb/paper"
+    )
+
+
+def test_a_service_stops_as_a_person_would_stop_it_and_is_not_started_over_a_mistake(
     unit: configparser.SectionProxy,
 ) -> None:
-    assert (
-        unit["ExecStart"]
-        == "/opt/fundarb/bin/fundarb paper --speed 60 --state %S/fundarb/paper"
-    )
     assert unit["KillSignal"] == "SIGINT"
     assert unit["SuccessExitStatus"] == "130"
-    assert unit["RestartPreventExitStatus"] == "2"
+    assert unit["RestartPreventExitStatus"] == "2 3"
+
+
+def test_a_service_that_acts_is_ended_when_it_does_not_get_on(deploy: Path) -> None:
+    for name in ("fundarb-live", "fundarb-paper", "fundarb-watchdog"):
+        unit = service_of(deploy / "systemd" / f"{name}.service")
+        assert (unit["Type"], unit["WatchdogSec"]) == ("notify", "60"), name
+
+
+def test_a_key_comes_as_a_credential_and_never_by_the_environment(
+    unit: configparser.SectionProxy,
+) -> None:
+    assert "Environment" not in unit
+    for option in ("--key-file", "--to"):
+        if option in unit["ExecStart"]:
+            name = unit["LoadCredential"].partition(":")[0]
+            assert f"{option} credential:{name} " in unit["ExecStart"]
 
 
 @pytest.mark.parametrize(
     ("directive", "value"),
     [
-        ("DynamicUser", "yes"),
+        ("User", "fundarb"),
         ("NoNewPrivileges", "yes"),
         ("CapabilityBoundingSet", ""),
         ("ProtectSystem", "strict"),
         ("ProtectHome", "yes"),
         ("UMask", "0077"),
+        ("LimitCORE", "0"),
     ],
 )
-def test_the_service_has_no_privileges(
+def test_a_service_has_no_privileges(
     unit: configparser.SectionProxy, directive: str, value: str
 ) -> None:
     assert unit[directive] == value
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
+@pytest.mark.parametrize("name", UNITS)
+def test_systemd_itself_finds_little_exposed(deploy: Path, name: str) -> None:
+    path = deploy / "systemd" / f"{name}.service"
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(path)]
+    judged = subprocess.run(command, capture_output=True, check=False)
+
+    assert judged.returncode == 0, judged.stdout.decode()[-200:]
+
+
+# --- Kubernetes, and what healthy means -------------------------------------------------------
+
+
+def test_a_pod_is_without_privileges_and_has_one_process_for_one_state(deploy: Path) -> None:
+    text = (deploy / "kubernetes" / "fundarb.yaml").read_text()
+    kinds = {each["kind"]: each for each in yaml.safe_load_all(text)}
+    pod = kinds["StatefulSet"]["spec"]["template"]["spec"]
+
+    assert kinds["StatefulSet"]["spec"]["replicas"] == 1
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["automountServiceAccountToken"] is False
+    for container in pod["containers"]:
+        locked = container["securityContext"]
+        assert locked["readOnlyRootFilesystem"] is True
+        assert locked["capabilities"] == {"drop": ["ALL"]}
+        assert locked["allowPrivilegeEscalation"] is False
+        assert set(container["resources"]["limits"]) == {"cpu", "memory"}
+    assert "ingress" not in kinds["NetworkPolicy"]["spec"]
+
+
+@pytest.mark.parametrize(("age", "code"), [(5.0, 0), (60.0, 1), (None, 1)])
+def test_healthy_is_what_gets_on(deploy: Path, age: float | None, code: int) -> None:
+    registry = CollectorRegistry()
+    if age is not None:
+        Gauge("fundarb_x_timestamp_seconds", "x", registry=registry).set(time.time() - age)
+    page = serve(registry, 0)
+    try:
+        command = [sys.executable, str(deploy / "healthy.py"), page.url, "fundarb_x_timestamp_seconds"]
+        asked = subprocess.run(command, capture_output=True, check=False)
+    finally:
+        page.close()
+
+    assert asked.returncode == code

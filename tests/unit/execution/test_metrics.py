@@ -95,7 +95,7 @@ def test_no_series_says_when_a_counter_was_created() -> None:
 def test_instants_are_seconds_of_the_engines_own_time() -> None:
     samples = exposed(SNAPSHOT)
 
-    assert samples["fundarb_simulated_time_timestamp_seconds",] == 3601
+    assert samples["fundarb_start_timestamp_seconds",] == 0
     assert samples["fundarb_last_market_data_timestamp_seconds",] == 3600.5
     assert samples["fundarb_last_decision_timestamp_seconds", "HYPE"] == 3600
 
@@ -116,7 +116,14 @@ def test_the_latest_decision_is_the_only_one_that_is_one() -> None:
 
 
 def test_every_family_is_exposed_once_there_is_something_to_say() -> None:
-    everything = msgspec.structs.replace(SNAPSHOT, last_reconciled_ns=1)
+    everything = msgspec.structs.replace(
+        SNAPSHOT,
+        last_reconciled_ns=1,
+        clock_ns=1,
+        wall_ns=1,
+        loops={"decide": 1},
+        agent_until_ns=1,
+    )
 
     assert {family.name for family in FAMILIES} == {key[0] for key in exposed(everything)}
 
@@ -154,7 +161,7 @@ def port_of(url: str) -> int:
 def url() -> Iterator[str]:
     metrics = Metrics()
     metrics.update(SNAPSHOT)
-    exposition = serve(metrics, 0)
+    exposition = serve(metrics.registry, 0)
     yield exposition.url
     exposition.close()
 
@@ -171,15 +178,15 @@ def test_no_other_address_of_the_machine_answers(url: str) -> None:
 
 
 def test_a_closed_exposition_frees_its_port() -> None:
-    first = serve(Metrics(), 0)
+    first = serve(Metrics().registry, 0)
     port = port_of(first.url)
     first.close()
 
-    serve(Metrics(), port).close()
+    serve(Metrics().registry, port).close()
 
 
 def test_a_taken_port_is_said_with_what_to_do(url: str) -> None:
     port = port_of(url)
 
     with pytest.raises(OSError, match=rf"port {port} for metrics is in use; set another"):
-        serve(Metrics(), port)
+        serve(Metrics().registry, port)

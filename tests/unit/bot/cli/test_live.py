@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from bot.alarms import ALARMS
 from bot.cli import acting
-from bot.cli.acting import ALARMS, JOURNAL, LEASE
+from bot.cli.acting import JOURNAL, LEASE
 from bot.cli.main import run
 from bot.cli.networks import Refused, on_this_machine
 from bot.cli.reaching import Running

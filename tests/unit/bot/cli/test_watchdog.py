@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bot.cli.acting import ALARMS, NONCES
+from bot.alarms import ALARMS
+from bot.cli.acting import NONCES
 from bot.watchdog import NonceFile
 from execution.effects import RaiseAlarm
 from tests.unit.bot.cli.processes import (

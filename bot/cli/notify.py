@@ -1,0 +1,148 @@
+"""``fundarb notify``: tells a person what the bot, its watchdog and Alertmanager have to say."""
+
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bot.cli import options
+from bot.cli.errors import CommandError
+from bot.cli.values import existing_file, read
+
+if TYPE_CHECKING:
+    from bot.notify import Notifier
+    from bot.settings import Settings
+
+EXAMPLES = """\b
+Examples, with addresses such as tgram://TOKEN/CHAT, one a line, in a file of yours alone:
+  fundarb notify --to channels.txt --test         send one message, to see that it arrives
+  fundarb notify --to channels.txt --state DIR    beside a running bot, until Ctrl-C
+"""
+KEPT = "notified.json"
+_PAUSE_NS = 1_000_000_000
+
+
+def notify(
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="FILE",
+            help="Addresses, one a line; yours alone (chmod 600), or credential:NAME.",
+        ),
+    ],
+    state: options.State = options.PAPER_STATE,
+    config: options.Config = None,
+    *,
+    test: Annotated[bool, typer.Option("--test", help="Send one message and end.")] = False,
+) -> None:
+    """Tell a person: Telegram, Discord, Slack, mail, a webhook, by apprise.
+
+    Critical alarms at once, others in measure, a digest once a day. What does not arrive is
+    tried again until it does, also after a restart. It takes Alertmanager's alerts too.
+    """
+    from bot import logs, settings
+    from bot.channels import Channels, addresses
+
+    loaded = settings.load(read("--config", existing_file, config)).settings
+    try:
+        where = addresses(to)
+    except ValueError as error:
+        raise CommandError(f"--to: {error}") from error
+    logs.configure(sys.stderr)
+    channels = Channels(where, f"fundarb {Path(state).name}")
+    if test:
+        _test(channels)
+        return
+    _follow(Path(state), loaded, channels)
+
+
+def _test(channels: Any) -> None:
+    from bot.notify import Message, Severity
+
+    hello = Message(Severity.INFO, "test", "This is a test: messages arrive.", ())
+    failed = [number + 1 for number in range(len(channels)) if not channels(number, hello)]
+    if failed:
+        raise CommandError(f"address {failed[0]} of {len(channels)} did not take the message")
+    sys.stderr.write(f"sent to {len(channels)}\n")
+
+
+def _follow(state: Path, loaded: "Settings", channels: Any) -> None:
+    import structlog
+
+    from bot.alarms import ALARMS, AlarmFile
+    from bot.channels import Webhook
+    from bot.cli.running import stoppable
+    from bot.clock import SystemClock
+    from bot.notify import Notifier
+
+    log = structlog.get_logger()
+    clock = SystemClock()
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        notifier = Notifier(state / ALARMS, state / KEPT, loaded.notify, len(channels), channels)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    with ExitStack() as open_, stoppable() as stopped:
+        if port := loaded.notify.port:
+            try:
+                open_.enter_context(Webhook(port, AlarmFile(state / ALARMS), clock.now_ns))
+            except OSError as error:
+                log.warning("no_webhook", port=port, detail=error.strerror)
+        log.info("notifying", channels=len(channels), state=str(state))
+        while not stopped:
+            now_ns = clock.now_ns()
+            _digest(notifier, state, now_ns, loaded.notify.digest_hour, log.warning)
+            notifier.step(now_ns)
+            clock.sleep(_PAUSE_NS)
+
+
+def _digest(
+    notifier: "Notifier", state: Path, now_ns: int, hour: int, warn: Callable[..., Any]
+) -> None:
+    """Once a day, from the given hour on, what the journal says of the run."""
+    from bot.cli.history import read_history
+    from domain.time import DAY, HOUR
+    from execution.effects import RaiseAlarm
+    from execution.journal import JournalError
+
+    day = now_ns // DAY
+    if now_ns % DAY < hour * HOUR or notifier.outbox.digest_day >= day:
+        return
+    try:
+        text = digest_text(read_history(state))
+    except (CommandError, JournalError) as error:
+        text = f"no digest: {error}"
+        warn("no_digest", detail=str(error))
+    notifier.tell(RaiseAlarm("digest", text, now_ns))
+    notifier.digested(day)
+
+
+def digest_text(history: Any) -> str:
+    """A day's message: where the run stands, in a few lines."""
+    from bot.answers import status_of
+    from bot.view import amount
+
+    told = status_of(history)
+    sources = ", ".join(
+        f"{name} {amount(value, signed=True)}"
+        for name, value in told["pnl"].items()
+        if value and name != "total"
+    )
+    held = [pair["trade"] for pair in told["pairs"] if pair["trade"]]
+    market = " SYNTHETIC MARKET" if told["synthetic"] else ""
+    return "\n".join(
+        (
+            f"{told['mode'].upper()}{market}",
+            f"equity {amount(told['equity'])} {told['quote']}, "
+            f"{amount(told['pnl']['total'], signed=True)} since the start"
+            + (f": {sources}" if sources else ""),
+            f"held: {', '.join(held) or 'nothing'}",
+            f"limits tripped: {', '.join(told['limits']) or 'none'}",
+            f"orders in doubt: {told['unknown_orders']}",
+            f"differences to the venue: {len(told['mismatches'])}",
+        )
+    )

@@ -1,0 +1,217 @@
+"""``fundarb notify``: real messages over a real socket, and what it refuses."""
+
+import json
+import signal
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.alarms import ALARMS, AlarmFile
+from bot.channels import Channels, Webhook, addresses, alarms_of
+from bot.cli.history import read_history
+from bot.cli.notify import digest_text
+from bot.notify import Message, Severity
+from execution.effects import RaiseAlarm
+from tests.unit.bot.cli.processes import running
+
+Fundarb = Callable[..., Any]
+CANARY = "c4n4ryTokenThatNobodyMaySee"
+
+
+class Phone:
+    """A webhook of a person's; ``got`` are the bodies."""
+
+    def __init__(self) -> None:
+        self.got: list[dict[str, Any]] = []
+        self.paths: list[str] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                outer.paths.append(self.path)
+                outer.got.append(json.loads(body))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.address = f"json://127.0.0.1:{self.server.server_port}/{CANARY}"
+
+
+@pytest.fixture
+def phone() -> Iterator[Phone]:
+    made = Phone()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def written(folder: Path, *lines: str) -> Path:
+    file = folder / "channels.txt"
+    file.write_text("# where to\n" + "\n".join(lines) + "\n")
+    file.chmod(0o600)
+    return file
+
+
+def test_an_alarm_in_the_outbox_arrives_and_its_address_is_shown_nowhere(
+    tmp_path: Path, phone: Phone
+) -> None:
+    written(tmp_path, phone.address)
+    (tmp_path / "p.toml").write_text("[notify]\nport = 0\ndigest_hour = 24\n")
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    (state / "notified.json").write_text("{}")  # it ran before, and has read nothing yet
+    AlarmFile(state / ALARMS)(RaiseAlarm("naked_leg", f"HYPE#1: spot 2 {CANARY}", 0))
+
+    with running(
+        tmp_path, "notify", "--to", "channels.txt", "--state", str(state), "--config", "p.toml"
+    ) as notify:
+        deadline = time.monotonic() + 90  # the library takes long to load on a busy machine
+        while not phone.got and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert notify.end(signal.SIGTERM) == 0
+
+    (told,) = phone.got
+    assert told["title"] == "fundarb state CRITICAL: naked_leg"
+    assert told["message"].startswith("HYPE#1: spot 2 ***")
+    seen = notify.out + notify.err + (state / "notified.json").read_text()
+    assert CANARY not in seen
+
+
+def test_a_test_message_is_sent_and_said(tmp_path: Path, phone: Phone, fundarb: Fundarb) -> None:
+    written(tmp_path, phone.address)
+
+    told = fundarb("notify", "--to", "channels.txt", "--test")
+
+    assert (told.code, told.err) == (0, "sent to 1\n")
+    assert phone.got[0]["title"].endswith("INFO: test")
+
+
+def test_a_channel_that_does_not_answer_is_said_by_its_place(
+    tmp_path: Path, fundarb: Fundarb
+) -> None:
+    written(tmp_path, f"json://127.0.0.1:9/{CANARY}")
+
+    told = fundarb("notify", "--to", "channels.txt", "--test")
+
+    assert told.code == 2
+    assert "address 1 of 1 did not take the message" in told.err
+    assert CANARY not in told.err + told.out
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (f"json://example.com/{CANARY}", "not encrypted: use jsons://"),
+        (f"nonsense://{CANARY}", "no address that apprise knows"),
+        ("", "holds no address"),
+    ],
+)
+def test_an_address_that_will_not_do_is_told_by_its_line_alone(
+    tmp_path: Path, line: str, why: str
+) -> None:
+    with pytest.raises(ValueError, match=why) as told:
+        addresses(str(written(tmp_path, line)))
+
+    assert CANARY not in str(told.value)
+
+
+def test_a_file_that_others_may_read_is_refused(tmp_path: Path, phone: Phone) -> None:
+    file = written(tmp_path, phone.address)
+    file.chmod(0o644)
+
+    with pytest.raises(ValueError, match="chmod 600"):
+        addresses(str(file))
+
+
+def test_the_addresses_may_be_a_credential(
+    tmp_path: Path, phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = written(tmp_path, phone.address)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(file.parent))
+
+    assert addresses(f"credential:{file.name}") == (phone.address,)
+
+
+def test_a_message_has_no_part_of_any_address(phone: Phone) -> None:
+    channels = Channels([phone.address], "fundarb")
+    message = Message(Severity.WARNING, "x", f"see {CANARY[:12]} there", (0,))
+
+    assert channels(0, message)
+    assert CANARY[:12] not in json.dumps(phone.got)
+
+
+# --- Alertmanager's way in -------------------------------------------------------------------
+
+ALERT = {
+    "alerts": [
+        {
+            "status": "firing",
+            "labels": {"alertname": "FundarbNakedLeg", "severity": "critical", "pair": "HYPE"},
+            "annotations": {"summary": "One leg stands alone", "description": "For a minute."},
+        },
+        {"status": "resolved", "labels": {"alertname": "FundarbDown", "severity": "critical"}},
+    ]
+}
+
+
+def post(port: int, body: bytes, path: str = "/alerts", **headers: str) -> int:
+    kinds = {"content-type": "application/json"}
+    kinds |= {name.replace("_", "-"): value for name, value in headers.items()}
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, kinds)
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            status: int = answer.status
+            return status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def test_alertmanagers_alerts_become_alarms_with_their_severity() -> None:
+    firing, over = alarms_of(json.dumps(ALERT).encode(), 1)
+
+    assert (firing.alarm, firing.detail) == (
+        "FundarbNakedLeg",
+        "critical: One leg stands alone. For a minute.",
+    )
+    assert over.detail == "info: over: FundarbDown"
+
+
+def test_the_webhook_takes_alertmanager_and_no_page_in_a_browser() -> None:
+    taken: list[RaiseAlarm] = []
+    body = json.dumps(ALERT).encode()
+    with Webhook(0, taken.append, lambda: 1) as hook:
+        assert post(hook.port, body, host="evil.test") == 421
+        assert post(hook.port, body, origin="http://evil.test") == 421
+        assert post(hook.port, body, content_type="text/plain") == 415
+        assert post(hook.port, b"{") == 400
+        assert post(hook.port, body, "/alive") == 200
+        assert taken == []
+        assert post(hook.port, body) == 200
+
+    assert [alarm.alarm for alarm in taken] == ["FundarbNakedLeg", "FundarbDown"]
+
+
+# --- the digest ------------------------------------------------------------------------------
+
+
+def test_the_digest_says_where_the_run_stands(tmp_path: Path, fundarb: Fundarb) -> None:
+    run = ("paper", "--speed", "max", "--for", "24h", "--no-web", "--state", "s")
+    assert fundarb(*run).code == 0
+
+    text = digest_text(read_history(tmp_path / "s"))
+
+    assert text.startswith("PAPER SYNTHETIC MARKET\nequity ")
+    assert "orders in doubt: 0" in text

@@ -1,0 +1,157 @@
+"""The page of a running bot: up to date, bounded, and quick to read."""
+
+import socket
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bot import systemd
+from bot.instruments import load_pairs
+from bot.live import SILENT_SECONDS
+from bot.monitor import Monitor, TimedJournal, WatchdogMonitor
+from domain.time import SECOND
+from execution.effects import RaiseAlarm
+from execution.facts import CommandGiven
+from execution.journal import SqliteJournal
+from tests.example_snapshot import SNAPSHOT
+from tests.unit.bot.cli.processes import (
+    ACCOUNT,
+    TRADER,
+    TRADER_KEY,
+    WATCHDOG_KEY,
+    exchange,
+    key_file,
+    running,
+)
+
+PAIRS = load_pairs("simulated", ("HYPE", "BTC"))
+
+
+def read(url: str) -> dict[str, float]:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    return {
+        line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
+        for line in lines
+        if not line.startswith("#")
+    }
+
+
+@pytest.fixture
+def monitor() -> Iterator[Monitor]:
+    made = Monitor(0, PAIRS)
+    yield made
+    made.close()
+
+
+def test_the_page_says_when_it_was_brought_up_to_date_and_when_each_loop_got_on(
+    monitor: Monitor,
+) -> None:
+    assert "fundarb_heartbeat_timestamp_seconds" not in read(monitor.url)
+
+    monitor.show(SNAPSHOT, 5 * SECOND, {"public": 3 * SECOND}, 9 * SECOND)
+
+    page = read(monitor.url)
+    assert page["fundarb_heartbeat_timestamp_seconds"] > 1.7e9
+    assert page["fundarb_clock_timestamp_seconds"] == 5
+    assert page['fundarb_loop_timestamp_seconds{loop="public"}'] == 3
+    assert page["fundarb_agent_expiry_timestamp_seconds"] == 9
+
+
+def test_no_address_and_no_order_is_on_the_page(monitor: Monitor) -> None:
+    monitor.show(SNAPSHOT, 1, {})
+    monitor.recorder.alarm(RaiseAlarm("order_unknown", "0x66756e640123 on HYPE", 1))
+
+    assert "0x" not in "".join(read(monitor.url))
+
+
+def test_a_commit_is_timed_and_is_in_the_journal(monitor: Monitor, tmp_path: Path) -> None:
+    journal = TimedJournal(SqliteJournal(tmp_path / "journal.sqlite"), monitor.recorder)
+    journal.append([CommandGiven("pause", "", "test", 1)])
+
+    assert read(monitor.url)["fundarb_journal_commit_seconds_count"] == 1
+    assert (len(journal), len(list(journal.read())), journal.reserved) == (1, 1, True)
+    journal.close()
+
+
+def test_the_service_manager_is_told_that_the_work_gets_on(
+    monitor: Monitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monitor.got_on()
+        monitor.got_on()
+
+        assert manager.recv(100) == b"READY=1\nWATCHDOG=1"
+        assert manager.recv(100) == b"WATCHDOG=1"
+
+
+def test_a_service_manager_that_is_gone_troubles_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", "@nobody-listens-here")
+
+    systemd.notify("READY=1")
+
+
+def test_the_watchdogs_page_says_when_it_last_looked_and_what_it_told() -> None:
+    page = WatchdogMonitor(0)
+    try:
+        page.looked()
+        page.alarm(RaiseAlarm("trader_silent", "x", 1))
+        shown = read(page.url)
+    finally:
+        page.close()
+
+    assert shown["fundarb_watchdog_heartbeat_timestamp_seconds"] > 1.7e9
+    assert shown['fundarb_alarms_total{alarm="trader_silent"}'] == 1
+    assert shown['fundarb_alarms_total{alarm="watchdog_stuck"}'] == 0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_a_live_bot_and_its_watchdog_each_have_a_page(tmp_path: Path) -> None:
+    ports = free_port(), free_port()
+    (tmp_path / "p.toml").write_text(f"[metrics]\nport = {ports[0]}\nwatchdog_port = {ports[1]}\n")
+    common = ("--account", ACCOUNT, "--config", "p.toml", "--pairs", "HYPE")
+    with exchange(tmp_path) as url:
+        trader = ("live", "--testnet", "--url", url, "--key-file", key_file(tmp_path, TRADER_KEY))
+        with running(tmp_path, *trader, *common) as bot:
+            bot.heard(event="recovered")
+            live = until(
+                f"http://127.0.0.1:{ports[0]}/metrics",
+                "fundarb_equity_usd",
+                *(f'fundarb_loop_timestamp_seconds{{loop="{loop}"}}' for loop in SILENT_SECONDS),
+            )
+            dog = (
+                "watchdog", "--url", url, "--trader", TRADER,
+                "--key-file", key_file(tmp_path, WATCHDOG_KEY, "watchdog.key"),
+            )  # fmt: skip
+            with running(tmp_path, *dog, *common) as watchdog:
+                watchdog.heard(event="watching")
+                watching = until(
+                    f"http://127.0.0.1:{ports[1]}/metrics",
+                    "fundarb_watchdog_heartbeat_timestamp_seconds",
+                )
+
+    assert live['fundarb_state{state="running"}'] + live['fundarb_state{state="starting"}'] == 1
+    assert live["fundarb_journal_commit_seconds_count"] > 0
+    assert watching["fundarb_watchdog_heartbeat_timestamp_seconds"] > 1.7e9
+
+
+def until(url: str, *names: str) -> dict[str, float]:
+    """The page, once it has something of each of these names."""
+    deadline = time.monotonic() + 30
+    while True:
+        shown = read(url)
+        if all(any(line.startswith(name) for line in shown) for name in names):
+            return shown
+        assert time.monotonic() < deadline, names
+        time.sleep(0.2)

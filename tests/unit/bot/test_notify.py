@@ -1,0 +1,184 @@
+"""What becomes a message, how often, and that it arrives in the end."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bot.alarms import AlarmFile
+from bot.notify import (
+    WAITING_MAX,
+    Message,
+    Notifier,
+    Outbox,
+    Severity,
+    plan,
+    redacted,
+    severity_of,
+)
+from bot.settings import Notify
+from domain.time import HOUR, MINUTE, SECOND
+from execution.effects import RaiseAlarm
+
+POLICY = Notify(repeat_minutes=30, per_hour_max=3)
+NOW = 1_000 * HOUR
+
+
+def alarm(name: str, detail: str = "HYPE#1: spot 2, perp 0 for 5 s") -> RaiseAlarm:
+    return RaiseAlarm(name, detail, NOW)
+
+
+def titles(outbox: Outbox) -> list[str]:
+    return [message.title for message in outbox.waiting]
+
+
+def test_a_trouble_that_goes_on_is_told_once_and_again_half_an_hour_later() -> None:
+    outbox = Outbox()
+    for minute in range(35):
+        detail = f"HYPE#1: spot 2, perp 0 for {60 * minute} s"
+        outbox = plan(outbox, [alarm("naked_leg", detail)], NOW + minute * MINUTE, POLICY, 1)
+
+    assert titles(outbox) == ["naked_leg", "naked_leg"]
+    assert "(and 29 times more since it was last told)" in outbox.waiting[1].body
+
+
+def test_two_troubles_are_two_messages() -> None:
+    outbox = plan(
+        Outbox(), [alarm("silent", "nothing from public"), alarm("silent", "nothing from account")],
+        NOW, POLICY, 1,
+    )  # fmt: skip
+
+    assert titles(outbox) == ["silent", "silent"]
+
+
+def test_a_storm_of_warnings_becomes_one_summary_and_hides_nothing_critical() -> None:
+    storm = [alarm("margin_guard", f"pair {letter}") for letter in "abcdefgh"]
+    outbox = plan(Outbox(), [*storm, alarm("naked_leg")], NOW, POLICY, 1)
+    assert titles(outbox) == ["margin_guard"] * 3 + ["naked_leg"]
+    assert outbox.waiting[-1].severity is Severity.CRITICAL
+
+    later = plan(outbox, [], NOW + 61 * MINUTE, POLICY, 1)
+    assert later.waiting[-1].body == "margin_guard 5"
+    assert plan(later, [], NOW + 62 * MINUTE, POLICY, 1).waiting == later.waiting
+
+
+def test_what_does_not_arrive_is_bounded_and_what_is_critical_is_kept_longest() -> None:
+    many = [
+        alarm("margin_guard" if n % 2 else "naked_leg", "".join(chr(97 + int(d)) for d in str(n)))
+        for n in range(3 * WAITING_MAX)
+    ]
+    outbox = plan(Outbox(), many, NOW, Notify(per_hour_max=10_000), 1)
+
+    assert len(outbox.waiting) == WAITING_MAX
+    assert {message.severity for message in outbox.waiting} == {Severity.CRITICAL}
+
+
+def test_severity_is_by_name_or_as_alertmanager_says() -> None:
+    assert severity_of(alarm("naked_leg")) is Severity.CRITICAL
+    assert severity_of(alarm("watchdog_neutral")) is Severity.INFO
+    assert severity_of(alarm("margin_guard")) is Severity.WARNING
+    assert severity_of(alarm("FundarbDown", "critical: it is down")) is Severity.CRITICAL
+    assert severity_of(alarm("FundarbDown", "info: over: it is down")) is Severity.INFO
+
+
+# --- the process's own file ------------------------------------------------------------------
+
+
+class Road:
+    """A channel that can be cut; ``got`` is what arrived, by channel and title."""
+
+    def __init__(self) -> None:
+        self.open = {0: True, 1: True}
+        self.got: list[tuple[int, str]] = []
+
+    def __call__(self, channel: int, message: Message) -> bool:
+        if self.open[channel]:
+            self.got.append((channel, message.title))
+        return self.open[channel]
+
+
+@pytest.fixture
+def road() -> Road:
+    return Road()
+
+
+@pytest.fixture
+def start(tmp_path: Path, road: Road) -> Callable[[], Notifier]:
+    (tmp_path / "alarms").touch()
+    return lambda: Notifier(tmp_path / "alarms", tmp_path / "kept.json", POLICY, 2, road)
+
+
+def test_what_was_told_before_the_first_start_is_old_news(
+    tmp_path: Path, road: Road, start: Callable[[], Notifier]
+) -> None:
+    AlarmFile(tmp_path / "alarms")(alarm("silent"))
+    notifier = start()
+    notifier.step(NOW)
+    assert road.got == []
+
+    AlarmFile(tmp_path / "alarms")(alarm("naked_leg"))
+    notifier.step(NOW + SECOND)
+    assert road.got == [(0, "naked_leg"), (1, "naked_leg")]
+
+
+def test_it_arrives_after_the_channel_is_back_also_when_it_was_started_again(
+    tmp_path: Path, road: Road, start: Callable[[], Notifier]
+) -> None:
+    notifier = start()
+    notifier.step(NOW)
+    road.open[1] = False
+    AlarmFile(tmp_path / "alarms")(alarm("naked_leg"))
+    notifier.step(NOW)
+    assert road.got == [(0, "naked_leg")]
+
+    road.open[1] = True
+    again = start()
+    again.step(NOW + SECOND)  # too early: the pause grows
+    again.step(NOW + HOUR)
+    start().step(NOW + 2 * HOUR)
+    assert road.got == [(0, "naked_leg"), (1, "naked_leg")]
+
+
+def test_half_a_line_waits_for_its_other_half_and_nonsense_is_passed_over(
+    tmp_path: Path, road: Road, start: Callable[[], Notifier]
+) -> None:
+    notifier = start()
+    line = msgspec.json.encode(alarm("naked_leg"))
+    with (tmp_path / "alarms").open("ab") as file:
+        file.write(b"nonsense\n" + line[:10])
+        file.flush()
+        notifier.step(NOW)
+        assert road.got == []
+        file.write(line[10:] + b"\n")
+    notifier.step(NOW)
+
+    assert road.got == [(0, "naked_leg"), (1, "naked_leg")]
+
+
+def test_its_file_is_its_owners_alone(tmp_path: Path, start: Callable[[], Notifier]) -> None:
+    notifier = start()
+    AlarmFile(tmp_path / "alarms")(alarm("silent"))
+    notifier.step(NOW)
+
+    assert (tmp_path / "kept.json").stat().st_mode & 0o077 == 0
+    assert json.loads((tmp_path / "kept.json").read_text())["read"] > 0
+
+
+def test_a_kept_file_that_says_nothing_is_told_with_what_to_do(
+    tmp_path: Path, start: Callable[[], Notifier]
+) -> None:
+    (tmp_path / "kept.json").write_text("{")
+
+    with pytest.raises(ValueError, match="remove it"):
+        start()
+
+
+def test_no_secret_is_in_a_message() -> None:
+    secret = "AAE-4kTokenOfABot"
+    text = f"failed at https://host/{secret}/x with key 0x{'ab' * 32} and {secret[3:]}"
+
+    shown = redacted(text, [secret])
+    assert "ab" * 8 not in shown
+    assert not [n for n in range(len(secret) - 7) if secret[n : n + 8] in shown]
