@@ -618,9 +618,8 @@ class Engine:
 
     def _fall_behind(self) -> None:
         """Something may have happened that we have not heard of: the account's history has it."""
-        if self._caught_up:
-            self._caught_up, self._behind_ns = False, self.now_ns
-        self._missed_ns = self.now_ns
+        self._caught_up = False
+        self._behind_ns = self._missed_ns = self.now_ns
         self._reconcile()
 
     def _catch_up(self) -> None:
@@ -969,8 +968,11 @@ class Engine:
     # --- trouble ---------------------------------------------------------------------------
 
     def _on_reconnected(self, event: Reconnected) -> None:
-        if event.stream != "public":
+        if event.stream == "account" or (event.stream == "private" and self._caught_up):
             self._fall_behind()
+        elif event.stream == "private":  # a stream that comes and goes may not put hedges off
+            self._missed_ns = self.now_ns
+            self._reconcile()
 
     def _on_trouble(self, event: Trouble) -> None:
         if event.limit not in self.state.limits.names:
