@@ -742,7 +742,7 @@ def fee_in_coin_is_ignored(patch: MonkeyPatch) -> None:
     "L8",
     "world",
     "a difference to the venue is booked away when one read shows it",
-    Run(13, mix="erring"),
+    Run(1, mix="rough"),
 )
 def differences_are_booked_away(patch: MonkeyPatch) -> None:
     compare = Engine._compare
@@ -809,7 +809,7 @@ def hedged_again_in_doubt(patch: MonkeyPatch) -> None:
 
 
 @planted(
-    "T2", "I-2", "fills owed on one leg do not hold up a hedge on the other", Run(6, 0.5, "rough")
+    "T2", "I-2", "fills owed on one leg do not hold up a hedge on the other", Run(1, 0.3, "rough")
 )
 def hedged_again_on_the_other_leg(patch: MonkeyPatch) -> None:
     def hedging(s: Situation) -> bool:
