@@ -118,7 +118,7 @@ class Web(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     """The address to listen on; one beyond this machine needs ``public_url``."""
     public_url: str = ""
-    """https://… under which the page is reached: through a reverse proxy, or by ``tls_file``."""
+    """The https address at which the page is reached, by a reverse proxy or by ``tls_file``."""
     tls_file: str = ""
     """PEM file with certificate chain and key, to encrypt here and not in a proxy."""
 

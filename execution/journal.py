@@ -533,6 +533,8 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.ProgrammingError:
         raise  # closed, or used by another thread: no operator can help
+    except UnicodeDecodeError as error:  # SQLite quotes what is damaged, and that is no text
+        raise JournalError(_damaged(path, str(error))) from error
     except sqlite3.Error as error:
         extended = getattr(error, "sqlite_errorcode", None) or 0
         code = extended & 0xFF

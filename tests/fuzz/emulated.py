@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from domain.orders import Side
-from domain.time import HOUR, SECOND
+from domain.time import HOUR, MILLISECOND, SECOND
 from execution.venues.hyperliquid import wire
 from execution.venues.hyperliquid.symbols import Listing, resolve
 from tests.unit.execution.venues.hyperliquid.emulator.floor import (
@@ -44,6 +44,14 @@ QUESTIONS: dict[str, dict[str, Any]] = {
     "userFunding": {"user": ACCOUNT, "startTime": 0},
     "userNonFundingLedgerUpdates": {"user": ACCOUNT, "startTime": 0},
     "fundingHistory": {"coin": COIN, "startTime": 0},
+    "candleSnapshot": {
+        "req": {
+            "coin": COIN,
+            "interval": "15m",
+            "startTime": (NOW - 12 * HOUR) // MILLISECOND,
+            "endTime": NOW // MILLISECOND,
+        }
+    },
 }
 
 

@@ -61,6 +61,7 @@ ASKED: dict[str, Callable[[Info], Awaitable[Any]]] = {
     "userFunding": lambda info: info.fundings(0),
     "userNonFundingLedgerUpdates": lambda info: info.ledger(0),
     "fundingHistory": lambda info: info.funding_history(COIN, 0),
+    "candleSnapshot": lambda info: info.candles(COIN, "15m", 0, NOW // MILLISECOND),
 }
 MANGLED = st.sampled_from(sorted(ASKED)).flatmap(
     lambda kind: st.tuples(

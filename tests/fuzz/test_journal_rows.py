@@ -4,7 +4,9 @@ import math
 import sqlite3
 from collections.abc import Callable
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import cast
 
 import msgspec
@@ -191,24 +193,26 @@ def test_a_row_that_is_rightly_chained_is_a_fact_or_is_named(
             assert encode(fact) == encode(decode(body))
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A journal's file of six pages."""
-    path = tmp_path_factory.mktemp("whole") / "journal.sqlite"
-    with SqliteJournal(path) as journal:
-        journal.append(FACTS * 20)
-    return path.read_bytes()
+@cache
+def whole() -> bytes:
+    """A journal's file of six pages. No fixture: a failure would show all of it."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "journal.sqlite"
+        with SqliteJournal(path) as journal:
+            journal.append(FACTS * 20)
+        return path.read_bytes()
 
 
 @many
 @given(edits, st.none() | st.tuples(st.integers(0, 5), st.integers(0, 5)))
+@example([(0.11224201414805893, None, b"\x80")], None)  # SQLite quotes what it cannot read
 def test_a_mutated_file_reads_as_it_was_or_is_refused(
-    tmp_path: Path, stable: None, whole: bytes, changes: list[Edit], moved: tuple[int, int] | None
+    tmp_path: Path, stable: None, changes: list[Edit], moved: tuple[int, int] | None
 ) -> None:
-    damaged = edited(whole, changes)
+    damaged = edited(whole(), changes)
     if moved is not None:  # a page in another one's place
         source, target = (page * 4096 for page in moved)
-        damaged = damaged[:target] + whole[source : source + 4096] + damaged[target + 4096 :]
+        damaged = damaged[:target] + whole()[source : source + 4096] + damaged[target + 4096 :]
     path = tmp_path / "journal.sqlite"
     for old in tmp_path.iterdir():
         old.unlink()
