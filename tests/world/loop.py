@@ -46,6 +46,20 @@ class Killed(BaseException):
     """
 
 
+class NumberedTask(Task[Any]):
+    """A task whose place in a set is the same in every run.
+
+    ``asyncio.TaskGroup`` cancels its tasks in the order of a set, which goes by their addresses.
+    """
+
+    def __init__(self, number: int, coro: Any, **options: Any) -> None:
+        self._number = number
+        super().__init__(coro, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 class SimLoop(asyncio.BaseEventLoop):
     """The loop of one simulated world.
 
@@ -79,6 +93,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self._owners: WeakKeyDictionary[Task[Any], str] = WeakKeyDictionary()
         self._halted: dict[str, list[Handle]] = {}  # of the dead and the suspended
         self._dead: dict[str, list[Task[Any]]] = {}  # owner to tasks that must not be finalised
+        self._tasks_made = 0
         self._trail: list[str] = []  # not yet in the digest
         self._digest = blake2b(digest_size=16)
 
@@ -211,7 +226,8 @@ class SimLoop(asyncio.BaseEventLoop):
         name: object = None,
         context: Context | None = None,
     ) -> Task[Any]:
-        task = super().create_task(coro, name=name, context=context)
+        self._tasks_made += 1
+        task = NumberedTask(self._tasks_made, coro, loop=self, name=name, context=context)
         self._owners[task] = OWNER.get() if context is None else context.get(OWNER, WORLD)
         return task
 
