@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from bot.engine import Outcome
 from domain.account import AccountReport, Balance, CashCause, Cashflow
 from domain.money import Money
 from domain.orders import (
@@ -13,7 +14,9 @@ from domain.orders import (
     Liquidity,
     OrderAccepted,
     OrderFenced,
+    OrderRejected,
     OrderReport,
+    OrderRequest,
     OrderStatus,
     SendFailed,
     Side,
@@ -333,3 +336,34 @@ def test_an_account_that_was_asked_for_and_overtaken_by_a_newer_one_is_asked_for
     engine.handle(older)
     effects = engine.handle(Timer(asked_ns + 2 * SECOND)).effects
     assert any(isinstance(effect, QueryAccount) for effect in effects)
+
+
+def sent_by(outcome: Outcome) -> list[OrderRequest]:
+    return [fact.request for fact in outcome.facts if isinstance(fact, OrderIntended)]
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_after_a_silence_the_account_is_heard_before_anything_is_hedged_or_the_bound_is_over(
+    answered: bool,
+) -> None:
+    storm = holding().minutes(5)
+    engine, exchange, now_ns = storm.engine, storm.venue.exchange, storm.venue.now_ns
+    asked = engine.handle(Reconnected("account", now_ns))
+    assert any(isinstance(effect, QueryAccount) for effect in asked.effects)
+    assert sent_by(engine.handle(manual(None, SPOT.id, Side.SELL, "60", now_ns))) == []
+    if answered:
+        hedge = engine.handle(exchange.account_report(str(now_ns), now_ns))
+    else:
+        assert sent_by(engine.handle(Timer(now_ns + 14 * SECOND))) == []
+        hedge = engine.handle(Timer(now_ns + 15 * SECOND))
+    assert [(r.instrument, r.side) for r in sent_by(hedge)] == [(PERP.id, Side.BUY)]
+
+
+def test_when_a_reduction_is_refused_the_account_is_asked_what_is_left_to_reduce() -> None:
+    storm = holding().minutes(5)
+    engine, now_ns = storm.engine, storm.venue.now_ns
+    (first, *_) = sent_by(engine.handle(manual(None, SPOT.id, Side.SELL, "60", now_ns)))
+    assert first.reduce_only
+    outcome = engine.handle(OrderRejected(first.cloid, "nothing to reduce", now_ns, now_ns))
+    assert any(isinstance(effect, QueryAccount) for effect in outcome.effects)
+    assert sent_by(engine.handle(Timer(now_ns + 10 * SECOND))) == []

@@ -7,7 +7,7 @@ from itertools import pairwise
 import msgspec
 import pytest
 
-from domain.account import AccountReport, CashCause
+from domain.account import CashCause
 from domain.instruments import Instrument
 from domain.market import Book, MarketInput
 from domain.money import ZERO
@@ -185,33 +185,6 @@ def test_a_short_that_is_deleveraged_while_it_is_opened_is_not_built_up_again() 
     storm.run(1.9)
     assert trade(storm).stage is Stage.CLOSED
     assert is_hedged(storm)
-    assert_sound(storm, None)
-
-
-def test_a_leg_that_cannot_be_reduced_any_more_is_asked_for_before_the_other_is_bought_back() -> (
-    None
-):
-    storm = held()
-
-    def is_told(event: object) -> bool:
-        if isinstance(event, AccountReport):
-            return event.request_id is not None
-        return not (isinstance(event, Fill) and event.cause is FillCause.ADL)
-
-    def answer(message: Message) -> Delivery:
-        """Of the deleveraging only the account's history tells, and that comes late."""
-        if any(isinstance(e, AccountReport) and e.request_id is not None for e in message):
-            return [(8 * SECOND, event) for event in message]
-        return [(0, event) for event in message if is_told(event)]
-
-    storm.worse(answer=answer).command("close", "HYPE")
-    storm.until(lambda: storm.engine.state.books.position(PERP.id) > -60, SECOND // 10)
-    exchange, at = storm.venue.exchange, storm.venue.now_ns
-    storm.happens(exchange.auto_deleverage(PERP.id, Decimal(1), Decimal("19.9"), at))
-    storm.minutes(2)
-    assert trade(storm).stage is Stage.CLOSED
-    sent = [f.request for f in intended(storm) if f.time_ns >= at]
-    assert [r for r in sent if (r.instrument, r.side) == (SPOT.id, Side.BUY)] == []
     assert_sound(storm, None)
 
 
