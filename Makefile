@@ -72,7 +72,7 @@ coverage: $(READY)
 # The world is in memory and on virtual time; docs/reliability.md says what each of these shows.
 CAMPAIGN := $(BIN)/python -m tests.world.campaign
 
-sim-check: $(READY) ## the seeded simulations that every change has to survive (about ten minutes)
+sim-check: $(READY) ## the seeded simulations that every change has to survive (about twelve minutes)
 	$(CAMPAIGN) --seeds 250 --floor 10
 	$(CAMPAIGN) --seeds 20 --mix calm
 	$(CAMPAIGN) --seeds 20 --mix lossy
