@@ -38,6 +38,7 @@ from domain.instruments import Instrument, Kind, Pair
 from domain.market import Book, FundingSettled, PerpContext
 from domain.money import ZERO, Money, decimal_of, exact
 from domain.orders import (
+    RESTS_ONLY,
     CancelRejected,
     FenceOutcome,
     Fill,
@@ -113,7 +114,7 @@ from execution.risk.halts import (
 )
 from execution.risk.limits import RiskLimits
 from execution.risk.margin import effective_leverage
-from execution.state import OPENING, POST_ONLY, State, apply
+from execution.state import OPENING, State, apply
 from strategies.market.state import InstrumentState, Market
 from strategies.strategy import Holding, Strategy
 
@@ -377,7 +378,7 @@ class Engine:
     def _on_rejected(self, event: OrderRejected) -> None:
         order = self.state.orders.get(event.cloid)
         if order is not None and order.state in _UNDECIDED:
-            if POST_ONLY in event.reason:
+            if event.reason.startswith(RESTS_ONLY):
                 self._alarm("post_only", "", event.reason)
             self._record(event)
             if self._reduces(order.request):  # somebody has taken of the leg: who, is to be heard
@@ -464,24 +465,28 @@ class Engine:
             return
         before = self.state.quantities(trade)
         self._record(event)
-        netted = self._net(trade, self.state.instruments[event.instrument])
+        taken = self._net(trade, self.state.instruments[event.instrument])
         ours = event.cause is FillCause.ORDER and event.cloid in self.state.orders
-        if netted or (not ours and self.state.quantities(trade) != before):
-            self._leg_lost(trade, event)
+        if taken:
+            self._leg_lost(trade, f"{abs(taken)} of {event.instrument} were gone before we heard")
+        elif not ours and self.state.quantities(trade) != before:
+            what = f"{event.cause} of {event.quantity} {pair.perp.base} not ordered"
+            self._leg_lost(trade, what)
         self._work(trade.trade_id)
 
-    def _net(self, trade: PairTrade, leg: Instrument) -> bool:
+    def _net(self, trade: PairTrade, leg: Instrument) -> Decimal:
         """What a person did and what the trade holds net at the venue, and so in the books.
 
-        A sale may be told before the purchase of ours that it took from.
+        A sale may be told before the purchase of ours that it took from. Returns how much of the
+        leg it took, signed as what is unassigned; zero where there is nothing to net.
         """
         books = self.state.books
         held, others = books.quantity(trade.trade_id, leg.id), books.quantity(None, leg.id)
         if held * others >= ZERO:
-            return False
+            return ZERO
         taken = others if abs(others) < abs(held) else -held
         self._move_residual(leg, taken, None, trade.trade_id)
-        return True
+        return taken
 
     def _suspect_history(self, cloid: str | None) -> None:
         """An order of ours that the journal does not know: it is an old copy, or not the only one.
@@ -493,14 +498,14 @@ class Engine:
             detail = f"the venue has our order {cloid}, which the journal does not"
             self._on_trouble(Trouble("lost_history", detail, self.now_ns))
 
-    def _leg_lost(self, trade: PairTrade, event: Fill) -> None:
+    def _leg_lost(self, trade: PairTrade, what: str) -> None:
         """The venue or a person traded one leg: keep what is still hedged, shed the rest."""
         pair = self.state.pairs[trade.plan.pair]
         spot, perp = self.state.quantities(trade)
         kept = pair.floor_quantity(max(min(spot, -perp), ZERO))
         if kept < trade.quantity:
-            reason = f"leg_lost: {event.cause} of {event.quantity} {pair.perp.base} not ordered"
-            self._retarget(trade, kept, urgent=True, cause=ExitCause.LEG_LOST, reason=reason)
+            cause, reason = ExitCause.LEG_LOST, f"leg_lost: {what}"
+            self._retarget(trade, kept, urgent=True, cause=cause, reason=reason)
 
     # --- money and margin ------------------------------------------------------------------
 
@@ -968,6 +973,7 @@ class Engine:
     # --- trouble ---------------------------------------------------------------------------
 
     def _on_reconnected(self, event: Reconnected) -> None:
+        """What happened while nobody listened is in the account's history."""
         if event.stream == "account" or (event.stream == "private" and self._caught_up):
             self._fall_behind()
         elif event.stream == "private":  # a stream that comes and goes may not put hedges off

@@ -44,12 +44,12 @@ Quantity = Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9
 
 
 class Held(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the file says.
+    """What the file says; once it is read, in the reader's own time.
 
-    ``until_ns`` counts from the start of the machine that ``boot`` names: what was held
-    before that start has run out. ``not_ours`` is what the trader knows to be no part of its
-    trades (instrument id to signed base quantity, as text): a person's inventory, which nobody
-    may sell.
+    In the file ``until_ns`` counts from the start of the machine, in the run that ``boot`` names:
+    what was held before that start has run out. ``not_ours`` is what the trader knows to be no
+    part of its trades (instrument id to signed base quantity, as text): a person's inventory,
+    which nobody may sell.
     """
 
     epoch: Count = 0

@@ -108,8 +108,16 @@ class OrderAccepted(msgspec.Struct, frozen=True, tag=True):
     filled: Decimal = ZERO
 
 
+RESTS_ONLY = "rests_only: "
+"""How the reason of a refusal begins while a venue takes only orders that rest, as after an
+upgrade; the venue's own words follow."""
+
+
 class OrderRejected(msgspec.Struct, frozen=True, tag=True):
-    """The venue said no, for certain. Nothing is open; do not resend unchanged."""
+    """The venue said no, for certain. Nothing is open; do not resend unchanged.
+
+    ``reason`` is the venue's words, after ``RESTS_ONLY`` where that is why.
+    """
 
     cloid: str
     reason: str

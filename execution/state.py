@@ -15,6 +15,7 @@ from domain.account import Cashflow, FundingPayment, LeverageConfirmed, MarginMo
 from domain.instruments import Instrument, Pair
 from domain.money import ZERO
 from domain.orders import (
+    RESTS_ONLY,
     CancelRejected,
     Fill,
     OrderAccepted,
@@ -231,14 +232,10 @@ def _accepted(state: State, fact: OrderAccepted) -> None:
     state.venue_orders[fact.venue_order_id] = fact.cloid
 
 
-POST_ONLY = "post-only orders"
-"""In the refusal of a taker while only orders that rest are taken, as after an upgrade."""
-
-
 def _rejected(state: State, fact: OrderRejected) -> None:
     order = state.orders.advance(fact.cloid, OrderEvent.REFUSED, fact.received_ns)
     _count(state.counts, "rejected")
-    if POST_ONLY in fact.reason:
+    if fact.reason.startswith(RESTS_ONLY):
         state.rests_only_ns = fact.received_ns
     _setback(state, order.trade_id, fact.received_ns)
 

@@ -264,6 +264,8 @@ def test_what_a_person_takes_before_we_hear_of_our_own_fill_is_taken_from_the_tr
     storm.calm().minutes(2)
     assert abs(storm.engine.state.books.quantity(None, leg.id)) < leg.lot
     assert trade(storm).cause is ExitCause.LEG_LOST
+    (lost,) = [f for f in storm.told(Retargeted) if isinstance(f, Retargeted)]
+    assert "gone before we heard" in lost.reason
     assert is_hedged(storm)
     storm.command("flatten")
     storm.minutes(1)

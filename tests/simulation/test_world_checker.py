@@ -825,6 +825,18 @@ def test_an_entry_in_doubt_is_found(seconds: int, found: bool) -> None:
     assert fired(story.history(200)) == ({"no_entry_in_doubt"} if found else set())
 
 
+@pytest.mark.parametrize(("quantity", "found"), [("0.1", False), ("0.2", True)])
+def test_what_makes_the_legs_equal_is_no_entry_though_it_is_dust_at_another_price(
+    quantity: str, found: bool
+) -> None:
+    story = opened()
+    story.window(WindowKind.DOUBT, 100, 120)
+    story.forced(100, Side.BUY, "0.1")  # worth 10 USDC: at five per cent less too small to trade
+    story.order(101, "hedge 2", PERP, Side.SELL, quantity, answer=RESTING, reduce_only=False)
+
+    assert fired(story.history(200)) == ({"no_entry_in_doubt"} if found else set())
+
+
 def test_a_hedge_and_a_close_in_doubt_are_no_entries() -> None:
     story = opened()
     story.window(WindowKind.DOUBT, 100, 120)

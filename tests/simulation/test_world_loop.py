@@ -120,6 +120,26 @@ def test_what_asyncio_offers_runs_unchanged(loop: SimLoop) -> None:
     assert loop.run_until_complete(main()) == ([0, 1, 2, 3, 4], 8.5)
 
 
+def test_a_group_that_is_cancelled_ends_in_the_order_in_which_it_began(loop: SimLoop) -> None:
+    notes: list[str] = []
+    names = [f"{number:02}" for number in range(40)]
+
+    async def group() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for name in names:
+                tasks.create_task(noting(notes, name, 2, pause=60.0))
+                notes.append("x" * len(notes))  # other things are made in between
+
+    async def cut_short() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await group()
+
+    loop.run_until_complete(cut_short())
+
+    assert [note for note in notes if note.endswith("closed")] == [f"{n} closed" for n in names]
+
+
 def test_threads_sockets_and_signals_are_refused(loop: SimLoop) -> None:
     async def connect() -> None:
         await asyncio.open_connection("127.0.0.1", 1)

@@ -11,6 +11,7 @@ import msgspec
 
 from domain.money import ZERO
 from domain.orders import (
+    RESTS_ONLY,
     CancelReason,
     FenceOutcome,
     OrderAccepted,
@@ -32,6 +33,8 @@ WORDS_MAX = 300
 NOTHING_MATCHED = "Order could not immediately match against any resting orders."
 NOTHING_TO_CANCEL = "Order was never placed, already canceled, or filled."
 
+POST_ONLY_MODE = "Only post-only orders allowed"
+
 # Prefixes: real texts go on, for example with " asset=3".
 ORDER_REFUSALS = (
     "Price must be divisible by tick size",
@@ -51,7 +54,7 @@ ORDER_REFUSALS = (
     "Order has zero size",
     "Order has invalid size",
     "Order has invalid price",
-    "Only post-only orders allowed",
+    POST_ONLY_MODE,
 )
 ACTION_REFUSALS = (
     *ORDER_REFUSALS,
@@ -231,5 +234,6 @@ def _refusal(
 ) -> OrderRejected | SendFailed:
     words = text[:WORDS_MAX]
     if words.startswith(proofs):
-        return OrderRejected(request.cloid, words, received_ns, received_ns)
+        why = RESTS_ONLY if words.startswith(POST_ONLY_MODE) else ""
+        return OrderRejected(request.cloid, why + words, received_ns, received_ns)
     return SendFailed(request.cloid, f"the venue says: {words}", received_ns)

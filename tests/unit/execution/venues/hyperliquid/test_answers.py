@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.orders import (
+    RESTS_ONLY,
     CancelReason,
     FenceOutcome,
     OrderAccepted,
@@ -98,7 +99,6 @@ def test_a_documented_error_of_an_order_is_a_refusal(text: str) -> None:
         "Too many cumulative requests sent (97460 > 97456) for cumulative volume traded $87457.46.",
         "User or API Wallet 0x12 does not exist.",
         "Must deposit before performing actions. User: 0x12",
-        "Only post-only orders allowed immediately after a network upgrade",
         "Insufficient margin to place order.",
         "Price must be divisible by tick size.",
         "Order has zero size.",
@@ -108,6 +108,14 @@ def test_a_documented_error_of_the_whole_action_is_a_refusal(text: str) -> None:
     (answer,) = order_answer(order(), reply(refused(text)), NOW)
 
     assert answer == OrderRejected(CLOID, text, NOW, NOW)
+
+
+def test_where_only_orders_that_rest_are_taken_the_refusal_says_so_in_our_words() -> None:
+    text = "Only post-only orders allowed immediately after a network upgrade"
+    for told in (statuses({"error": text}), {"status": "err", "response": text}):
+        (answer,) = order_answer(order(), reply(told), NOW)
+
+        assert answer == OrderRejected(CLOID, RESTS_ONLY + text, NOW, NOW)
 
 
 @pytest.mark.parametrize(
