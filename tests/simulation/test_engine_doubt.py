@@ -367,3 +367,41 @@ def test_when_a_reduction_is_refused_the_account_is_asked_what_is_left_to_reduce
     outcome = engine.handle(OrderRejected(first.cloid, "nothing to reduce", now_ns, now_ns))
     assert any(isinstance(effect, QueryAccount) for effect in outcome.effects)
     assert sent_by(engine.handle(Timer(now_ns + 10 * SECOND))) == []
+
+
+def test_a_stream_that_comes_and_goes_puts_no_hedge_off_beyond_the_bound() -> None:
+    storm = holding().minutes(5)
+    engine, now_ns = storm.engine, storm.venue.now_ns
+    engine.handle(Reconnected("private", now_ns))
+    engine.handle(manual(None, SPOT.id, Side.SELL, "60", now_ns))
+    engine.handle(Reconnected("private", now_ns + 10 * SECOND))
+    hedge = engine.handle(Timer(now_ns + 15 * SECOND))
+    assert [(r.instrument, r.side) for r in sent_by(hedge)] == [(PERP.id, Side.BUY)]
+
+
+def test_an_answer_to_what_was_asked_before_a_silence_does_not_end_it() -> None:
+    storm = holding().minutes(5)
+    engine, exchange, now_ns = storm.engine, storm.venue.exchange, storm.venue.now_ns
+    engine.handle(Reconnected("account", now_ns))
+    engine.handle(manual(None, SPOT.id, Side.SELL, "60", now_ns))
+    asked_before = exchange.account_report(str(now_ns - SECOND), now_ns)
+    assert sent_by(engine.handle(asked_before)) == []
+    asked_since = exchange.account_report(str(now_ns), now_ns)
+    assert len(sent_by(engine.handle(asked_since))) == 1
+
+
+def test_of_a_sale_that_was_told_first_the_trade_takes_no_more_than_it_holds() -> None:
+    storm = Storm(Scripted(lambda _: 20.0, 8), Told("4000", enter=1)).worse()
+    storm.until(lambda: bool(storm.engine.state.orders.live()), SECOND // 10)
+    engine, now_ns = storm.engine, storm.venue.now_ns
+    (order,) = engine.state.orders.live()
+    cloid, leg, trade_id = order.cloid, order.request.instrument, order.trade_id
+    books = engine.state.books
+    assert leg == SPOT.id
+    held = []
+    for number, (whose, side, quantity) in enumerate(
+        [(None, Side.SELL, "7"), (cloid, Side.BUY, "5"), (cloid, Side.BUY, "6")]
+    ):
+        engine.handle(manual(whose, leg, side, quantity, now_ns + number))
+        held.append((books.quantity(trade_id, leg), books.quantity(None, leg)))
+    assert held == [(0, -7), (0, -2), (4, 0)]
