@@ -598,7 +598,7 @@ def test_a_hedge_without_an_answer_is_proven_before_another_one_is_sent(
     assert abs(scene.spot() + scene.perp()) < Decimal("0.01")
 
 
-@pytest.mark.parametrize("ahead", [0, 4])
+@pytest.mark.parametrize("ahead", [0, 10])
 def test_the_next_hedge_waits_until_the_one_before_is_proven_to_have_expired(
     build: Build, ahead: int
 ) -> None:
@@ -616,7 +616,7 @@ def test_the_next_hedge_waits_until_the_one_before_is_proven_to_have_expired(
         return "refused" if path == "/exchange" else "fine"
 
     scene.road.fate = fate
-    scene.run(100 + 50 * ahead)
+    scene.run(100 + 30 * ahead)
 
     times = list(sent.values())
     assert len(times) > 4
