@@ -10,6 +10,7 @@ import pytest
 
 from bot.lease import Held, Lease
 from bot.watchdog import (
+    EXPIRY_SECONDS,
     MARK,
     Bounds,
     Difference,
@@ -384,6 +385,34 @@ def test_a_watchdog_with_the_traders_key_or_the_accounts_does_not_start(
         scene.watchdog(signer=TRADER, trader=address)
     with pytest.raises(ValueError, match="a key of its own"):
         scene.watchdog(signer=TRADER, trader=WATCHDOG.address, account=address)
+
+
+@pytest.mark.parametrize("ahead", [0, 10])
+def test_a_second_order_waits_until_the_venues_clock_has_passed_the_expiry_of_the_first(
+    scene: Scene, ahead: int
+) -> None:
+    """Expiries are of the venue's clock, of which a machine that is ahead knows about how far."""
+    scene.hold("10", "4")
+    state = scene.venue.info["clearinghouseState"]
+    scene.venue.info["clearinghouseState"] = lambda _: (
+        state | {"time": (scene.loop.now_ns - ahead * SECOND) // 10**6}
+    )
+    sent: list[int] = []
+
+    def lost(asked: dict[str, Any]) -> TransportFailed:
+        if asked["action"]["type"] == "order":
+            sent.append(scene.loop.now_ns)
+        return TransportFailed("lost")
+
+    scene.venue.exchange = lost
+    scene.lease.acquire(scene.loop.now_ns)
+    work = scene.protector().until_neutral(dict.fromkeys(NOTHING_ELSE, Decimal(0)))
+    task = scene.loop.create_task(work)
+    scene.loop.run_until(NOW + 20 * SECOND)
+
+    assert len(sent) >= 2
+    assert (sent[1] - sent[0]) / SECOND >= EXPIRY_SECONDS + BOUNDS.margin_seconds + ahead - 0.1
+    task.cancel()
 
 
 def test_an_account_that_shows_nothing_at_all_is_not_flat(scene: Scene) -> None:
