@@ -398,10 +398,10 @@ def test_of_a_sale_that_was_told_first_the_trade_takes_no_more_than_it_holds() -
     cloid, leg, trade_id = order.cloid, order.request.instrument, order.trade_id
     books = engine.state.books
     assert leg == SPOT.id
-    held = []
+    held: list[tuple[int, int]] = []
     for number, (whose, side, quantity) in enumerate(
         [(None, Side.SELL, "7"), (cloid, Side.BUY, "5"), (cloid, Side.BUY, "6")]
     ):
         engine.handle(manual(whose, leg, side, quantity, now_ns + number))
-        held.append((books.quantity(trade_id, leg), books.quantity(None, leg)))
+        held.append((int(books.quantity(trade_id, leg)), int(books.quantity(None, leg))))
     assert held == [(0, -7), (0, -2), (4, 0)]
