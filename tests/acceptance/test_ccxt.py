@@ -5,7 +5,7 @@ here, and that without a key it signs nothing: the product uses it for data at m
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from decimal import Decimal
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -72,7 +72,7 @@ async def pro(url: str) -> AsyncIterator[Client]:
         await exchange.close()
 
 
-async def soon(what: Coroutine[Any, Any, T]) -> T:
+async def soon(what: Awaitable[T]) -> T:
     return await asyncio.wait_for(what, 10)
 
 
@@ -268,10 +268,10 @@ async def test_orders_over_sockets_and_what_is_heard_of_them(pro: Client) -> Non
     now = {"timeInForce": "ioc"}
     filled = await soon(pro.create_order_ws(BTC, "limit", "buy", 0.01, round(price * 1.02), now))
 
-    heard = await soon(asyncio.wait_for(orders, 10))
+    heard = await soon(orders)
     assert heard[0]["id"] == resting["id"]
     assert filled["filled"] == 0.01
-    assert (await soon(asyncio.wait_for(trades, 10)))[-1]["symbol"] == BTC
+    assert (await soon(trades))[-1]["symbol"] == BTC
     (position,) = await soon(pro.watch_positions([BTC]))
     assert position["contracts"] == 0.01
     edited = await soon(pro.edit_order_ws(resting["id"], BTC, "limit", "buy", 0.01, low - 5))
