@@ -183,7 +183,7 @@ def test_a_batch_of_spot_and_perp_and_orders_of_every_kind(rest: Client) -> None
     rest.create_order(SPOT, "market", "sell", 0.0999, price)
 
 
-def test_an_entry_brings_its_stop_and_its_target_and_each_ends_the_other(rest: Client) -> None:
+def test_an_entry_brings_its_stop_and_its_target(rest: Client) -> None:
     price = mid(rest)
     guards = {
         "stopLoss": {"triggerPrice": round(price * 0.9), "price": round(price * 0.9)},
