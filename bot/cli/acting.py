@@ -132,7 +132,7 @@ def agent(source: str, at: Place, capital: Decimal) -> AgentSigner:
     more than all there is, and an hour's are not worth more than to open and close everything
     ten times."""
     caps = Caps(order=capital, hour=20 * capital)
-    return AgentSigner(key_of(source, passphrase), at.network == "mainnet", caps)
+    return AgentSigner(key_of(source, passphrase), is_mainnet=at.network == "mainnet", caps=caps)
 
 
 def passphrase(of: str) -> str:

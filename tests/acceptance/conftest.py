@@ -4,7 +4,6 @@ import socket
 import sys
 from collections.abc import Iterator
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 
 import eth_account
@@ -28,13 +27,25 @@ _elsewhere: list[Any] = []
 
 
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
-    """No test of this process may so much as try to reach another host."""
-    if event != "socket.connect" or arguments[0].family not in (socket.AF_INET, socket.AF_INET6):
+    """No test of this process may so much as try to reach another host, nor look one up: where
+    there is no network, nothing comes after that."""
+    if event == "socket.getaddrinfo":
+        host = arguments[0]
+    elif event == "socket.connect" and arguments[0].family in (socket.AF_INET, socket.AF_INET6):
+        host = arguments[1][0]
+    else:
         return
-    host = arguments[1][0]
-    if host != "localhost" and not ip_address(host).is_loopback:
-        _elsewhere.append(arguments[1])
-        raise PermissionError(f"a test wants to reach {arguments[1]}")
+    if not is_here(host):
+        _elsewhere.append(host)
+        raise PermissionError(f"a test wants to reach {host}")
+
+
+def is_here(host: str | bytes | None) -> bool:
+    name = host.decode() if isinstance(host, bytes) else host
+    try:
+        return name in (None, "", "localhost") or ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 sys.addaudithook(_watch)  # for good: there is no taking it back
@@ -79,8 +90,3 @@ def master(url: str) -> Sdk:
 @pytest.fixture
 def agent(url: str) -> Sdk:
     return Sdk(url, AGENT)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path

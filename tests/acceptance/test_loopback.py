@@ -2,9 +2,9 @@
 
 import ast
 import re
+import socket
 import tomllib
 from collections.abc import Iterator
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +14,8 @@ import pytest
 from hyperliquid.utils.constants import MAINNET_API_URL, TESTNET_API_URL
 
 from bot.settings import Settings
-from tests.acceptance.conftest import ACCOUNT
+from tests.acceptance import conftest
+from tests.acceptance.conftest import ACCOUNT, is_here
 from tests.acceptance.sockets import remote_hosts
 from tests.unit.bot.cli.processes import running
 
@@ -25,19 +26,9 @@ EXAMPLES = {"api.hyperliquid.xyz", "chat"}
 """Hosts that a docstring names; no default of anything is one of them."""
 SOCKET_FILE = {"fundarb"}
 """What the bot is called at the other end of its socket file: no name that is looked up."""
-
-
 OFFICIAL = {"hyperliquid.toml": {MAINNET_API_URL, TESTNET_API_URL}}
 """What real orders may be sent to: behind two switches (tests/unit/bot/cli/test_networks.py), and
 never by a default."""
-
-
-def is_here(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def texts(tree: Any) -> Iterator[str]:
@@ -61,14 +52,14 @@ def urls(text: str) -> list[str]:
 def test_no_configuration_names_a_host_but_this_one_and_the_venues_own(path: Path) -> None:
     found = [url for text in texts(tomllib.loads(path.read_text())) for url in urls(text)]
 
-    elsewhere = {url for url in found if not is_here(url)}
+    elsewhere = {url for url in found if not is_here(urlsplit(url).hostname)}
     assert elsewhere == OFFICIAL.get(path.name, set())
 
 
 def test_no_default_setting_names_another_host() -> None:
     found = [u for text in texts(msgspec.to_builtins(Settings())) for u in urls(text)]
 
-    assert [url for url in found if not is_here(url)] == []
+    assert [url for url in found if not is_here(urlsplit(url).hostname)] == []
 
 
 def test_no_address_in_the_code_is_of_another_host() -> None:
@@ -79,7 +70,11 @@ def test_no_address_in_the_code_is_of_another_host() -> None:
             shown = docstrings(tree)
             for node in ast.walk(tree):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    hosts = {urlsplit(u).hostname for u in urls(node.value) if not is_here(u)}
+                    hosts = {
+                        urlsplit(u).hostname
+                        for u in urls(node.value)
+                        if not is_here(urlsplit(u).hostname)
+                    }
                     elsewhere |= hosts - (EXAMPLES if node.value in shown else set())
     assert elsewhere - SOCKET_FILE == set()
 
@@ -87,6 +82,12 @@ def test_no_address_in_the_code_is_of_another_host() -> None:
 def docstrings(tree: ast.Module) -> set[str | None]:
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     return {ast.get_docstring(n, clean=False) for n in ast.walk(tree) if isinstance(n, kinds)}
+
+
+def test_a_test_that_looks_another_host_up_is_stopped_and_noticed() -> None:
+    with pytest.raises(PermissionError, match=r"elsewhere\.invalid"):
+        socket.getaddrinfo("elsewhere.invalid", 443)
+    assert conftest._elsewhere.pop() == "elsewhere.invalid"
 
 
 def test_the_emulator_has_connections_to_this_machine_alone(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ SAMPLES = [
         statuses({"filled": {"totalSz": "2.0", "avgPx": "45.5", "oid": 77}}),
         statuses({"filled": {"totalSz": "1.5", "avgPx": "45.5", "oid": 77}}),
         statuses({"error": f"{ORDER_REFUSALS[0]}. asset=3"}),
-        statuses({"error": f"{NOTHING_MATCHED} asset=3"}),
+        statuses({"error": f"{NOTHING_MATCHED} against any resting orders. asset=3"}),
         statuses({"error": f"{NOTHING_TO_CANCEL} asset=3"}),
         statuses({"error": "Something that nobody has heard of"}),
         statuses("waitingForFill"),
@@ -103,7 +103,7 @@ def judge_order(tif: TimeInForce, reply: Reply) -> None:
         case (OrderCanceled(filled=filled),):
             assert tif is TimeInForce.IOC
             assert filled == 0
-            assert status["error"].startswith(NOTHING_MATCHED[:33])
+            assert status["error"].startswith(NOTHING_MATCHED)
         case (OrderAccepted() as accepted, *rest):
             (how,) = (k for k in ("resting", "filled", "error") if status.get(k) is not None)
             assert float(accepted.venue_order_id) == status[how]["oid"]

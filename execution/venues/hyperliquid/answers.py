@@ -30,7 +30,7 @@ OrderAnswer = OrderAccepted | OrderRejected | OrderCanceled | SendFailed
 WORDS_MAX = 300
 """Of the venue's, in characters, as far as they are kept: all of them may be megabytes."""
 
-NOTHING_MATCHED = "Order could not immediately match against any resting orders."
+NOTHING_MATCHED = "Order could not immediately match"
 NOTHING_TO_CANCEL = "Order was never placed, already canceled, or filled."
 
 POST_ONLY_MODE = "Only post-only orders allowed"
@@ -43,7 +43,7 @@ ORDER_REFUSALS = (
     "Insufficient spot balance",
     "Reduce only order would increase position",
     "Post only order would have immediately matched",
-    "Order could not immediately match",
+    NOTHING_MATCHED,
     "No liquidity available for market order",
     "Order would increase open interest",
     "Order rejected due to price more aggressive than oracle",
@@ -124,7 +124,7 @@ def order_answer(request: OrderRequest, reply: Reply, received_ns: int) -> tuple
         return (SendFailed(request.cloid, str(error), received_ns),)
     assert answer.error is not None, "Invariant: a status is one of three"
     ioc = request.time_in_force is TimeInForce.IOC
-    if ioc and answer.error.startswith("Order could not immediately match"):
+    if ioc and answer.error.startswith(NOTHING_MATCHED):
         cloid, reason = request.cloid, CancelReason.IOC
         return (OrderCanceled(cloid, reason, ZERO, received_ns, received_ns),)
     return (_refusal(request, answer.error, ORDER_REFUSALS, received_ns),)

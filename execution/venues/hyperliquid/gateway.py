@@ -66,7 +66,8 @@ class HyperliquidGateway:
     ``emit`` takes what happened, in order. ``known_orders`` maps venue order ids to client
     ids, as far as the journal has them. ``last_nonce`` is the highest ever signed with this
     key. ``progress`` has, by stream (``public``, ``private``) and path (``info``,
-    ``exchange``), when the last good message came (ns, UTC).
+    ``exchange``), when the last good message came (ns, UTC), and when ``account`` was last
+    read as of a later time of the venue's.
     """
 
     def __init__(
@@ -318,8 +319,9 @@ class HyperliquidGateway:
 
     async def _account_report(self, request_id: str | None) -> AccountReport:
         perp, spot, orders = await self._patient.states()
-        for oid, cloid in private.order_ids(orders).items():
-            self._learn(oid, cloid)
+        for order in orders:
+            if order.cloid is not None:
+                self._learn(str(order.oid), order.cloid)
         if perp.time > self._account_ms:  # an answer whose own time stands still is old news
             self._account_ms = perp.time
             self._progressed("account")

@@ -4,7 +4,7 @@ Raises ``BadMessage`` and nothing else. What is not of a listed instrument still
 (``hyperliquid:`` and the venue's coin), so that the engine sees that it is there.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from decimal import Context, Decimal
 
 from domain.account import (
@@ -390,13 +390,3 @@ def _position(listing: Listing, position: wire.Position) -> PositionReport:
 def _name(listing: Listing, coin: str) -> str:
     known = listing.by_coin.get(coin)
     return known.instrument.id if known is not None else f"{VENUE}:{coin}"
-
-
-def order_ids(rows: Sequence[wire.OrderUpdate | wire.OpenOrder]) -> dict[str, str]:
-    """Venue order id to client id, where a row tells both."""
-    found = {}
-    for row in rows:
-        order = row.order if isinstance(row, wire.OrderUpdate) else row
-        if order.cloid is not None:
-            found[str(order.oid)] = order.cloid
-    return found

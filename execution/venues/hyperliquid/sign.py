@@ -15,6 +15,8 @@ import msgspec
 from Crypto.Hash import keccak as _keccak
 
 from domain.money import ZERO, exact
+from domain.time import HOUR, MILLISECOND
+from execution.venues.hyperliquid.symbols import SPOT_ASSETS
 
 ACTIONS: dict[str, frozenset[str]] = {
     "order": frozenset({"type", "orders", "grouping"}),
@@ -36,9 +38,7 @@ class BeyondCap(ActionRefused):
     """The order is larger than any that this bot should want: it is a mistake."""
 
 
-HOUR_MS = 3_600_000
-SPOT_ASSETS = 10_000
-"""Asset ids of spot pairs begin here."""
+HOUR_MS = HOUR // MILLISECOND
 
 
 class Caps:
@@ -110,12 +110,7 @@ class AgentSigner:
 
     __slots__ = ("_address", "_caps", "_key", "_source")
 
-    def __init__(
-        self,
-        key: bytes,
-        is_mainnet: bool,  # noqa: FBT001 - the two networks
-        caps: Caps | None = None,
-    ) -> None:
+    def __init__(self, key: bytes, *, is_mainnet: bool, caps: Caps | None = None) -> None:
         self._key, self._caps = coincurve.PrivateKey(key), caps
         self._source = _SOURCE[is_mainnet]
         public = self._key.public_key.format(compressed=False)[1:]

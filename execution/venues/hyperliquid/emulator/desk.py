@@ -72,10 +72,9 @@ class Desk:
         if isinstance(action, actions.PlaceOrders):
             return self._place(action, now_ns)
         if isinstance(action, actions.Cancels):
-            return self._cancel("cancel", [(c.a, c.o) for c in action.cancels], now_ns)
+            return self._cancel([(c.a, c.o) for c in action.cancels], now_ns)
         if isinstance(action, actions.CancelsByCloid):
-            named = [(c.asset, c.cloid) for c in action.cancels]
-            return self._cancel("cancel", named, now_ns)
+            return self._cancel([(c.asset, c.cloid) for c in action.cancels], now_ns)
         if isinstance(action, actions.UpdateLeverage):
             return self._set_leverage(action, now_ns)
         if isinstance(action, actions.UpdateIsolatedMargin):
@@ -189,10 +188,10 @@ class Desk:
             | name
         }
 
-    def _cancel(self, kind: str, named: Sequence[tuple[int, int | str]], now_ns: int) -> Document:
+    def _cancel(self, named: Sequence[tuple[int, int | str]], now_ns: int) -> Document:
         if not named:
             return refused(EMPTY_BATCH)
-        return _statuses(kind, [self._cancel_one(a, name, now_ns) for a, name in named])
+        return _statuses("cancel", [self._cancel_one(a, name, now_ns) for a, name in named])
 
     def _cancel_one(self, asset: int, name: int | str, now_ns: int) -> Document | str:
         order = self._orders.find(name)

@@ -191,7 +191,7 @@ class Emulator:
                 envelope.expires_after,
                 mainnet=self._mainnet,
             )
-        except (msgspec.ValidationError, ValueError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise unprocessable() from error
         arrival.orders = received.orders_in(action, self._listing)
         arrival.cloids = received.cloids_in(action, self._orders)

@@ -710,7 +710,12 @@ async def test_when_the_addresss_requests_run_out_entries_stop_and_the_rest_is_k
     async with Desk(msgspec.structs.replace(QUICK, budget=0.01)) as desk:
         await desk.rest()
         assert desk.of(Trouble) == []
-        desk.venue.info["userRateLimit"] = {"nRequestsUsed": 8_001, "nRequestsCap": 10_000}
+        told = {"nRequestsUsed": 8_001, "nRequestsCap": 10_000, "nRequestsSurplus": 1}
+        desk.venue.info["userRateLimit"] = told
+        asked = len(desk.venue.asked("userRateLimit"))
+        await desk.until(lambda: len(desk.venue.asked("userRateLimit")) > asked + 1)
+        assert desk.of(Trouble) == []
+        told["nRequestsSurplus"] = 0
         await desk.until(lambda: bool(desk.of(Trouble)))
 
         trouble = desk.of(Trouble)[0]

@@ -1,6 +1,7 @@
 """What the venue says of our orders and money, in the bot's words."""
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from domain.orders import (
     OrderStatus,
     Side,
 )
-from domain.time import HOUR, MILLISECOND, parse_instant
+from domain.time import DAY, HOUR, MILLISECOND, parse_instant
 from execution.venues.hyperliquid import private, wire
 from execution.venues.hyperliquid.wire import BadMessage
 from tests.unit.execution.venues.hyperliquid.venue import (
@@ -432,11 +433,39 @@ def test_open_orders_are_named_by_client_id_where_anybody_knows_it() -> None:
     assert found.open_orders == (CLOID, "0x2", "oid-3")
 
 
-def test_what_is_dated_over_a_day_ahead_is_not_believed() -> None:
-    day_ms = 24 * 3_600_000
-    assert funding("1", "-2", "0.00001", NOW_MS + day_ms).venue_time_ns > NOW
-    with pytest.raises(wire.BadMessage, match="dated"):
-        funding("1", "-2", "0.00001", NOW_MS + day_ms + 2 * 3_600_000)
+def dated_fill(time_ms: int) -> object:
+    return fill_of(fill_row(time=time_ms), received_ns=NOW)
+
+
+def dated_news(time_ms: int) -> object:
+    document = order_update() | {"statusTimestamp": time_ms}
+    return private.order_news(msgspec.convert(document, wire.OrderUpdate), NOW)
+
+
+def dated_funding(time_ms: int) -> object:
+    row = wire.FundingDelta("HYPE", "1", "-2", "0.00001")
+    return private.funding_payment(LISTING, row, time_ms, NOW)
+
+
+def dated_cashflow(time_ms: int) -> object:
+    row = wire.LedgerUpdate(time_ms, "0x1", wire.LedgerDelta("deposit", usdc="1"))
+    return private.cashflows(LISTING, row, ACCOUNT, NOW)
+
+
+def dated_account(time_ms: int) -> object:
+    perp, spot = wire.ClearinghouseState([], time_ms), wire.SpotClearinghouseState([])
+    return private.account_report(LISTING, perp, spot, [], {}, None, NOW)
+
+
+@pytest.mark.parametrize(
+    "read", [dated_fill, dated_news, dated_funding, dated_cashflow, dated_account]
+)
+def test_what_is_dated_over_a_day_ahead_is_not_believed(read: Callable[[int], object]) -> None:
+    day_ms = DAY // MILLISECOND
+
+    read(NOW_MS + day_ms)
+    with pytest.raises(BadMessage, match="dated"):
+        read(NOW_MS + day_ms + 1)
 
 
 # --- recorded -------------------------------------------------------------------------------

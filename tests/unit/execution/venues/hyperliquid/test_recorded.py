@@ -131,7 +131,7 @@ def cut(tree: Any) -> Any:
 def damaged(document: Any) -> Iterator[bytes]:
     """The document with each of its values gone, and of each wrong type."""
     document = cut(document)
-    for path in places(document):
+    for path in list(places(document)):
         parent = document
         for step in path[:-1]:
             parent = parent[step]
@@ -140,13 +140,8 @@ def damaged(document: Any) -> Iterator[bytes]:
             parent[path[-1]] = wrong
             yield json.dumps(document).encode("utf-8", "surrogatepass")
         if isinstance(parent, dict):
-            kept = dict(parent)
             del parent[path[-1]]
             yield json.dumps(document).encode()
-            parent.clear()
-            parent.update(kept)
-        else:
-            parent[path[-1]] = whole
         parent[path[-1]] = whole
 
 
@@ -155,7 +150,7 @@ def test_with_a_field_gone_or_of_another_type_it_is_read_or_is_a_bad_message(
 ) -> None:
     seen, refused = set(), 0
     for where, document, kind in recorded(payloads):
-        shape = (where, str(kind), json.dumps(document)[:0] or str(type(document)))
+        shape = (where, str(kind), type(document))
         if shape in seen:
             continue  # forty contexts of one file are one shape
         seen.add(shape)

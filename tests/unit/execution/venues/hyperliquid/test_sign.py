@@ -50,7 +50,8 @@ def official(action: Any, nonce: int, expires_ms: int | None, *, is_mainnet: boo
 def test_a_signature_is_the_official_clients(
     action: Any, expires_ms: int | None, is_mainnet: bool
 ) -> None:
-    body = json.loads(AgentSigner(KEY, is_mainnet).sign(action, 1_760_000_400_000, expires_ms))
+    signer = AgentSigner(KEY, is_mainnet=is_mainnet)
+    body = json.loads(signer.sign(action, 1_760_000_400_000, expires_ms))
 
     assert action_hash(action, 5, expires_ms) == official_hash(action, None, 5, expires_ms)
     assert body == {
@@ -219,9 +220,12 @@ def test_the_signer_caps_an_order_and_an_hours_orders_and_never_what_reduces() -
     with pytest.raises(BeyondCap, match=r"an order of 100\.01, at most 100"):
         signer.sign(worth("100.01", "1"), 1_001, None)
     signer.sign(worth("1000", "1000", reduces=True), 1_002, None)
-    sale = worth("1000", "1000")
-    sale["orders"][0] |= {"a": 10_003, "b": False}
-    signer.sign(sale, 1_002, None)
+    spot = worth("1000", "1000")
+    spot["orders"][0] |= {"a": 10_003, "b": True}
+    with pytest.raises(BeyondCap, match="an order of 1000000, at most 100"):
+        signer.sign(spot, 1_002, None)
+    spot["orders"][0]["b"] = False  # a sale of what is there
+    signer.sign(spot, 1_002, None)
     signer.sign(worth("100", "1"), 1_003, None)
     with pytest.raises(BeyondCap, match="300 of orders in an hour, at most 250"):
         signer.sign(worth("100", "1"), 1_004, None)

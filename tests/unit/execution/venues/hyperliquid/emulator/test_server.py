@@ -20,6 +20,7 @@ from domain.orders import Side
 from domain.time import MILLISECOND, SECOND
 from execution.venues.hyperliquid.emulator import server
 from execution.venues.hyperliquid.emulator.emulator import Emulator
+from execution.venues.hyperliquid.emulator.faults import GARBAGE, Fault, Faults
 from execution.venues.hyperliquid.emulator.server import Tape, serve
 from execution.venues.simulated.exchange import Exchange
 from execution.venues.simulated.rules import VenueRules
@@ -75,9 +76,10 @@ def emulated(start_ns: int) -> Emulator:
 
 
 @contextlib.asynccontextmanager
-async def running() -> AsyncIterator[str]:
+async def running(*faults: Fault) -> AsyncIterator[str]:
     start_ns = time.time_ns() - SECOND
-    async with serve(emulated(start_ns), Steady(start_ns), time.time_ns) as url:
+    trouble = Faults(faults, 1, start_ns)
+    async with serve(emulated(start_ns), Steady(start_ns), time.time_ns, faults=trouble) as url:
         yield url
 
 
@@ -175,6 +177,60 @@ async def test_open_sockets_do_not_keep_the_server_from_ending() -> None:
         message = await socket.receive(timeout=10)
 
     assert message.type is aiohttp.WSMsgType.CLOSE
+
+
+NOOP = {"action": {"type": "noop"}, "nonce": 5, "signature": {"r": "0x5", "s": "0x6", "v": 27}}
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "answer"),
+    [("error", (502, b"")), ("garbage", (200, GARBAGE)), ("drop", None)],
+)
+async def test_an_answer_is_lost_or_broken_and_what_was_asked_is_done_or_not_as_the_file_says(
+    kind: Any, answer: tuple[int, bytes] | None, accepted: bool
+) -> None:
+    async with (
+        running(Fault(kind, type="noop", accepted=accepted)) as url,
+        aiohttp.ClientSession() as client,
+    ):
+        told: tuple[int, bytes] | None = None
+        with contextlib.suppress(aiohttp.ServerDisconnectedError):
+            reply = await client.post(f"{url}/exchange", json=NOOP)
+            told = reply.status, await reply.read()
+        question = {"type": "userRateLimit", "user": ACCOUNT}
+        limits = await (await client.post(f"{url}/info", json=question)).json()
+
+    assert told == answer
+    assert limits["nRequestsUsed"] == int(accepted)
+
+
+async def test_a_half_open_stream_takes_everything_and_answers_nothing() -> None:
+    async with (
+        running(Fault("half_open", on="/ws", every=0.01)) as url,
+        aiohttp.ClientSession() as client,
+        client.ws_connect(f"{url}/ws") as socket,
+    ):
+        await asyncio.sleep(3 * server._TICK_SECONDS)
+        await socket.send_str('{"method":"ping"}')
+        with pytest.raises(TimeoutError):
+            await socket.receive(timeout=0.3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "heard"),
+    [("disconnect", aiohttp.WSMsgType.CLOSE), ("garbage", aiohttp.WSMsgType.TEXT)],
+)
+async def test_a_stream_is_closed_or_told_garbage(kind: Any, heard: aiohttp.WSMsgType) -> None:
+    async with (
+        running(Fault(kind, on="/ws", every=0.01)) as url,
+        aiohttp.ClientSession() as client,
+        client.ws_connect(f"{url}/ws") as socket,
+    ):
+        message = await socket.receive(timeout=10)
+
+    assert message.type is heard
+    assert message.type is aiohttp.WSMsgType.CLOSE or message.data == GARBAGE.decode()
 
 
 def test_the_market_is_looked_at_closely_only_while_an_order_rests() -> None:
