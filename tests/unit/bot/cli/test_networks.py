@@ -142,7 +142,7 @@ def test_a_person_at_a_terminal_types_the_address(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(typer, "prompt", typed)
     confirm(Place("mainnet", NOBODY), ACCOUNT, None)
-    assert asked == ["Type the account's address to go on"]
+    assert asked == [f"mainnet (REAL MONEY) at {NOBODY}\nType the account's address to go on"]
     monkeypatch.setattr(typer, "prompt", lambda *_, **__: "yes")
-    with pytest.raises(Refused, match="not the address of --account"):
+    with pytest.raises(Refused, match="not the account's address"):
         confirm(Place("testnet", NOBODY), ACCOUNT, None)
