@@ -283,7 +283,7 @@ def _require_whole(coverage: Sequence[Coverage]) -> None:
     """A few missing bars are a venue's own outages; more are a file that lost something."""
     for leg in coverage:
         missing = leg.missing_bars - leg.junk_bars
-        if missing > max(_GAPS_MAX * leg.bars, 0):
+        if missing > _GAPS_MAX * leg.bars:
             raise RunError(
                 f"gap in the bars: {leg}: choose another window or bar, "
                 "or run over it by --allow-gaps (nothing is quoted inside a gap)"

@@ -76,9 +76,8 @@ class Restated:
     def __init__(self, source: MarketSource, cadence_ns: int, since_ns: int) -> None:
         self._source, self._since_ns = source, since_ns
         self.name, self.venue, self.pairs = source.name, source.venue, source.pairs
-        self.synthetic, self.start_ns, self.cadence_ns = (
-            source.synthetic, source.start_ns, cadence_ns,
-        )  # fmt: skip
+        self.synthetic, self.start_ns = source.synthetic, source.start_ns
+        self.cadence_ns = cadence_ns
 
     @property
     def instruments(self) -> tuple[Instrument, ...]:
@@ -180,21 +179,20 @@ def emulate(
         DataError: the directory has nothing that could be replayed.
         OSError: when the context is entered and the port is taken.
     """
-    pace = Pace(clock(), speed)
     now_ns = clock()
+    pace = Pace(now_ns, speed)
     market: MarketSource = (
         generated_market(seed, now_ns - PAST_NS, tradable())
         if directory is None
         else recorded(directory, now_ns)
     )
-    pairs, start_ns = market.pairs, market.start_ns
     cadence_ns = int(max(speed, 1.0) * SECOND)
     source = Restated(market, cadence_ns, now_ns - STEP_NS)
     amounts = _balances(deposits, SETTLEMENT if unified else PERP_WALLET)
-    exchange = Exchange(source.instruments, VenueRules(), amounts, start_ns)
+    exchange = Exchange(source.instruments, VenueRules(), amounts, market.start_ns)
     emulator = Emulator(
         exchange,
-        pairs,
+        market.pairs,
         account,
         dict.fromkeys(agents),
         history=source.history(),

@@ -10,7 +10,7 @@ import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 ORDER = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
 """Of the curve secp256k1: a key is a number from 1 to this, less one."""
@@ -27,12 +27,19 @@ def key_of(source: str, ask: Callable[[str], str]) -> bytes:
 
     ``ask`` gets the passphrase of a keystore from a person; it is told what for.
 
+    It holds 64 hex digits, with or without ``0x``, and no more; or an encrypted keystore (JSON,
+    version 3), whose passphrase is asked for.
+
     Raises:
-        ValueError: as ``read_key``; or there is no such credential, or the passphrase is wrong.
+        ValueError: it does not, or the file is not its owner's alone (``private_content``), or the
+            passphrase is wrong. One sentence: what is wrong, and what to do.
     """
-    if source.startswith(_CREDENTIAL):
-        return _key(source, private_content(source, _BYTES_MAX), ask)
-    return read_key(Path(source), ask)
+    if _LOOKS_LIKE_A_KEY.fullmatch(Path(source).name):
+        raise ValueError(
+            "this is a key, not the name of a file that holds one; whoever could see the "
+            "command line knows it now: replace it"
+        )
+    return _key(source, private_content(source, _BYTES_MAX), ask)
 
 
 def key_in(text: str) -> bytes:
@@ -41,27 +48,12 @@ def key_in(text: str) -> bytes:
     Raises:
         ValueError: it is none; what was typed is not repeated.
     """
-    return _key("what was typed", text.encode(), _nobody)
+    return _key("what was typed", text.encode(), nobody)
 
 
-def _nobody(_of: str) -> str:
+def nobody(_of: str) -> NoReturn:
+    """Of a passphrase: raises ValueError."""
     raise ValueError("it is encrypted, and nobody is there to type its passphrase")
-
-
-def read_key(path: Path, ask: Callable[[str], str] = _nobody) -> bytes:
-    """The 32 bytes of the key in ``path``: 64 hex digits, with or without ``0x``, and no more; or
-    an encrypted keystore (JSON, version 3), whose passphrase is asked for.
-
-    Raises:
-        ValueError: it is not so, or the file is not its owner's alone (``private_content``). One
-            sentence: what is wrong, and what to do.
-    """
-    if _LOOKS_LIKE_A_KEY.fullmatch(path.name):
-        raise ValueError(
-            "this is a key, not the name of a file that holds one; whoever could see the "
-            "command line knows it now: replace it"
-        )
-    return _key(str(path), _in_file(path, _BYTES_MAX), ask)
 
 
 def private_content(source: str, most: int) -> bytes:

@@ -162,8 +162,7 @@ def _master(asked: networks.Asked, key_file: str | None) -> "tuple[Master, netwo
     from bot.keys import key_of
     from bot.master import Master
 
-    permitted = "mainnet" if asked.mainnet else "testnet"
-    at = read("--url", lambda _: networks.place(asked, permitted), asked.url or "")
+    at = networks.place(asked, None)
     if key_file is None:
         key = _typed_key()
     else:
@@ -186,12 +185,8 @@ def _typed_key() -> bytes:
 
 def _confirm(master: "Master", at: networks.Place, what: str, again: str | None) -> None:
     sys.stderr.write(f"{at.network}, {at.url}: {what}\n")
-    if again is None:
-        if not sys.stdin.isatty():
-            raise networks.Refused(f"--confirm {master.address} is needed where nobody can type it")
-        again = typer.prompt("Type the account's address to have it done", err=True)
-    if again.strip().lower() != master.address:
-        raise networks.Refused("what was typed is not that account's address: nothing was done")
+    question = "Type the account's address to have it done"
+    networks.require_typed(master.address, again, question)
 
 
 def _done(act: Callable[[], T]) -> T:

@@ -21,6 +21,7 @@ from bot import logs, settings
 from bot.alarms import ALARMS, AlarmFile
 from bot.checkup import Checkup, failed
 from bot.cli import values
+from bot.cli.directory import JOURNAL
 from bot.cli.errors import FAILED, CommandError
 from bot.cli.networks import STATES, Asked, Place, Refused, confirm, place
 from bot.cli.values import read
@@ -28,7 +29,7 @@ from bot.clock import SteadyClock, boot_id
 from bot.control import Control
 from bot.hearing import to_all
 from bot.instruments import load_pairs
-from bot.keys import key_of
+from bot.keys import key_of, nobody
 from bot.lease import Lease, LeaseLost
 from bot.live import Live, live
 from bot.monitor import Monitor, TimedJournal, WatchdogMonitor
@@ -50,8 +51,8 @@ from execution.venues.hyperliquid.venue import Hyperliquid
 from execution.venues.hyperliquid.wire import BadMessage
 from strategies.cash_and_carry import CashAndCarry
 
-JOURNAL, LEASE, NONCES = "journal.sqlite", "lease.json", "watchdog.nonces"
-"""What the two keep in their state directory; only the first is the trader's alone."""
+LEASE, NONCES = "lease.json", "watchdog.nonces"
+"""What the two keep in their state directory beside the journal, which is the trader's alone."""
 LEASE_NS = 3 * SECOND
 """Renewed every second; longer than the watchdog's requests can be on the road."""
 _RETRY_SECONDS = 1.0
@@ -102,8 +103,8 @@ def asked(
     names = read("--pairs", values.pair_names, pairs)
     file = read("--config", values.existing_file, config)
     chosen = settings.load(file).settings
-    at = read("--url", lambda _: place(where, chosen.live.network), where.url or "")
-    whose = read("--account", address, account)
+    at = place(where, chosen.live.network)
+    whose = read("--account", values.address, account)
     confirm(at, whose, where.confirm)
     capital = chosen.account.capital
     signer = read("--key-file", lambda source: agent(source, at, capital), key_file)
@@ -142,16 +143,8 @@ def passphrase(of: str) -> str:
         ValueError: nobody is there.
     """
     if not sys.stdin.isatty():
-        raise ValueError("it is encrypted, and nobody is there to type its passphrase")
+        nobody(of)
     return getpass(f"Passphrase of {of}: ")
-
-
-def address(text: str) -> str:
-    """An account's address; what is none is not repeated, since it may be a key."""
-    try:
-        return start.address(text)
-    except ValueError:
-        raise ValueError("not an address: 0x and 40 hex digits are one") from None
 
 
 # --- the trader -------------------------------------------------------------------------------
@@ -287,7 +280,7 @@ async def watch(act: Act, trader: str) -> None:
                 transport,
                 act.signer,
                 nonces,
-                await _listed(transport, act, timing, log),
+                await _listed(transport, act, clock, timing, log),
                 act.address,
                 trader,
                 clock,
@@ -322,12 +315,14 @@ def _nonces(path: Path) -> NonceFile:
         raise CommandError(str(error)) from error
 
 
-async def _listed(transport: Transport, act: Act, timing: Timing, log: Any) -> Listing:
+async def _listed(
+    transport: Transport, act: Act, clock: Clock, timing: Timing, log: Any
+) -> Listing:
     """What is traded; asked for until there is an answer."""
     silent = False
     while True:
         try:
-            await require_fit(transport, act, SteadyClock(), restart=True)
+            await require_fit(transport, act, clock, restart=True)
             return await start.load(transport, act.address, act.pairs, timing)
         except _NO_ANSWER as error:
             if not silent:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.cli import options, values
+from bot.cli import networks, options, values
 from bot.cli.errors import INTERRUPTED
 from bot.cli.values import read
 
@@ -41,10 +41,7 @@ def fetch(
     end: Annotated[
         str | None, typer.Option("--to", metavar="DATE", help="End, UTC; now if not given.")
     ] = None,
-    url: Annotated[
-        str | None,
-        typer.Option("--url", metavar="URL", help="If not the venue's own: an emulator's."),
-    ] = None,
+    url: networks.PublicUrl = None,
     json: options.Json = None,
 ) -> None:
     """Fetch bars and funding of Hyperliquid into the layout that backtests read. No key.
@@ -56,15 +53,14 @@ def fetch(
     step = read("--bar", values.bar, bar)
     start_ns = read("--from", values.instant, start)
     end_ns = read("--to", values.instant, end)
-    where = read("--url", values.base_url, url)
+    where = networks.public(url)
     answer = read("--json", values.writable_file, json)
     from bot.backtest.bars import parse_bar
     from bot.cli.output import STDOUT, console, write_json
     from bot.feeds.fetch import Wanted
-    from bot.instruments import load_url
 
     wanted = Wanted(names, parse_bar(step), start_ns, end_ns)
-    files = _fetched(where or load_url("hyperliquid", "mainnet"), folder, wanted)
+    files = _fetched(where, folder, wanted)
     write_json({"directory": str(folder), "files": [_row(file) for file in files]}, answer)
     if answer != STDOUT:
         out = console()

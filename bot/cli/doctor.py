@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,9 @@ from bot.cli import networks, options, values
 from bot.cli.errors import REFUSED, CommandError
 from bot.cli.values import read
 from bot.finding import Finding
+
+if TYPE_CHECKING:
+    from bot.settings import Settings
 
 EXAMPLES = """\b
 Examples:
@@ -70,8 +73,7 @@ def doctor(
         out = console()
         for finding in findings:
             out.print(f"{finding.status:8}", style=_STYLES[finding.status], end="", markup=False)
-            fix = f": {finding.fix}" if finding.fix else ""
-            out.print(f" {finding.check}: {finding.detail}{fix}", markup=False, soft_wrap=True)
+            out.print(f" {finding}", markup=False, soft_wrap=True)
     if not sound:
         raise typer.Exit(REFUSED)
 
@@ -152,15 +154,21 @@ def _clock(now_s: float) -> Finding:
 
 
 def _settings(config: str | None) -> Iterator[Finding]:
-    from bot.settings import SettingsError, load
+    from bot.settings import SettingsError
 
     try:
-        settings = load(read("--config", values.existing_file, config)).settings
+        settings = _loaded(config)
     except (SettingsError, CommandError) as error:
         yield Finding("settings", "failed", str(error), "`fundarb config check` after the change")
         return
     yield Finding("settings", "ok", config or "defaults and environment")
     yield _port(settings.metrics.port)
+
+
+def _loaded(config: str | None) -> "Settings":
+    from bot.settings import load
+
+    return load(read("--config", values.existing_file, config)).settings
 
 
 def _port(port: int) -> Finding:
@@ -191,29 +199,27 @@ def _history(data: str) -> Finding:
 def _account(
     where: networks.Asked, account: str, agent: str, pairs: str | None, config: str | None
 ) -> list[Finding]:
-    """What the venue says. Reading needs no second switch."""
+    """What the venue says."""
     import asyncio
 
     from bot.checkup import Checkup
-    from bot.cli import acting
     from bot.clock import SteadyClock
     from bot.instruments import load_pairs
-    from bot.settings import SettingsError, load
+    from bot.settings import SettingsError
     from bot.transport import HttpTransport
     from execution.ports import TransportFailed
     from execution.risk.limits import RiskLimits
     from execution.venues.hyperliquid.symbols import VENUE
     from execution.venues.hyperliquid.timing import Timing
 
-    whose = read("--account", acting.address, account)
-    key = read("--agent", acting.address, agent)
+    whose = read("--account", values.address, account)
+    key = read("--agent", values.address, agent)
     names = read("--pairs", values.pair_names, pairs)
-    permitted = "mainnet" if where.mainnet else "testnet"
-    at = read("--url", lambda _: networks.place(where, permitted), where.url or "")
+    at = networks.place(where, None)
     wanted = {pair.name: pair.spot.base for pair in load_pairs(VENUE, names)}
     try:
-        limits = load(Path(config) if config else None).settings.risk
-    except SettingsError:
+        limits = _loaded(config).risk
+    except (SettingsError, CommandError):
         limits = RiskLimits()  # that they are wrong is told above
 
     async def look() -> list[Finding]:

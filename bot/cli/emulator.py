@@ -29,7 +29,6 @@ NOBODYS = f"0x{'1' * 40}"
 GENERATED = "generated"
 DEPOSIT = Decimal(10_000)
 SPEED_MAX = Decimal(14_400)
-_LETTERS = re.compile(r"0x[0-9a-fA-F]{40}")
 _HOLDING = re.compile(r"(perp|spot)\.(\w+):(.+)")
 
 
@@ -88,7 +87,7 @@ def emulator(
     """
     number = read("--port", _port, port)
     whose, deposits = read("--account", _account, account)
-    agents = [read("--agent", _address, each) for each in agent or ()]
+    agents = [read("--agent", values.address, each) for each in agent or ()]
     chosen = read("--seed", values.whole, seed)
     pace = read("--speed", _pace, speed)
     file = read("--faults", values.existing_file, faults)
@@ -198,13 +197,6 @@ def _pace(text: str) -> float:
     return float(speed)
 
 
-def _address(text: str) -> str:
-    """In small letters. What is no address is not repeated, since it may be a key."""
-    if not _LETTERS.fullmatch(text):
-        raise ValueError("not an address: 0x and 40 hex digits are one")
-    return text.lower()
-
-
 def _account(text: str) -> tuple[str, dict[str, Decimal]]:
     """The address, and what is on the account, by side and asset.
 
@@ -213,7 +205,7 @@ def _account(text: str) -> tuple[str, dict[str, Decimal]]:
     """
     whose, separator, holdings = text.partition("=")
     if not separator:
-        return _address(whose), {"perp.USDC": DEPOSIT, "spot.USDC": DEPOSIT}
+        return values.address(whose), {"perp.USDC": DEPOSIT, "spot.USDC": DEPOSIT}
     deposits: dict[str, Decimal] = {}
     for holding in holdings.split(","):
         found = _HOLDING.fullmatch(holding.strip())
@@ -221,4 +213,4 @@ def _account(text: str) -> tuple[str, dict[str, Decimal]]:
             raise ValueError(f"{holding!r} is nothing that can be there: write spot.USDC:5000")
         where = f"{found[1]}.{found[2]}"
         deposits[where] = deposits.get(where, Decimal(0)) + values.positive(found[3])
-    return _address(whose), deposits
+    return values.address(whose), deposits

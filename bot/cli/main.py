@@ -40,7 +40,7 @@ First steps:
   fundarb doctor                             is this machine fit for it?
 
 Exit codes: 0 done, 1 a defect of the program, 2 bad input or settings,
-3 not fit to run (doctor) or refused (live, watchdog), 130 stopped by Ctrl-C.
+3 not fit to run (doctor) or refused (live, watchdog, account), 130 stopped by Ctrl-C.
 """
 
 app = typer.Typer(

@@ -1,24 +1,30 @@
 """Where a command may act: an exchange on this machine, the testnet, or real money.
 
-Two switches stand before either real network, and each is turned by itself: ``live.network`` in
-the settings, and ``--testnet`` or ``--mainnet`` on the command line. Then the account's address
-is typed once more. Until all of that is so, nothing is contacted.
+Two switches stand before trading on either real network, and each is turned by itself:
+``live.network`` in the settings, and ``--testnet`` or ``--mainnet`` on the command line. Then the
+account's address is typed once more. Until all of that is so, nothing is contacted. What its owner
+does by hand (``fundarb account``) wants the command line's switch and the address; reading only
+the switch.
 """
 
 import sys
-from ipaddress import ip_address
 from typing import Annotated, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 import typer
 
+from bot.cli import values
 from bot.cli.errors import REFUSED, CommandError
+from bot.cli.values import read
 
 Network = Literal["here", "testnet", "mainnet"]
 
 Url = Annotated[
     str | None,
     typer.Option("--url", metavar="URL", help="An exchange on this machine: an emulator."),
+]
+PublicUrl = Annotated[
+    str | None,
+    typer.Option("--url", metavar="URL", help="If not the venue's own: an emulator's."),
 ]
 Testnet = Annotated[bool, typer.Option("--testnet", help="No real money.")]
 Mainnet = Annotated[bool, typer.Option("--mainnet", help="Real money.")]
@@ -57,26 +63,26 @@ class Place(NamedTuple):
     url: str
 
 
-def place(asked: Asked, permitted: str) -> Place:
-    """``permitted`` is ``live.network`` of the settings.
+def place(asked: Asked, permitted: str | None) -> Place:
+    """``permitted`` is ``live.network`` of the settings; None where that switch plays no part.
 
     Raises:
         Refused: the switches do not agree, or an address is not on this machine.
-        ValueError: the address is here, and none of a host alone.
+        CommandError: the address is here, and none of a host alone.
     """
     if asked.testnet and asked.mainnet:
         raise Refused("--testnet and --mainnet: it is one or the other")
     if asked.url is not None:
         if asked.mainnet:
             raise Refused("--mainnet: what --url names is on this machine, no real money is there")
-        return Place("here", on_this_machine(asked.url))
+        return Place("here", read("--url", on_this_machine, asked.url))
     if not (asked.testnet or asked.mainnet):
         raise Refused(
             "where to? --testnet, --mainnet, or --url of an exchange on this machine "
             "(`fundarb emulator` is one)"
         )
     network: Network = "mainnet" if asked.mainnet else "testnet"
-    if permitted != network:
+    if permitted not in (None, network):
         raise Refused(
             f"--{network} is one switch of two, and the other says {permitted!r}: write "
             f'network = "{network}" under [live] into the file of --config, if that is meant'
@@ -93,9 +99,10 @@ def on_this_machine(url: str) -> str:
         Refused: it is anywhere else.
         ValueError: it is here, and no address of a host alone.
     """
+    from bot.transport import endpoints, is_here
+
     try:
-        host = urlsplit(url).hostname or ""
-        here = host == "localhost" or ip_address(host).is_loopback
+        here = is_here(url)
     except ValueError:
         here = False
     if not here:
@@ -103,9 +110,18 @@ def on_this_machine(url: str) -> str:
             "--url takes only an exchange on this machine, such as http://127.0.0.1:8123 "
             "(`fundarb emulator` is one); the real ones are --testnet and --mainnet"
         )
-    from bot.transport import endpoints
-
     return endpoints(url)[0]
+
+
+def public(url: str | None) -> str:
+    """Where to ask what everybody may read: as typed, or the venue's own address.
+
+    Raises:
+        CommandError: what was typed is no venue's address.
+    """
+    from bot.instruments import load_url
+
+    return read("--url", values.base_url, url) or load_url("hyperliquid", "mainnet")
 
 
 def confirm(where: Place, account: str, again: str | None) -> None:
@@ -116,11 +132,20 @@ def confirm(where: Place, account: str, again: str | None) -> None:
     """
     if where.network == "here":
         return
+    money = "REAL MONEY" if where.network == "mainnet" else "no real money"
+    question = "Type the account's address to go on"
+    require_typed(account, again, f"{where.network} ({money}) at {where.url}\n{question}")
+
+
+def require_typed(account: str, again: str | None, question: str) -> None:
+    """``again`` has to be the account's address; where it is None, a person is asked for it.
+
+    Raises:
+        Refused: it is another, or nobody is there to be asked.
+    """
     if again is None:
         if not sys.stdin.isatty():
             raise Refused(f"--confirm {account} is needed where nobody can type it")
-        money = "REAL MONEY" if where.network == "mainnet" else "no real money"
-        sys.stderr.write(f"{where.network} ({money}) at {where.url}\n")
-        again = typer.prompt("Type the account's address to go on", err=True)
+        again = typer.prompt(question, err=True)
     if again.strip().lower() != account:
-        raise Refused("what was typed is not the address of --account: nothing was done")
+        raise Refused("what was typed is not the account's address: nothing was done")

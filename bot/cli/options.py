@@ -25,6 +25,12 @@ Config = Annotated[
     str | None,
     typer.Option("--config", metavar="FILE", help="A TOML file over the default settings."),
 ]
+Data = Annotated[
+    str, typer.Option("--data", metavar="DIR", help="History: prices/ and funding/ in Parquet.")
+]
+Venue = Annotated[
+    str, typer.Option("--venue", metavar="V", help="Whose history and rules: hyperliquid.")
+]
 Pairs = Annotated[
     str | None,
     typer.Option("--pairs", metavar="A,B", help="Pairs to trade, such as BTC,HYPE."),

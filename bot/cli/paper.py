@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bot.cli import options, values
+from bot.cli import networks, options, values
 from bot.cli.errors import CommandError
 from bot.cli.values import read
 
@@ -55,12 +55,7 @@ def paper(
             help="Simulated time to run, counted from the first start; until Ctrl-C if not given.",
         ),
     ] = None,
-    url: Annotated[
-        str | None,
-        typer.Option(
-            "--url", metavar="URL", help="Of a live feed, if not the venue's own: an emulator's."
-        ),
-    ] = None,
+    url: networks.PublicUrl = None,
     seed: options.Seed = "1",
     config: options.Config = None,
     state: Annotated[
@@ -96,11 +91,7 @@ def paper(
     file = read("--config", values.existing_file, config)
     answer = read("--json", values.writable_file, json)
     folder = read("--export", values.writable_directory, export)
-    where = read("--url", values.base_url, url)
-    if live and where is None:
-        from bot.instruments import load_url
-
-        where = load_url("hyperliquid", "mainnet")
+    where = networks.public(url) if live else None
     from bot.cli.running import run
 
     run(

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from bot.cli import options, values
+from bot.cli import networks, options, values
+from bot.cli.errors import INTERRUPTED
 from bot.cli.values import read
 
 EXAMPLES = """\b
@@ -24,10 +25,7 @@ def record(
         str | None,
         typer.Option("--for", metavar="24h", help="How long; until Ctrl-C if not given."),
     ] = None,
-    url: Annotated[
-        str | None,
-        typer.Option("--url", metavar="URL", help="If not the venue's own: an emulator's."),
-    ] = None,
+    url: networks.PublicUrl = None,
     json: options.Json = None,
 ) -> None:
     """Write down what Hyperliquid publishes: books, trades, marks and rates. No key.
@@ -38,20 +36,19 @@ def record(
     folder = read("--out", values.writable_directory, out)
     names = read("--pairs", values.pair_names, pairs)
     length = read("--for", values.duration, duration)
-    where = read("--url", values.base_url, url)
+    where = networks.public(url)
     answer = read("--json", values.writable_file, json)
     import asyncio
+    import signal
     import sys
 
     from rich.console import Console
 
     from bot import logs
-    from bot.cli.errors import INTERRUPTED
     from bot.cli.output import write_json
     from bot.cli.running import stoppable
     from bot.feeds.record import Recorded
     from bot.feeds.record import record as write
-    from bot.instruments import load_url
 
     told = Console(stderr=True, highlight=False)
     logs.configure(sys.stderr)
@@ -65,20 +62,11 @@ def record(
                 f"{so_far.seconds:,.0f} s{note}; Ctrl-C stops"
             )
 
-        done = asyncio.run(
-            write(
-                where or load_url("hyperliquid", "mainnet"),
-                names,
-                folder,
-                length,
-                show,
-                lambda: bool(stopped),
-            )
-        )
+        done = asyncio.run(write(where, names, folder, length, show, lambda: bool(stopped)))
     told.print(f"{done.lines:,} messages in {done.seconds:,.0f} s are in {folder}")
     write_json(
         {"directory": str(folder), "messages": done.lines, "seconds": round(done.seconds, 1)},
         answer,
     )
-    if stopped and stopped[0] == INTERRUPTED - 128:
+    if stopped and stopped[0] == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)

@@ -19,12 +19,8 @@ Examples:
 
 def scan(
     *,
-    data: Annotated[
-        str, typer.Option("--data", metavar="DIR", help="History: prices/ and funding/ in Parquet.")
-    ],
-    venue: Annotated[
-        str, typer.Option("--venue", metavar="V", help="Whose history and rules: hyperliquid.")
-    ] = "hyperliquid",
+    data: options.Data,
+    venue: options.Venue = "hyperliquid",
     pairs: options.Pairs = None,
     at: Annotated[
         str | None,

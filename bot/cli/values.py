@@ -204,6 +204,18 @@ def writable_directory(text: str) -> Path:
     return path
 
 
+def address(text: str) -> str:
+    """An account's address, in small letters; what is none is not repeated, since it may be a key.
+
+    >>> address("0x" + "A" * 40) == "0x" + "a" * 40
+    True
+    """
+    lower = text.lower()
+    if not re.fullmatch(r"0x[0-9a-f]{40}", lower):
+        raise ValueError("not an address: 0x and 40 hex digits are one")
+    return lower
+
+
 def base_url(text: str) -> str:
     """A venue's address: https:// and a host; http:// on this machine alone."""
     from bot.transport import endpoints

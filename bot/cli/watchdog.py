@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from bot.cli import networks, options
+from bot.cli import networks, options, values
 from bot.cli.live import Account, State
+from bot.cli.values import read
 
 EXAMPLES = """\b
 Examples, beside a running `fundarb live --state DIR`:
@@ -42,9 +43,8 @@ def watchdog(
     """
     from bot.cli import acting
     from bot.cli.serving import until_told
-    from bot.cli.values import read
 
-    watched = read("--trader", acting.address, trader)
+    watched = read("--trader", values.address, trader)
     where = networks.Asked(url, testnet, mainnet, confirm)
     act = acting.asked(where, account, key_file, pairs, config, state, watched)
     until_told(acting.watch(act, watched))

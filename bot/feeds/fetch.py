@@ -182,27 +182,24 @@ class _Fetch:
         from_ms, to_ms = part.from_ns // MILLISECOND, part.to_ns // MILLISECOND
         there = _read(part.path)
         before = 0 if there is None else there.height
-        if there is not None and before and (first_ms := int(there[TIME][0])) > from_ms:
+        if there is not None and (first_ms := int(there[TIME][0])) > from_ms:
             earlier = [page async for page in self._pages(from_ms, first_ms - step_ms // 2)]
             there = _written(part.path, [*map(_frame, earlier), there])
-        since_ms = from_ms
-        if there is not None and before:
-            since_ms = int(there[TIME][-1]) + step_ms // 2
+        since_ms = from_ms if there is None else int(there[TIME][-1]) + step_ms // 2
         async for page in self._pages(since_ms, to_ms):
             there = _written(part.path, [*([] if there is None else [there]), _frame(page)])
             done = (page[TIME][-1] - from_ms) / max(to_ms - from_ms, 1)
             self._on_progress(part, min(done, 1.0), there.height)
         rows = 0 if there is None else there.height
         self._on_progress(part, 1.0, rows)
-        times = there[TIME] if there is not None and rows else None
         return Fetched(
             part.path,
             part.symbol,
             part.kind,
             rows,
             rows - before,
-            None if times is None else int(times[0]) * MILLISECOND,
-            None if times is None else int(times[-1]) * MILLISECOND,
+            None if there is None else int(there[TIME][0]) * MILLISECOND,
+            None if there is None else int(there[TIME][-1]) * MILLISECOND,
         )
 
     async def _pages(self, since_ms: int, until_ms: int) -> AsyncIterator[Page]:
@@ -257,12 +254,14 @@ class _Fetch:
 
 
 def _read(path: Path) -> "pl.DataFrame | None":
+    """None where there is no row yet."""
     import polars as pl
 
     if not path.exists():
         return None
     with reading(path):
-        return collected(path, pl.scan_parquet(path))
+        there = collected(path, pl.scan_parquet(path))
+    return there if there.height else None
 
 
 def _frame(page: Page) -> "pl.DataFrame":

@@ -83,7 +83,9 @@ def open_recording(directory: Path, names: Sequence[str] | None) -> RecordedTape
     lacking = set(names or ()) - {pair.name for pair in pairs}
     if lacking or not pairs:
         what = ", ".join(sorted(lacking)) or "any pair"
-        raise DataError(f"{directory} was not recorded for {what}: it has {', '.join(asked)}")
+        raise DataError(
+            f"{directory} was not recorded for {what}: it has {', '.join(sorted(asked))}"
+        )
     try:
         (_, meta), *_ = _answers(opening, "meta", Meta)
         (_, spot_meta), *_ = _answers(opening, "spotMeta", SpotMeta)

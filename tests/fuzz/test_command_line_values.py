@@ -30,6 +30,8 @@ READERS: list[Callable[[str], Any]] = [
     values.existing_file,
     values.writable_file,
     values.writable_directory,
+    values.address,
+    values.base_url,
 ]
 TEXTS = (
     *(token.strip('"') for token in NUMBERS),

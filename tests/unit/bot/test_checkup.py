@@ -42,7 +42,7 @@ class Altered:
         return Reply(200, msgspec.json.encode(told))
 
     async def connect(self, path: str, timeout_seconds: float) -> Stream:
-        raise NotImplementedError
+        raise AssertionError("it asks, it listens to nothing")
 
 
 async def found(venue: Altered, wanted: dict[str, str] | None = None) -> dict[str, Finding]:

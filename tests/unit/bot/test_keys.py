@@ -13,7 +13,7 @@ from eth_keyfile.keyfile import create_keyfile_json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.keys import ORDER, key_in, key_of, read_key
+from bot.keys import ORDER, key_in, key_of, nobody
 from execution.venues.hyperliquid.sign import AgentSigner
 
 KEY = bytes.fromhex("3b7e91c04d5fa2886013de47b9f0c6ae5518d2937c04fbe16a89205dc7f3b41e")
@@ -28,7 +28,7 @@ def holding(folder: Path, content: str | bytes = KEY.hex(), mode: int = 0o600) -
 
 def complaint(path: Path) -> str:
     with pytest.raises(ValueError, match=r"\w") as told:
-        read_key(path)
+        key_of(str(path), nobody)
     assert told.value.__cause__ is None
     return str(told.value)
 
@@ -41,7 +41,7 @@ def complaint(path: Path) -> str:
 def test_a_file_of_64_hex_digits_that_is_its_owners_alone_is_a_key(
     tmp_path: Path, content: str, mode: int
 ) -> None:
-    assert read_key(holding(tmp_path, content, mode)) == KEY
+    assert key_of(str(holding(tmp_path, content, mode)), nobody) == KEY
 
 
 @pytest.mark.parametrize("bit", [1 << n for n in range(6)])
@@ -62,7 +62,7 @@ def test_a_directory_that_others_may_read_is_taken(tmp_path: Path) -> None:
     path = holding(tmp_path)
     tmp_path.chmod(0o755)
 
-    assert read_key(path) == KEY
+    assert key_of(str(path), nobody) == KEY
 
 
 def test_a_link_is_refused_though_it_leads_to_a_key(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_file_that_holds_anything_else_is_refused(tmp_path: Path, content: str
 
 def test_the_largest_and_the_smallest_key_are_keys(tmp_path: Path) -> None:
     for number in (1, ORDER - 1):
-        key = read_key(holding(tmp_path, f"{number:064x}"))
+        key = key_of(str(holding(tmp_path, f"{number:064x}")), nobody)
         assert re.fullmatch("0x[0-9a-f]{40}", AgentSigner(key, is_mainnet=False).address)
 
 
@@ -209,7 +209,7 @@ def test_a_keystore_is_its_owners_alone_too(tmp_path: Path) -> None:
 
 def test_where_nobody_can_type_a_keystore_says_what_a_service_takes(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="a service takes credential:NAME"):
-        read_key(holding(tmp_path, keystore()))
+        key_of(str(holding(tmp_path, keystore())), nobody)
 
 
 # A credential of systemd

@@ -93,6 +93,17 @@ def test_the_key_can_be_typed_and_is_not_shown(
     assert KEY.hex()[:12] not in answer.err + answer.out
 
 
+def test_no_proxy_of_the_environment_is_asked(
+    url: str, key: str, fundarb: Fundarb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("http_proxy", NOWHERE)
+
+    where = ("--url", url, "--key-file", key, "--confirm", ACCOUNT)
+    assert fundarb("account", "mode", "standard", *where).code == 0
+
+
 REFUSED = [
     (("mode", "unified"), 3, "is needed where nobody can type it"),
     (("mode", "unified", "--confirm", "0x" + "1" * 40), 3, "nothing was done"),

@@ -14,7 +14,8 @@ import pytest
 
 from bot.alarms import ALARMS
 from bot.cli import acting
-from bot.cli.acting import JOURNAL, LEASE
+from bot.cli.acting import LEASE
+from bot.cli.directory import JOURNAL
 from bot.cli.main import run
 from bot.cli.networks import Refused, on_this_machine
 from bot.cli.reaching import Running

@@ -1,40 +1,25 @@
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
 from bot.cli.errors import CommandError, explained
-from bot.cli.main import run
+from bot.cli.main import app, run
 from execution.journal import JournalError
 
-COMMANDS = [
-    "paper",
-    "record",
-    "data fetch",
-    "account approve-agent",
-    "account mode",
-    "account move",
-    "live",
-    "watchdog",
-    "backtest",
-    "status",
-    "positions",
-    "why",
-    "ledger export",
-    "calc size",
-    "calc liquidation",
-    "calc funding",
-    "calc yield",
-    "config init",
-    "config check",
-    "config show",
-    "doctor",
-    "emulator",
-    "live",
-    "watchdog",
-]
+
+def named(group: Any, before: str = "") -> Iterator[str]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from named(command, f"{name} ")
+        else:
+            yield before + name
+
+
+COMMANDS = list(named(get_command(app)))
 HEAVY = ("rich", "pydantic", "pydantic_settings", "msgspec", "polars", "numpy", "ccxt", "sqlite3")
 
 Fundarb = Callable[..., Any]

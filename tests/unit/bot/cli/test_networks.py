@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from bot.cli.networks import Asked, Place, Refused, confirm, place
 from bot.config_files import config_file, config_names
 from bot.instruments import load_url
 from domain.money import ONE
+from execution.venues.hyperliquid.sign import BeyondCap
 from tests.unit.bot.cli.processes import ACCOUNT, TRADER, TRADER_KEY, key_file
 
 Fundarb = Callable[..., Any]
@@ -108,6 +110,23 @@ def test_each_network_has_signatures_of_its_own(tmp_path: Path, venue: Listener)
     assert len(signed) == 2
 
 
+def test_no_order_is_signed_that_is_worth_more_than_all_there_is(tmp_path: Path) -> None:
+    key = key_file(tmp_path, TRADER_KEY)
+    signer = acting.agent(key, Place("testnet", NOBODY), Decimal(100))
+
+    def signed(price: str, nonce: int) -> None:
+        limit = {"limit": {"tif": "Ioc"}}
+        order = {"a": 0, "b": True, "p": price, "s": "1", "r": False, "t": limit}
+        signer.sign({"type": "order", "orders": [order], "grouping": "na"}, nonce, None)
+
+    with pytest.raises(BeyondCap, match="an order of 101, at most 100"):
+        signed("101", 1)
+    for nonce in range(20):
+        signed("100", nonce)
+    with pytest.raises(BeyondCap, match="2001 of orders in an hour, at most 2000"):
+        signed("1", 20)
+
+
 def test_an_exchange_of_this_machine_needs_neither_switch() -> None:
     assert place(Asked(NOBODY, testnet=False, mainnet=False), "none") == Place("here", NOBODY)
     assert place(Asked(NOBODY, testnet=True, mainnet=False), "none") == Place("here", NOBODY)
@@ -142,7 +161,7 @@ def test_a_person_at_a_terminal_types_the_address(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(typer, "prompt", typed)
     confirm(Place("mainnet", NOBODY), ACCOUNT, None)
-    assert asked == ["Type the account's address to go on"]
+    assert asked == [f"mainnet (REAL MONEY) at {NOBODY}\nType the account's address to go on"]
     monkeypatch.setattr(typer, "prompt", lambda *_, **__: "yes")
-    with pytest.raises(Refused, match="not the address of --account"):
+    with pytest.raises(Refused, match="not the account's address"):
         confirm(Place("testnet", NOBODY), ACCOUNT, None)

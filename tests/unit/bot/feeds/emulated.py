@@ -76,7 +76,7 @@ class Emulated:
         return self.emulator.request(path, body, self.now_ns)
 
     async def connect(self, path: str, timeout_seconds: float) -> Stream:
-        raise NotImplementedError
+        raise AssertionError("it asks, it listens to nothing")
 
 
 class Ear:
@@ -105,7 +105,7 @@ async def record_hours(folder: Path, names: tuple[str, ...], hours: int) -> None
         told = []
         venue.now_ns += 5 * SECOND
         for pair in venue.pairs:
-            asked = {"type": "fundingHistory", "coin": pair.perp.base}
-            asked["startTime"] = (START + hour * HOUR) // MILLISECOND  # type: ignore[assignment]
+            since_ms = (START + hour * HOUR) // MILLISECOND
+            asked = {"type": "fundingHistory", "coin": pair.perp.base, "startTime": since_ms}
             await tap.request("/info", msgspec.json.encode(asked), 1.0)
     writer.close()

@@ -115,6 +115,51 @@ async def test_what_is_missing_before_a_file_begins_is_fetched_as_one(tmp_path: 
         assert times(both[kind]) == times(whole[kind])
 
 
+async def test_what_was_missing_before_a_file_is_put_there_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import polars as pl
+
+    asked: list[str] = []
+    page = Info.funding_page
+
+    async def counted(info: Info, coin: str, since_ms: int) -> Any:
+        asked.append(coin)
+        return await page(info, coin, since_ms)
+
+    async with exchange() as url:
+        funding = (await fetched(url, tmp_path, wanted()))["funding"]
+        whole = times(funding)
+        pl.read_parquet(funding.path).tail(10).write_parquet(funding.path)
+        monkeypatch.setattr(Info, "funding_page", counted)
+        with pytest.raises(Stopped):
+            await fetch(url, tmp_path, wanted(), nothing, lambda: len(asked) > 1, FREE)
+        kept = times(funding)
+        await fetched(url, tmp_path, wanted())
+
+    assert kept == whole[-10:]
+    assert times(funding) == whole
+
+
+def test_a_file_that_cannot_be_written_is_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import polars as pl
+
+    path = tmp_path / "x.parquet"
+    fetching._written(path, [fetching._frame({"ts_ms": [1]})])
+    before = path.read_bytes()
+
+    def cut_off(_frame: pl.DataFrame, target: Path) -> None:
+        target.write_bytes(b"PAR1")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", cut_off)
+    with pytest.raises(OSError, match="No space left"):
+        fetching._written(path, [fetching._frame({"ts_ms": [1, 2]})])
+    assert path.read_bytes() == before
+
+
 async def test_nothing_to_fetch_is_told(tmp_path: Path) -> None:
     now_ns = SteadyClock().now_ns()
     async with exchange() as url:
@@ -146,6 +191,25 @@ async def test_a_venue_that_goes_away_leaves_what_was_fetched(
 
     assert files["perp"].added == 0
     assert files["funding"].added > 0
+
+
+class Counted(Budget):
+    """Lets everything pass, and knows what it weighed."""
+
+    spent = 0.0
+
+    async def spend(self, weight: float) -> None:
+        self.spent += weight
+
+
+async def test_every_request_and_every_row_weighs(tmp_path: Path) -> None:
+    budget = Counted(1.0)
+    async with exchange() as url:
+        files = await fetch(url, tmp_path, wanted(), nothing, lambda: False, budget)
+
+    rows = {file.kind: file.rows for file in files}
+    answers = 3  # one a file at the least
+    assert budget.spent >= 20 * answers + rows["funding"] / 20 + (rows["spot"] + rows["perp"]) / 60
 
 
 async def test_requests_wait_until_the_venue_allows_them() -> None:

@@ -1,21 +1,29 @@
 """Paper on live quotes, against an exchange of this machine over real sockets."""
 
+import asyncio
 import json
 import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from bot.control import Control
+from bot.feeds import follow
+from bot.feeds.heard import Heard, Writer
+from bot.feeds.record import record
 from bot.feeds.tape import Tape
 from bot.instruments import load_pairs
 from domain.market import Book, FundingSettled, RecordedFunding
 from domain.rates import FundingRate
-from domain.time import HOUR, SECOND
+from domain.time import HOUR, MINUTE, SECOND
 from execution.facts import RunStarted
 from execution.journal import open_for_reading
+from execution.supervise import TaskDied
 from tests.unit.bot.cli.processes import running
 from tests.unit.bot.feeds.emulated import START
 
@@ -129,6 +137,66 @@ def test_a_recording_that_is_told_to_end_is_whole(tmp_path: Path, url: str) -> N
 
     assert "messages in" in recorder.err
     assert "Traceback" not in recorder.err
+
+
+async def test_a_disk_that_is_full_ends_a_recording(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_writer: Writer, _heard: Heard) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Writer, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        await record(url, ("HYPE",), tmp_path, SECOND, lambda _: None, lambda: False)
+
+
+# On and on
+
+
+class Ticking:
+    """A clock on which four seconds pass from look to look."""
+
+    at_ns = START
+
+    def now_ns(self) -> int:
+        self.at_ns += 4 * SECOND
+        return self.at_ns
+
+
+async def advanced(listening: asyncio.Future[None], late: int = 0) -> list[str]:
+    """What is logged in two minutes in which nothing is heard."""
+    run: Any = SimpleNamespace(
+        venue=SimpleNamespace(now_ns=START),
+        source=SimpleNamespace(end_ns=START + 2 * MINUTE),
+        first_ns=START,
+    )
+    run.advance = lambda until_ns: setattr(run.venue, "now_ns", until_ns)
+    heard: Any = SimpleNamespace(heard_ns=START, reader=SimpleNamespace(late=late))
+    if late:
+        heard.heard_ns = START + HOUR
+    onlookers: Any = SimpleNamespace(woke=lambda *_: None, show=lambda _: None)
+    asked: Any = SimpleNamespace(end_ns=None, duration_ns=None, url=NOWHERE)
+    with capture_logs() as told:
+        assert not await follow._advance(
+            run, asked, heard, Ticking(), onlookers, Control(), lambda: False, listening
+        )
+    return [line["event"] for line in told]
+
+
+async def test_silence_is_told_once_a_minute() -> None:
+    assert await advanced(asyncio.Future()) == ["silent", "silent"]
+
+
+async def test_quotes_that_are_old_when_they_come_are_told_of() -> None:
+    assert await advanced(asyncio.Future(), late=3) == ["old_quotes"]
+
+
+async def test_it_does_not_go_on_when_nobody_listens_any_more() -> None:
+    ended: asyncio.Future[None] = asyncio.Future()
+    ended.set_exception(TaskDied("public", "ended"))
+
+    with pytest.raises(TaskDied, match="task public ended"):
+        await advanced(ended)
 
 
 # A tape
