@@ -6,7 +6,7 @@ history, with nothing held, and what it answers is read off.
 
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
-from math import fsum
+from math import fsum, inf
 from pathlib import Path
 
 import msgspec
@@ -27,14 +27,14 @@ from domain.market import (
 )
 from domain.rates import FundingRate
 from domain.targets import Target
-from domain.time import DAY, HOUR
-from strategies.carry.costs import round_trip
+from domain.time import DAY, HOURS_PER_YEAR
+from strategies.carry.costs import RoundTrip, round_trip
 from strategies.cash_and_carry import CashAndCarry
 from strategies.market.state import InstrumentState, Market
 
 LOOK_BACK_NS = 3 * DAY
 """Of quotes before the instant, for volatility and the usual basis."""
-MEAN_HOURS = 168.0
+MEAN_NS = 7 * DAY
 CAPACITY_SLIPPAGE = 0.001
 """Capacity is the notional whose round trip costs this much more than that of one lot."""
 _HALVINGS = 40
@@ -76,15 +76,13 @@ def scan(
 ) -> Iterator[Row]:
     """A row a pair, in their order, at the last instant before ``at_ns`` that both legs have."""
     for pair in pairs:
-        start_ns = None if at_ns is None else at_ns - LOOK_BACK_NS
         try:
-            if at_ns is None:
+            end_ns = at_ns
+            if end_ns is None:
                 end_ns = open_history(data, venue, [pair.name]).end_ns
                 assert end_ns is not None, "Invariant: recorded history ends"
-                start_ns, at_ns_of = end_ns - LOOK_BACK_NS, end_ns
-            else:
-                at_ns_of = at_ns
-            source = open_history(data, venue, [pair.name], start_ns=start_ns, end_ns=at_ns_of)
+            start_ns = end_ns - LOOK_BACK_NS
+            source = open_history(data, venue, [pair.name], start_ns=start_ns, end_ns=end_ns)
         except DataError as error:
             yield Row(pair.name, "no_data", str(error))
             continue
@@ -93,7 +91,11 @@ def scan(
 
 def ranked(rows: Iterable[Row]) -> list[Row]:
     """What would be entered first, then by expected net per unit of capital."""
-    return sorted(rows, key=lambda row: (row.gate != "", -(row.net_apr or -1e9), row.pair))
+
+    def place(row: Row) -> tuple[bool, float, str]:
+        return row.gate != "", inf if row.net_apr is None else -row.net_apr, row.pair
+
+    return sorted(rows, key=place)
 
 
 def _row(source: HistorySource, capital: Decimal, settings: Settings) -> Row:
@@ -107,28 +109,27 @@ def _row(source: HistorySource, capital: Decimal, settings: Settings) -> Row:
     )
     (target,) = strategy.targets(market, {}, capital, now_ns)
     spot, perp = market.of(pair.spot.id), market.of(pair.perp.id)
-    if spot is None or perp is None or not perp.settled:
-        return Row(pair.name, *_said(target), at_ns=now_ns)
     gate, reason = _said(target)
-    yearly = 24.0 * 365.0
-    trip = round_trip(pair, spot, perp, float(pair.lot))
-    cost = target.cost or (trip.total if trip is not None else None)
-    paying = target.forecast_hourly > 0.0 and cost is not None
+    if spot is None or perp is None or not perp.settled:
+        return Row(pair.name, gate, reason, at_ns=now_ns)
+    touch = round_trip(pair, spot, perp, float(pair.lot))
+    cost = target.cost or (None if touch is None else touch.total)
+    hourly = target.forecast_hourly
     return Row(
         pair.name,
         gate,
         reason,
         at_ns=now_ns,
-        funding=perp.settled[-1].per_hour * yearly,
-        mean=_mean(perp) * yearly,
-        forecast=target.forecast_hourly * yearly,
-        error=target.forecast_error * yearly,
+        funding=perp.settled[-1].per_hour * HOURS_PER_YEAR,
+        mean=_mean(perp) * HOURS_PER_YEAR,
+        forecast=hourly * HOURS_PER_YEAR,
+        error=target.forecast_error * HOURS_PER_YEAR,
         horizon_hours=target.horizon_hours,
         cost=cost,
-        break_even_hours=cost / target.forecast_hourly if paying and cost is not None else None,
+        break_even_hours=cost / hourly if cost is not None and hourly > 0.0 else None,
         net_apr=target.apr_on_capital if target.cost else None,
         notional=target.notional,
-        capacity=_capacity(pair, spot, perp),
+        capacity=None if touch is None else _capacity(pair, spot, perp, touch),
     )
 
 
@@ -170,23 +171,17 @@ def _public(happened: MarketInput, running: dict[str, FundingRate]) -> Iterator[
 
 
 def _mean(perp: InstrumentState) -> float:
-    since_ns = perp.settled[-1].time_ns - int(MEAN_HOURS * HOUR)
+    since_ns = perp.settled[-1].time_ns - MEAN_NS
     week = [settled for settled in perp.settled if settled.time_ns > since_ns]
     return fsum(s.per_hour * s.hours for s in week) / fsum(s.hours for s in week)
 
 
-def _capacity(pair: Pair, spot: InstrumentState, perp: InstrumentState) -> float | None:
-    """By halving the interval between one lot and all that the books show."""
-    touch = round_trip(pair, spot, perp, float(pair.lot))
-    if touch is None or not spot.mid:
-        return None
-    low, high = (
-        float(pair.lot),
-        max(
-            fsum(size for _, size in levels)
-            for levels in (spot.bids, spot.asks, perp.bids, perp.asks)
-        ),
-    )
+def _capacity(pair: Pair, spot: InstrumentState, perp: InstrumentState, touch: RoundTrip) -> float:
+    """By halving the interval between one lot, at ``touch``, and all that the books show."""
+    assert spot.mid is not None, "Invariant: only quoted pairs are priced"
+    low = float(pair.lot)
+    books = spot.bids, spot.asks, perp.bids, perp.asks
+    high = max(fsum(size for _, size in levels) for levels in books)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2.0
         trip = round_trip(pair, spot, perp, middle)

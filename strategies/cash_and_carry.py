@@ -311,8 +311,7 @@ class CashAndCarry:
     def _enter(self, entry: _Entry, notional: Decimal) -> Target:
         look, cost, net = entry.look, entry.cost, entry.net
         if notional < entry.notional and (trip := self._cost(look, notional)) is not None:
-            cost = trip.total - min(look.gain, trip.total)
-            net = look.forecast.total - cost
+            cost, net, _ = self._worth(look, trip)
         reason = f"carry_pays: {_carry(look, cost, net, entry.band)}"
         target = _target(look, Action.ENTER, notional, reason, cost=cost, net=net)
         at_risk = (notional * entry.loss_fraction).quantize(CENT, ROUND_DOWN)

@@ -10,7 +10,7 @@ from decimal import ROUND_DOWN, Context, Decimal, localcontext
 import msgspec
 
 from domain.instruments import MarginTier
-from domain.money import ONE, ZERO
+from domain.money import ONE
 from domain.orders import Side
 from domain.time import HOURS_PER_YEAR
 
@@ -198,22 +198,6 @@ def highest_leverage(
         raise ValueError(f"maintenance: must not be negative, got {maintenance}")
     with localcontext(_CONTEXT):
         return min(preset, cap, venue, ONE / (stop + buffer + maintenance))
-
-
-def effective_leverage(notional: Decimal, margin: Decimal, reserve: Decimal = ZERO) -> Decimal:
-    """Perp notional at mark over the collateral committed to it (SPEC R7), all quote.
-
-    ``margin`` includes unrealized profit; ``reserve`` is earmarked for this position.
-
-    >>> effective_leverage(Decimal(4_000), Decimal(1_600), Decimal(400))
-    Decimal('2')
-    """
-    _require_positive(notional=notional)
-    _require_finite(margin=margin, reserve=reserve)
-    if margin + reserve <= 0:
-        raise ValueError(f"margin: no collateral is left, got {margin} and reserve {reserve}")
-    with localcontext(_CONTEXT):
-        return notional / (margin + reserve)
 
 
 def maintenance_rate(tiers: Sequence[MarginTier], notional: Decimal) -> Decimal:

@@ -57,17 +57,16 @@ LEAST_COST = 1e-5
 class Worth(NamedTuple):
     """What being in is worth over having left, fraction of notional, by both standings.
 
-    ``least`` decides on entry, ``most`` on exit. ``cost`` is what entry has to repay.
+    ``least`` decides on entry, which has to repay the round trip of ``band``, ``most`` on exit.
     """
 
     least: float
     most: float
-    cost: float
     band: Band
 
     @property
     def pays_entry(self) -> bool:
-        return self.least >= self.cost
+        return self.least >= self.band.round_trip
 
     @property
     def pays_exit(self) -> bool:
@@ -81,7 +80,7 @@ def entering(
     unfavourable one adds to it."""
     costs = band(max(round_trip - gain, LEAST_COST), hurdle, _level(process))
     worth = _worth(forecast, costs, hurdle, process)
-    return Worth(min(worth), max(worth), costs.round_trip, costs)
+    return Worth(min(worth), max(worth), costs)
 
 
 def staying(
@@ -90,7 +89,7 @@ def staying(
     """Judge a pair that is held: leaving forgoes ``gain``, and coming back costs a round trip."""
     costs = band(round_trip - min(gain, 0.0), hurdle, _level(process))
     worth = [one + gain for one in _worth(forecast, costs, hurdle, process)]
-    return Worth(min(worth), max(worth), costs.round_trip, costs)
+    return Worth(min(worth), max(worth), costs)
 
 
 def replaces(new: Forecast, held: Forecast, costs: float, process: ForecastPolicy) -> bool:

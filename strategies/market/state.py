@@ -178,7 +178,7 @@ class Market:
         return self._states.get(instrument_id)
 
     def usual_basis(self, pair: Pair) -> UsualBasis | None:
-        """What ``basis`` has been; None until both legs were quoted at one time."""
+        """None until both legs were quoted at one time."""
         return self._basis.get(pair.perp.id)
 
     def observe(self, event: PublicEvent) -> None:
@@ -258,14 +258,6 @@ class Market:
             ):
                 known = self._basis.get(perp_id)
                 self._basis[perp_id] = with_sample(known, perp.mid / spot.mid - 1.0, now_ns)
-
-
-def basis(market: Market, pair: Pair) -> float | None:
-    """Perp mid over spot mid, less one; None until both are known."""
-    spot, perp = market.of(pair.spot.id), market.of(pair.perp.id)
-    if spot is None or perp is None or not spot.mid or not perp.mid:
-        return None
-    return perp.mid / spot.mid - 1.0
 
 
 def _fold_context(state: InstrumentState, event: PerpContext) -> None:

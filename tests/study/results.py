@@ -1,11 +1,10 @@
 """What the rules earn: ``python -m tests.study.results --data DIR [--role choosing]``.
 
-Prints, for each set, a row a pair and window and a row for the pool, in basis points of
-notional: hindsight, then each rule.
+Prints, for each set and role, in basis points of notional: hindsight, then each rule, for the
+pool and, if asked, each pair and window. Last, each set over all roles but the fitting ones.
 """
 
 import argparse
-import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -110,21 +109,21 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--role", choices=ROLES, action="append")
     parser.add_argument("--rows", action="store_true", help="a row a pair and window")
-    parser.add_argument("--json", type=Path, help="all outcomes, to a file")
     asked = parser.parse_args()
     sets = {
         "Hyperliquid": load_venue(asked.data, "hyperliquid"),
         "Binance": load_venue(asked.data, "binance"),
         "wide": load_wide(asked.data),
     }
-    everything = []
+    outside: dict[str, list[Cell]] = {}
     for role in asked.role or ("fitting", "choosing", "checking"):
         for name, many in sets.items():
             found = judged(many, role)
-            everything += [{"role": role, **cell._asdict()} for cell in found]
+            if role != "fitting":
+                outside[name] = outside.get(name, []) + found
             print(f"\n{name}, {role}\n\n{table(found, rows=asked.rows and name != 'wide')}")
-    if asked.json:
-        asked.json.write_text(json.dumps(everything, default=lambda o: o._asdict()))
+    for name, found in outside.items():
+        print(f"\n{name}, out of sample\n\n{table(found, rows=False)}")
 
 
 if __name__ == "__main__":

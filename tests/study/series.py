@@ -1,5 +1,6 @@
 """Funding of one pair as the study sees it, and what a side of the pair costs."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -26,14 +27,7 @@ class Series(NamedTuple):
 
     def first(self, time_ns: int) -> int:
         """Index of the first settlement after ``time_ns``: that of midnight pays the day before."""
-        low, high = 0, len(self.settled)
-        while low < high:
-            middle = (low + high) // 2
-            if self.settled[middle].time_ns > time_ns:
-                high = middle
-            else:
-                low = middle + 1
-        return low
+        return bisect_right(self.settled, time_ns, key=lambda s: s.time_ns)
 
 
 def side_cost(pair: Pair, listings: dict[str, Listing]) -> float:

@@ -17,6 +17,7 @@ from tests.unit.strategies.world import (
     NOW,
     book,
     context,
+    history,
     market_of,
     observe,
     pair,
@@ -152,11 +153,8 @@ def test_apr_is_on_spot_margin_and_reserve() -> None:
 
 
 def test_the_better_pair_gets_the_capital() -> None:
-    market = market_of(HYPE, PURR, hourly=RICH)
-    for k in range(1, 200):
-        observe(market, settled(PURR.perp, 3 * RICH, NOW - HOUR // 2 + k * 1_000 * MINUTE // 1_000))
     policy = msgspec.structs.replace(POLICY, max_total_share=Decimal("0.5"))
-    poorer, better = ask(market, HYPE, PURR, policy=policy, risk=ROOMY)
+    poorer, better = ask(two_pairs(RICH, 3 * RICH), HYPE, PURR, policy=policy, risk=ROOMY)
 
     assert better.action is Action.ENTER
     assert code(poorer) == "capital_used"
@@ -487,11 +485,7 @@ def test_books_too_thin_to_leave_by_are_waited_out() -> None:
 
 
 def two_pairs(poor: float, rich: float) -> Market:
-    market = Market([HYPE, PURR])
-    for one, hourly in ((HYPE, poor), (PURR, rich)):
-        lone = market_of(one, hourly=hourly)
-        market._states |= lone._states
-    return market
+    return observe(Market([HYPE, PURR]), *history(HYPE, poor), *history(PURR, rich))
 
 
 def test_a_much_better_pair_replaces_a_poor_one() -> None:
@@ -528,6 +522,7 @@ def test_rotation_pays_for_both_round_trips() -> None:
             break
     gap = (new.forecast_hourly - old.forecast_hourly) * 720
 
+    assert code(old) == "rotation"
     assert gap > 2 * 0.0019
 
 

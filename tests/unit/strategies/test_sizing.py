@@ -9,7 +9,6 @@ from domain.instruments import MarginTier
 from domain.orders import Side
 from strategies.sizing import (
     PRESETS,
-    effective_leverage,
     estimate_liquidation,
     funding_cost,
     highest_leverage,
@@ -125,10 +124,6 @@ def test_every_preset_range_is_in_order() -> None:
     assert PRESETS["scalping"].stop == (D("0.005"), D("0.01"))
 
 
-def test_effective_leverage_counts_the_earmarked_reserve() -> None:
-    assert effective_leverage(D(4_000), D(1_500), D(500)) == 2
-
-
 def test_maintenance_is_half_the_initial_margin_of_the_tier() -> None:
     tiers = (MarginTier(D(0), 40), MarginTier(D(150_000_000), 20))
 
@@ -149,8 +144,6 @@ BAD: list[tuple[str, Callable[[Decimal], object]]] = [
     ("notional", lambda x: funding_cost(D("0.01"), D(1), D(1), x)),
     ("capital", lambda x: leveraged_yield(x, D(2), D(0), D(0))),
     ("leverage", lambda x: leveraged_yield(D(1), x, D(0), D(0))),
-    ("notional", lambda x: effective_leverage(x, D(1))),
-    ("margin", lambda x: effective_leverage(D(1), x)),
 ]
 
 

@@ -9,7 +9,7 @@ from domain.market import Book, FundingSettled, Level, PerpContext
 from domain.rates import FundingRate
 from domain.time import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 from strategies.market.basis import UsualBasis
-from strategies.market.state import InstrumentState, Market, basis, walk
+from strategies.market.state import InstrumentState, Market, walk
 from tests.unit.strategies.world import NOW, book, context, observe, pair, raw_book, settled
 
 HYPE = pair("HYPE")
@@ -221,13 +221,6 @@ def test_a_market_that_stays_wild_is_seen_within_an_hour() -> None:
     after = state(market).volatility
     assert after
     assert after > 3 * before
-
-
-def test_basis_is_perp_over_spot() -> None:
-    market = observe(Market([HYPE]), book(SPOT, 100.0), book(PERP, 101.0))
-
-    assert basis(market, HYPE) == pytest.approx(0.01)
-    assert basis(Market(), HYPE) is None
 
 
 def usual(market: Market) -> UsualBasis:
