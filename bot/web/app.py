@@ -76,7 +76,7 @@ class _Command(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Failures:
-    """Wrong tokens of the last minute: beyond some, no more of them is looked at."""
+    """Wrong tokens of the last minute: beyond some, who brings another is told to wait."""
 
     def __init__(self) -> None:
         self._at: deque[float] = deque(maxlen=_FAILURES_MAX)
@@ -147,7 +147,9 @@ class Site:
         try:
             scope = self._tokens.scope_of(request.headers.get("authorization", ""))
         except (OSError, ValueError) as error:
-            raise Refused(503, "the bot's own token files cannot be used") from error
+            raise Refused(
+                503, "the bot cannot use its own tokens: remove them, and it makes new ones"
+            ) from error
         if scope is not None:
             return scope
         if self._failures.too_many(now):
@@ -289,7 +291,7 @@ async def _answered(future: Future[T]) -> T:
 
 
 async def _body(request: Request) -> bytes:
-    """The body, which may be no longer than it says."""
+    """The body, whatever length it says it has."""
     body = b""
     async for chunk in request.stream():
         body += chunk
