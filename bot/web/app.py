@@ -16,11 +16,12 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Send
+from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as Connection
 
 from bot.answers import Answer, answer_to, positions_of, status_of
 from bot.control import COMMANDS, Bot, Control, Impossible, phrase
+from bot.record import Record
 from bot.report import jsonable
 from bot.web.guard import BODY_MAX, Refusal, refused_command, refused_place
 from bot.web.page import Page, changes, page_of
@@ -259,7 +260,7 @@ class _Guarded:
             await send({"type": "websocket.close", "code": 1008})
             return
 
-        async def guarded(message: Any) -> None:
+        async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 extra = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
                 message = {**message, "headers": [*message.get("headers", ()), *extra]}
@@ -273,7 +274,7 @@ class _Guarded:
             await self._app(scope, receive, guarded)
 
 
-def _fresh(bot: Bot, answer: Callable[[Any], Answer]) -> Answer:
+def _fresh(bot: Bot, answer: Callable[[Record], Answer]) -> Answer:
     """An answer by today's marks."""
     bot.record.marks.update(bot.engine.marks())
     return answer(bot.record)

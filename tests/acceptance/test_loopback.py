@@ -23,8 +23,6 @@ PACKAGES = ("domain", "strategies", "execution", "bot")
 _URL = re.compile(r"(?:https?|wss?)://[^\s\"'`)\\]+")
 EXAMPLES = {"api.hyperliquid.xyz", "chat"}
 """Hosts that a docstring names; no default of anything is one of them."""
-SOCKET_FILE = {"fundarb"}
-"""What the bot is called at the other end of its socket file: no name that is looked up."""
 
 
 OFFICIAL = {"hyperliquid.toml": {MAINNET_API_URL, TESTNET_API_URL}}
@@ -81,7 +79,7 @@ def test_no_address_in_the_code_is_of_another_host() -> None:
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
                     hosts = {urlsplit(u).hostname for u in urls(node.value) if not is_here(u)}
                     elsewhere |= hosts - (EXAMPLES if node.value in shown else set())
-    assert elsewhere - SOCKET_FILE == set()
+    assert elsewhere == set()
 
 
 def docstrings(tree: ast.Module) -> set[str | None]:

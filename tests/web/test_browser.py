@@ -93,6 +93,7 @@ def test_the_token_leaves_the_address_bar_at_once(tab: "Tab", door: Door) -> Non
     tab.reload()
     tab.wait_for_selector("#rows .row")
     assert tab.context.cookies() == []
+    assert tab.evaluate("localStorage.length") == 0
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,10 @@ def test_a_token_is_256_bits_of_chance(tmp_path: Path) -> None:
         tokens = Tokens(folder)
         drawn |= {tokens.of(scope) for scope in Scope}
 
-    assert len(drawn) == 40
-    assert {len(base64.urlsafe_b64decode(token + "=")) for token in drawn} == {32}
+    decoded = [base64.urlsafe_b64decode(token + "=") for token in drawn]
+    assert len(decoded) == 40
+    assert {len(token) for token in decoded} == {32}
+    assert all(len(set(column)) > 10 for column in zip(*decoded, strict=True))
 
 
 def test_it_stays_the_same_until_it_is_replaced(tmp_path: Path) -> None:
