@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Literal
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
 from bot.control import Control
 from bot.run import Run
@@ -26,7 +26,8 @@ from tools.terminal_picture import DURATION_NS, paper_run
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "img"
 CHROMIUM = ROOT / ".venv" / "chromium" / "chromium"
-WIDE, PHONE = {"width": 1280, "height": 1060}, {"width": 390, "height": 844}
+WIDE: ViewportSize = {"width": 1280, "height": 1060}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
 @contextmanager
@@ -51,8 +52,10 @@ def shown(run: Run, control: Control) -> Iterator[str]:
             answering.join()
 
 
-def picture(browser: Browser, link: str, target: Path, scheme: Any, size: Any) -> None:
-    """One view of the page; nothing on it may be wider than the screen."""
+def picture(
+    browser: Browser, link: str, target: Path, scheme: Literal["light", "dark"], size: ViewportSize
+) -> None:
+    """One view of the page, as much of it as the screen shows."""
     context = browser.new_context(color_scheme=scheme, viewport=size)
     tab = context.new_page()
     tab.goto(link)

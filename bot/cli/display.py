@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn
 from rich.progress import TimeRemainingColumn as Remaining
@@ -29,14 +29,14 @@ def display(
 def _live(console: Console) -> Iterator[OnSnapshot]:
     latest: list[Snapshot] = []
 
-    def picture() -> object:
+    def picture() -> RenderableType:
         return view(latest[0]) if latest else Text("starting…")
 
     def update(snapshot: Snapshot) -> None:
         latest[:] = [snapshot]
 
     # Rich draws in its own thread, four times a second, whatever the engine's pace is.
-    with Live(console=console, get_renderable=picture, transient=True):  # type: ignore[arg-type]
+    with Live(console=console, get_renderable=picture, transient=True):
         yield update
 
 

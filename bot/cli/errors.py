@@ -13,6 +13,7 @@ _MEANT_FOR_PEOPLE = (
     ("bot.settings", "SettingsError"),
     ("bot.instruments", "UnknownPair"),
     ("bot.backtest.bars", "DataError"),
+    ("bot.web.tokens", "TokenError"),
     ("execution.journal", "JournalError"),
 )
 """Errors whose text already says what is wrong and what to do."""

@@ -41,7 +41,9 @@ def web(
         tokens.replace()
     page = Running(directory).ask("address")["page"]
     if page is None:
-        raise CommandError("this bot shows no page: it has --no-web or [web] port 0, or no port")
+        raise CommandError(
+            "this bot shows no page: it has --no-web or web.port 0, or its port was taken"
+        )
     typer.echo(f"{page}/#token={tokens.of(Scope.READ if read else Scope.CONTROL)}")
 
 

@@ -14,10 +14,9 @@ from typing import Any
 from urllib.parse import quote
 
 from bot.cli.errors import CommandError
+from bot.web.local import HOST, ORIGIN, SOCKET, short
 from bot.web.tokens import Scope, Tokens
 
-SOCKET = "control.sock"
-_ORIGIN = "http://fundarb"
 _SECONDS = 10.0
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
@@ -60,8 +59,8 @@ class Running:
     def _request(self, method: str, path: str, body: bytes | None = None) -> bytes:
         connection = _Connection(self.directory / SOCKET)
         headers = {
-            "Host": "fundarb",
-            "Origin": _ORIGIN,
+            "Host": HOST,
+            "Origin": ORIGIN,
             "Authorization": f"Bearer {Tokens(self.directory).of(Scope.CONTROL)}",
             "Content-Type": "application/json",
         }
@@ -98,23 +97,21 @@ def is_running(directory: Path) -> bool:
 
 
 class _Connection(HTTPConnection):
-    """To a socket file, whose path may be longer than such a name can be."""
+    """To a socket file."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__("fundarb", timeout=_SECONDS)
+        super().__init__(HOST, timeout=_SECONDS)
         self._path = path
 
     def connect(self) -> None:
-        folder = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY)
         opened = socket.socket(socket.AF_UNIX)
         opened.settimeout(_SECONDS)
         try:
-            opened.connect(f"/proc/self/fd/{folder}/{self._path.name}")
+            with short(self._path) as name:
+                opened.connect(name)
         except OSError:
             opened.close()
             raise
-        finally:
-            os.close(folder)
         self.sock = opened
 
 

@@ -51,7 +51,7 @@ def run(
     loaded = settings.load(config).settings
 
     def warn(what: str) -> None:
-        told.print(f"warning: {what}", soft_wrap=True)
+        told.print(f"warning: {what}", markup=False, soft_wrap=True)
 
     request = app.RunRequest(
         mode=mode,

@@ -163,21 +163,13 @@ def _obeyed(told: dict[str, Any]) -> str:
 def _reset_stopped(limit: str, directory: Path) -> None:
     """Put a reset into the journal of a bot that does not run."""
     from bot.cli.directory import JOURNAL
+    from bot.cli.history import folded
     from bot.cli.output import console
-    from bot.instruments import load_pairs
-    from execution.facts import LimitCleared, RunStarted
+    from execution.facts import LimitCleared
     from execution.journal import SqliteJournal
-    from execution.state import State, apply
 
     with SqliteJournal(directory / JOURNAL) as journal:
-        facts = journal.read()
-        run = next(facts, None)
-        if not isinstance(run, RunStarted):
-            raise CommandError(f"the journal in {directory} is empty: nothing has run yet")
-        kept = State(load_pairs(run.venue, run.pairs))
-        apply(kept, run)
-        for fact in facts:
-            apply(kept, fact)
+        kept = folded(journal.read(), directory).state
         tripped = kept.limits.names
         if limit not in tripped:
             there = ", ".join(tripped) or "none"

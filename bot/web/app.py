@@ -16,11 +16,12 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Send
+from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as Connection
 
 from bot.answers import Answer, answer_to, positions_of, status_of
 from bot.control import COMMANDS, Bot, Control, Impossible, phrase
+from bot.record import Record
 from bot.report import jsonable
 from bot.web.guard import BODY_MAX, Refusal, refused_command, refused_place
 from bot.web.page import Page, changes, page_of
@@ -76,7 +77,7 @@ class _Command(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Failures:
-    """Wrong tokens of the last minute: beyond some, no more of them is looked at."""
+    """Wrong tokens of the last minute: beyond some, who brings another is told to wait."""
 
     def __init__(self) -> None:
         self._at: deque[float] = deque(maxlen=_FAILURES_MAX)
@@ -147,7 +148,9 @@ class Site:
         try:
             scope = self._tokens.scope_of(request.headers.get("authorization", ""))
         except (OSError, ValueError) as error:
-            raise Refused(503, "the bot's own token files cannot be used") from error
+            raise Refused(
+                503, "the bot cannot use its own tokens: remove them, and it makes new ones"
+            ) from error
         if scope is not None:
             return scope
         if self._failures.too_many(now):
@@ -257,7 +260,7 @@ class _Guarded:
             await send({"type": "websocket.close", "code": 1008})
             return
 
-        async def guarded(message: Any) -> None:
+        async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 extra = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
                 message = {**message, "headers": [*message.get("headers", ()), *extra]}
@@ -271,7 +274,7 @@ class _Guarded:
             await self._app(scope, receive, guarded)
 
 
-def _fresh(bot: Bot, answer: Callable[[Any], Answer]) -> Answer:
+def _fresh(bot: Bot, answer: Callable[[Record], Answer]) -> Answer:
     """An answer by today's marks."""
     bot.record.marks.update(bot.engine.marks())
     return answer(bot.record)
@@ -289,7 +292,7 @@ async def _answered(future: Future[T]) -> T:
 
 
 async def _body(request: Request) -> bytes:
-    """The body, which may be no longer than it says."""
+    """The body, whatever length it says it has."""
     body = b""
     async for chunk in request.stream():
         body += chunk

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from bot.control import Control
 from bot.settings import Web
+from bot.web.local import ORIGIN, SOCKET, short
 from bot.web.tokens import Scope, Tokens
 
 if TYPE_CHECKING:
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
     from bot.web.app import Site
 
-SOCKET: Final = "control.sock"
-LOCAL_ORIGIN: Final = "http://fundarb"
-"""What the command line calls the bot at the other end of the socket file."""
 _STOP_SECONDS = 3.0
 
 
@@ -57,7 +55,7 @@ def serving(
         except OSError as error:
             warn(
                 f"port {web.port} is taken, so there is no page for this run "
-                f"([web] port in the settings chooses another): {error.strerror}"
+                f"(web.port in the settings chooses another): {error.strerror}"
             )
     address = None if port is None or web is None else address_of(web, port.getsockname()[1])
     doors = _Doors(control, tokens, local, port, web, address, warn)
@@ -134,20 +132,19 @@ class _Doors:
             closing = self._stopping.is_set
             return Site(self._control, self._tokens, origins, via, self._address, closing)
 
-        local = site(frozenset({LOCAL_ORIGIN}), "terminal")
-        opened = [(self._local, _server(local, None))]
+        local = site(frozenset({ORIGIN}), "terminal")
+        opened = [(self._local, _server(local, ""))]
         if self._port is not None and self._web is not None:
             page = site(origins_of(self._web, self._port.getsockname()[1]), "web")
-            opened.append((self._port, _server(page, self._web)))
+            opened.append((self._port, _server(page, self._web.tls_file)))
         self._servers = [server for _, server in opened]
         if not self._stopping.is_set():
             await asyncio.gather(*(server.serve(sockets=[sock]) for sock, server in opened))
 
 
-def _server(site: "Site", web: Web | None) -> "uvicorn.Server":
+def _server(site: "Site", tls_file: str) -> "uvicorn.Server":
     import uvicorn
 
-    tls = web is not None and web.tls_file
     config = uvicorn.Config(
         site.app,
         http="h11",
@@ -163,7 +160,7 @@ def _server(site: "Site", web: Web | None) -> "uvicorn.Server":
         limit_concurrency=50,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=1,
-        ssl_certfile=web.tls_file if web is not None and tls else None,
+        ssl_certfile=tls_file or None,
     )
     return uvicorn.Server(config)
 
@@ -182,18 +179,17 @@ def _port(web: Web) -> socket.socket:
 
 
 def _socket_file(path: Path) -> socket.socket:
-    """Listening on ``path``, which may be longer than such a name can be."""
+    """Listening on ``path``, its owner's alone."""
     path.unlink(missing_ok=True)  # of a run that was killed: one process has the directory
     opened = socket.socket(socket.AF_UNIX)
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
     before = os.umask(0o177)
     try:
-        opened.bind(f"/proc/self/fd/{folder}/{path.name}")
+        with short(path) as name:
+            opened.bind(name)
         opened.listen()
     except OSError:
         opened.close()
         raise
     finally:
         os.umask(before)
-        os.close(folder)
     return opened

@@ -5,14 +5,21 @@ who removes a file has replaced the token, at once and for all who know it.
 """
 
 import os
+import re
 import secrets
 import stat
 from enum import StrEnum
 from hmac import compare_digest
 from pathlib import Path
+from tempfile import mkstemp
 
 _BYTES = 32
 _LENGTH_MAX = 200
+_TOKEN = re.compile(rb"\s*([!-~]{32,200})\s*")
+
+
+class TokenError(ValueError):
+    """A file holds no token to be trusted. One sentence: which, why, and what to do."""
 
 
 class Scope(StrEnum):
@@ -33,7 +40,7 @@ class Tokens:
 
         Raises:
             OSError: it cannot be read or written.
-            ValueError: its file is open to others, or somebody else's.
+            TokenError: its file is open to others, or somebody else's, or holds none.
         """
         path = self._directory / f"{scope}.token"
         try:
@@ -47,7 +54,11 @@ class Tokens:
             (self._directory / f"{scope}.token").unlink(missing_ok=True)
 
     def scope_of(self, authorization: str) -> Scope | None:
-        """What the bearer of this header may do; None for nothing."""
+        """What the bearer of this header may do; None for nothing.
+
+        Raises:
+            OSError, TokenError: as ``of``.
+        """
         kind, _, token = authorization.partition(" ")
         if kind.lower() != "bearer" or not 0 < len(token) <= _LENGTH_MAX:
             return None
@@ -57,22 +68,22 @@ class Tokens:
 
 
 def _read(path: Path) -> str:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    with os.fdopen(descriptor, encoding="ascii") as file:
-        status = os.fstat(descriptor)
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe would wait
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        status = os.fstat(file.fileno())
         if stat.S_IMODE(status.st_mode) & 0o077 or status.st_uid != os.geteuid():
-            raise ValueError(f"{path} is open to others: remove it, and a new one is made")
-        token = file.read(_LENGTH_MAX + 1).strip()
-    if len(token) < _BYTES or len(token) > _LENGTH_MAX:
-        raise ValueError(f"{path} holds no token: remove it, and a new one is made")
-    return token
+            raise TokenError(f"{path} is open to others: remove it, and a new one is made")
+        found = _TOKEN.fullmatch(file.read(_LENGTH_MAX + 2))
+    if found is None:
+        raise TokenError(f"{path} holds no token: remove it, and a new one is made")
+    return found[1].decode()
 
 
 def _make(path: Path) -> str:
     token = secrets.token_urlsafe(_BYTES)
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-    with os.fdopen(os.open(partial, flags, 0o600), "w", encoding="ascii") as file:
+    descriptor, name = mkstemp(prefix=f"{path.name}.", dir=path.parent)  # its owner's alone
+    partial = Path(name)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(token + "\n")
     try:
         os.link(partial, path)  # whoever is first has made it

@@ -24,8 +24,6 @@ PACKAGES = ("domain", "strategies", "execution", "bot")
 _URL = re.compile(r"(?:https?|wss?)://[^\s\"'`)\\]+")
 EXAMPLES = {"api.hyperliquid.xyz", "chat"}
 """Hosts that a docstring names; no default of anything is one of them."""
-SOCKET_FILE = {"fundarb"}
-"""What the bot is called at the other end of its socket file: no name that is looked up."""
 OFFICIAL = {"hyperliquid.toml": {MAINNET_API_URL, TESTNET_API_URL}}
 """What real orders may be sent to: behind two switches (tests/unit/bot/cli/test_networks.py), and
 never by a default."""
@@ -76,7 +74,7 @@ def test_no_address_in_the_code_is_of_another_host() -> None:
                         if not is_here(urlsplit(u).hostname)
                     }
                     elsewhere |= hosts - (EXAMPLES if node.value in shown else set())
-    assert elsewhere - SOCKET_FILE == set()
+    assert elsewhere == set()
 
 
 def docstrings(tree: ast.Module) -> set[str | None]:

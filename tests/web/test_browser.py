@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -93,6 +93,7 @@ def test_the_token_leaves_the_address_bar_at_once(tab: "Tab", door: Door) -> Non
     tab.reload()
     tab.wait_for_selector("#rows .row")
     assert tab.context.cookies() == []
+    assert tab.evaluate("localStorage.length") == 0
 
 
 @pytest.mark.parametrize(
@@ -314,11 +315,11 @@ def test_nothing_is_wider_than_the_screen(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_what_is_behind_it(
-    browser: "Browser", door: Door, shown: Shown, scheme: str
+    browser: "Browser", door: Door, shown: Shown, scheme: Literal["light", "dark"]
 ) -> None:
     """WCAG AA: a contrast of 4.5 to 1, of every colour that text has here."""
     shown.page = HALTED
-    context = browser.new_context(color_scheme=scheme)  # type: ignore[arg-type]
+    context = browser.new_context(color_scheme=scheme)
     tab = context.new_page()
     tab.goto(door.link())
     tab.wait_for_selector(".alarm")

@@ -13,16 +13,26 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from bot.cli.main import run
 from bot.cli.reaching import NotRunning, Running, is_running
 from bot.control import Control
 from bot.settings import SettingsError, Web, load
-from bot.web.app import FILES, HEADERS
-from bot.web.serve import SOCKET, origins_of, serving
+from bot.web.app import FILES
+from bot.web.local import SOCKET
+from bot.web.serve import origins_of, serving
 from bot.web.tokens import Scope, Tokens
 from tests.web.bots import Door, Shown, free_port, paper_bot, served, wait_for
 
 QUESTIONS = ("/api/status", "/api/positions", "/api/page", "/api/address", "/api/why/SOL")
 PAUSE = json.dumps({"command": "pause"}).encode()
+HARDENED = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
 
 
 class Reply(NamedTuple):
@@ -112,11 +122,24 @@ def test_a_removed_token_is_good_for_nothing_from_then_on(door: Door) -> None:
     assert ask(door, "GET", "/api/page", authorization=bearer(door)).status == 200
 
 
-def test_guessing_is_slowed_down_and_shuts_nobody_out(door: Door) -> None:
+def test_who_brings_many_wrong_tokens_is_told_to_wait_and_shuts_nobody_out(door: Door) -> None:
     replies = [ask(door, "GET", "/api/page", authorization=f"Bearer {n}").status for n in range(12)]
 
     assert replies == [401] * 10 + [429] * 2
     assert ask(door, "GET", "/api/page", authorization=bearer(door)).status == 200
+
+
+def test_with_a_token_file_that_others_can_read_nobody_is_let_in(door: Door, shown: Shown) -> None:
+    both = [bearer(door, scope) for scope in Scope]
+    (door.folder / "control.token").chmod(0o644)
+
+    form = {"content_type": "application/json", "origin": door.address}
+    for given in both:
+        reply = ask(door, "GET", "/api/page", authorization=given)
+        assert (reply.status, "remove them" in reply.error) == (503, True)
+        told = ask(door, "POST", "/api/commands", PAUSE, authorization=given, **form)
+        assert told.status == 503
+    assert shown.told == []
 
 
 def test_a_stream_ends_with_its_token(door: Door) -> None:
@@ -222,6 +245,11 @@ def test_a_command_is_posted_and_nothing_else_is(door: Door, shown: Shown, metho
         (b'{"command":"' + b"x" * 3000 + b'"}', {}, 413),
         (PAUSE, {"content_length": "99999999999999999999"}, 413),
         (PAUSE, {"content_length": "", "transfer_encoding": "chunked"}, 413),
+        (  # the length is a lie: 3,000 bytes come in one piece
+            b"bb8\r\n" + b" " * 3000 + b"\r\n0\r\n\r\n",
+            {"content_length": "19", "transfer_encoding": "chunked"},
+            413,
+        ),
     ],
 )
 def test_a_command_in_another_form_is_refused_at_once(
@@ -261,12 +289,21 @@ def test_an_actor_is_a_plain_name_after_the_door_it_came_through(door: Door, sho
 
 
 @pytest.mark.parametrize("path", ["/", "/page.js", "/uPlot.js", "/api/page", "/nothing", "/..%2f"])
-def test_every_answer_forbids_what_a_page_could_be_made_to_do(door: Door, path: str) -> None:
-    reply = ask(door, "GET", path, authorization=bearer(door))
+@pytest.mark.parametrize("origin", ["", "https://evil.test"])
+def test_every_answer_forbids_what_a_page_could_be_made_to_do(
+    door: Door, path: str, origin: str
+) -> None:
+    reply = ask(door, "GET", path, authorization=bearer(door), origin=origin)
 
-    assert HEADERS.items() <= reply.headers.items()
-    assert "default-src 'none'" in reply.headers["content-security-policy"]
-    assert "unsafe" not in reply.headers["content-security-policy"]
+    assert dict(reply.headers) | HARDENED == reply.headers
+    assert set(reply.headers["content-security-policy"].split("; ")) == {
+        "default-src 'none'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        *(f"{kind}-src 'self'" for kind in ("script", "style", "img", "connect")),
+    }
+    assert not any(name.startswith("access-control") for name in reply.headers)
     assert "set-cookie" not in reply.headers
     assert "server" not in reply.headers
 
@@ -373,6 +410,42 @@ def test_a_taken_port_costs_the_page_and_not_the_run(tmp_path: Path, shown: Show
 
     assert address is None
     assert "is taken" in warned[0]
+
+
+@pytest.mark.parametrize(("option", "scope"), [([], Scope.CONTROL), (["--read"], Scope.READ)])
+def test_the_link_has_the_token_that_was_asked_for(
+    door: Door, capsys: pytest.CaptureFixture[str], option: list[str], scope: Scope
+) -> None:
+    (door.folder / "journal.sqlite").touch()
+
+    assert run(["web", "--state", str(door.folder), *option]) == 0
+
+    assert capsys.readouterr().out == door.link(scope) + "\n"
+
+
+def test_a_rotation_makes_both_older_links_useless(
+    door: Door, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (door.folder / "journal.sqlite").touch()
+    before = [bearer(door, scope) for scope in Scope]
+
+    assert run(["web", "--rotate", "--state", str(door.folder)]) == 0
+
+    assert capsys.readouterr().out == door.link() + "\n"
+    old = [ask(door, "GET", "/api/page", authorization=given).status for given in before]
+    assert old == [401, 401]
+
+
+def test_a_token_that_cannot_be_trusted_is_told_of_with_what_to_do(
+    door: Door, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (door.folder / "journal.sqlite").touch()
+    (door.folder / "control.token").chmod(0o644)
+
+    for words in (["web"], ["status"], ["pause"]):
+        assert run([*words, "--state", str(door.folder)]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"error: {door.folder}/control.token is open to others: remove it")
 
 
 def test_nobody_there_is_said_as_such(tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """The two tokens: what they are made of, whose they are, and how they are compared."""
 
 import base64
+import os
 import threading
 from pathlib import Path
 
 import pytest
 
 import bot.web.tokens
-from bot.web.tokens import Scope, Tokens
+from bot.web.tokens import Scope, TokenError, Tokens
 
 
 def test_a_token_is_256_bits_of_chance(tmp_path: Path) -> None:
@@ -17,8 +18,10 @@ def test_a_token_is_256_bits_of_chance(tmp_path: Path) -> None:
         tokens = Tokens(folder)
         drawn |= {tokens.of(scope) for scope in Scope}
 
-    assert len(drawn) == 40
-    assert {len(base64.urlsafe_b64decode(token + "=")) for token in drawn} == {32}
+    decoded = [base64.urlsafe_b64decode(token + "=") for token in drawn]
+    assert len(decoded) == 40
+    assert {len(token) for token in decoded} == {32}
+    assert all(len(set(column)) > 10 for column in zip(*decoded, strict=True))
 
 
 def test_it_stays_the_same_until_it_is_replaced(tmp_path: Path) -> None:
@@ -52,7 +55,17 @@ def test_a_token_that_others_can_read_is_none(tmp_path: Path, mode: int) -> None
     good = tokens.of(Scope.CONTROL)
     (tmp_path / "control.token").chmod(mode)
 
-    with pytest.raises(ValueError, match="open to others: remove it"):
+    with pytest.raises(TokenError, match="open to others: remove it"):
+        tokens.scope_of(f"Bearer {good}")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
+def test_a_token_that_is_somebody_elses_is_none(tmp_path: Path) -> None:
+    tokens = Tokens(tmp_path)
+    good = tokens.of(Scope.CONTROL)
+    os.chown(tmp_path / "control.token", 65_534, -1)
+
+    with pytest.raises(TokenError, match="open to others: remove it"):
         tokens.scope_of(f"Bearer {good}")
 
 
@@ -65,15 +78,22 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
         Tokens(tmp_path).of(Scope.CONTROL)
 
 
-@pytest.mark.parametrize("content", ["", "short", "x" * 5000])
+@pytest.mark.parametrize("content", ["", "short", "x" * 31, "x" * 201, "x" * 5000, "é" * 43])
 def test_what_is_no_token_lets_nobody_in(tmp_path: Path, content: str) -> None:
     tokens = Tokens(tmp_path)
     tokens.of(Scope.READ)
     tokens.of(Scope.CONTROL)
     (tmp_path / "control.token").write_text(content)
 
-    with pytest.raises(ValueError, match="holds no token"):
+    with pytest.raises(TokenError, match="holds no token"):
         tokens.of(Scope.CONTROL)
+
+
+def test_a_pipe_in_the_place_of_a_token_makes_nobody_wait(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "read.token", 0o600)
+
+    with pytest.raises(TokenError, match="holds no token"):
+        Tokens(tmp_path).of(Scope.READ)
 
 
 def test_a_token_is_compared_in_the_same_time_however_much_of_it_is_right(

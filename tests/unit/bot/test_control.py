@@ -113,12 +113,16 @@ def test_two_kills_are_one_limit_and_two_commands(run: Run) -> None:
         ("pause", "SOL", "no command 'pause' of 'SOL'"),
     ],
 )
-def test_what_cannot_be_obeyed_is_not_journaled(
+def test_what_cannot_be_obeyed_is_not_journaled_and_ends_no_bot(
     run: Run, command: str, argument: str, why: str
 ) -> None:
-    with pytest.raises(Impossible, match=why):
-        told(run, command, argument)
+    control = Control()
+    future = control.tell(command, argument, "terminal:alice")
 
+    control.answer(run)
+
+    with pytest.raises(Impossible, match=why):
+        future.result(timeout=0)
     assert commands(run) == []
 
 

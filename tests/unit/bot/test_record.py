@@ -30,7 +30,7 @@ def test_the_course_of_the_equity_is_bounded_and_keeps_both_its_ends() -> None:
         record.add(marked(hour))
 
     times = [point.time_ns for point in record.points]
-    assert len(times) <= POINTS + 1
+    assert len(times) <= POINTS
     assert (times[0], times[-1]) == (0, (5 * POINTS - 1) * HOUR)
     assert times == sorted(times)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from textual.pilot import Pilot
 from textual.widgets import Static
 
 from bot.cli.errors import CommandError
@@ -36,9 +37,9 @@ def shown(top: Top, name: str) -> str:
     return str(top.query_one(name, Static).render())
 
 
-async def settled(top: Top, pilot: object) -> None:
+async def settled(top: Top, pilot: Pilot[None]) -> None:
     await top.workers.wait_for_complete()
-    await pilot.pause()  # type: ignore[attr-defined]
+    await pilot.pause()
 
 
 async def test_the_screen_is_as_it_was_drawn_before() -> None:
