@@ -13,7 +13,9 @@ from bot.cli.errors import CommandError
 from bot.cli.values import existing_file, read
 
 if TYPE_CHECKING:
+    from bot.channels import Channels
     from bot.notify import Notifier
+    from bot.record import Record
     from bot.settings import Settings
 
 EXAMPLES = """\b
@@ -60,7 +62,7 @@ def notify(
     _follow(Path(state), loaded, channels)
 
 
-def _test(channels: Any) -> None:
+def _test(channels: "Channels") -> None:
     from bot.notify import Message, Severity
 
     hello = Message(Severity.INFO, "test", "This is a test: messages arrive.", ())
@@ -70,7 +72,7 @@ def _test(channels: Any) -> None:
     sys.stderr.write(f"sent to {len(channels)}\n")
 
 
-def _follow(state: Path, loaded: "Settings", channels: Any) -> None:
+def _follow(state: Path, loaded: "Settings", channels: "Channels") -> None:
     import structlog
 
     from bot.alarms import ALARMS, AlarmFile
@@ -121,7 +123,7 @@ def _digest(
     notifier.digested(day)
 
 
-def digest_text(history: Any) -> str:
+def digest_text(history: "Record") -> str:
     """A day's message: where the run stands, in a few lines."""
     from bot.answers import status_of
     from bot.view import amount

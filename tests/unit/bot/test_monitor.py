@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bot import systemd
 from bot.instruments import load_pairs
 from bot.live import SILENT_SECONDS
 from bot.monitor import Monitor, TimedJournal, WatchdogMonitor
+from bot.systemd import ServiceManager
 from domain.time import SECOND
 from execution.effects import RaiseAlarm
 from execution.facts import CommandGiven
@@ -93,7 +93,7 @@ def test_the_service_manager_is_told_that_the_work_gets_on(
 def test_a_service_manager_that_is_gone_troubles_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", "@nobody-listens-here")
 
-    systemd.notify("READY=1")
+    ServiceManager().got_on()
 
 
 def test_the_watchdogs_page_says_when_it_last_looked_and_what_it_told() -> None:
