@@ -24,7 +24,7 @@ from domain.time import SECOND
 from execution.ledger.pnl import PnL
 from execution.snapshot import PairView, Snapshot
 
-STATES = ("starting", "running", "paused", "reducing", "halted")
+STATES = ("starting", "running", "paused", "halted")
 # How an order can end, each in one of them: with what was sent in between, a sum would count twice.
 ORDER_ENDS = ("filled", "canceled", "rejected")
 
@@ -324,7 +324,7 @@ FAMILIES = (
     ),
     _instant(
         "fundarb_last_reconciliation_timestamp_seconds",
-        "Engine time of the last reconciliation with the venue.",
+        "Engine time at which books and venue last agreed.",
         lambda s: s.last_reconciled_ns,
     ),
     _instant(

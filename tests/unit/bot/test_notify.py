@@ -9,6 +9,8 @@ import pytest
 
 from bot.alarms import AlarmFile
 from bot.notify import (
+    CRITICAL,
+    INFO,
     WAITING_MAX,
     Message,
     Notifier,
@@ -21,6 +23,7 @@ from bot.notify import (
 from bot.settings import Notify
 from domain.time import HOUR, MINUTE, SECOND
 from execution.effects import RaiseAlarm
+from execution.recorder import ALARMS
 
 POLICY = Notify(repeat_minutes=30, per_hour_max=3)
 NOW = 1_000 * HOUR
@@ -81,6 +84,10 @@ def test_severity_is_by_name_or_as_alertmanager_says() -> None:
     assert severity_of(alarm("margin_guard")) is Severity.WARNING
     assert severity_of(alarm("FundarbDown", "critical: it is down")) is Severity.CRITICAL
     assert severity_of(alarm("FundarbDown", "info: over: it is down")) is Severity.INFO
+
+
+def test_what_is_told_by_its_name_is_raised_by_that_name() -> None:
+    assert {*ALARMS, "digest", "test"} >= CRITICAL | INFO
 
 
 # --- the process's own file ------------------------------------------------------------------

@@ -88,10 +88,6 @@ def test_an_order_is_counted_once_by_how_it_ended() -> None:
     assert states == {"filled", "canceled", "rejected"}
 
 
-def test_no_series_says_when_a_counter_was_created() -> None:
-    assert not [key for key in exposed(SNAPSHOT) if key[0].endswith("_created")]
-
-
 def test_instants_are_seconds_of_the_engines_own_time() -> None:
     samples = exposed(SNAPSHOT)
 

@@ -191,6 +191,13 @@ def test_every_metric_that_is_counted_is_on_the_page_from_the_start() -> None:
     assert counted <= set(names(page.registry))
 
 
+def test_no_series_says_when_a_counter_was_created() -> None:
+    page = Page().after(intended(), fill("100"))
+
+    samples = [sample.name for metric in page.registry.collect() for sample in metric.samples]
+    assert not [name for name in samples if name.endswith("_created")]
+
+
 def test_every_alarm_that_the_program_raises_has_a_name_here() -> None:
     import re
     from pathlib import Path
