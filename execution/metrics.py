@@ -356,7 +356,7 @@ ALARMED = "fundarb_alarms_total"
 _ALARMED = Recorded(ALARMED, "counter", "Alarms raised since this process began.", ("alarm",))
 
 RECORDED = (
-    Recorded(OPENED, "counter", "Trades that reached their size, in this process.", ("pair",)),
+    Recorded(OPENED, "counter", "Trades begun, in this process.", ("pair",)),
     Recorded(CLOSED, "counter", "Trades closed, in this process.", ("pair",)),
     Recorded(EXITS, "counter", "Decisions to close a trade, by cause.", ("cause",)),
     Recorded(HALTS, "counter", "Limits tripped, in this process.", ("limit",)),

@@ -24,7 +24,6 @@ Examples, with addresses such as tgram://TOKEN/CHAT, one a line, in a file of yo
   fundarb notify --to channels.txt --state DIR    beside a running bot, until Ctrl-C
 """
 KEPT = "notified.json"
-_PAUSE_NS = 1_000_000_000
 
 
 def notify(
@@ -80,6 +79,7 @@ def _follow(state: Path, loaded: "Settings", channels: "Channels") -> None:
     from bot.cli.running import stoppable
     from bot.clock import SystemClock
     from bot.notify import Notifier
+    from domain.time import SECOND
 
     log = structlog.get_logger()
     clock = SystemClock()
@@ -99,7 +99,7 @@ def _follow(state: Path, loaded: "Settings", channels: "Channels") -> None:
             now_ns = clock.now_ns()
             _digest(notifier, state, now_ns, loaded.notify.digest_hour, log.warning)
             notifier.step(now_ns)
-            clock.sleep(_PAUSE_NS)
+            clock.sleep(SECOND)
 
 
 def _digest(
