@@ -160,7 +160,8 @@ def test_a_channel_that_fails_in_its_own_way_has_not_delivered(phone: Phone) -> 
             raise RuntimeError("whatever a plug-in raises")
 
     channels = Channels([phone.address], "fundarb")
-    channels._channels = [Broken()]
+    broken: Any = Broken()
+    channels._channels = [broken]
 
     assert not channels(0, Message(Severity.WARNING, "x", "y", (0,)))
 
