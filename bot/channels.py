@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from threading import Thread
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +13,7 @@ import msgspec
 
 from bot.keys import private_content
 from bot.notify import Message, Severity, redacted
+from bot.transport import is_loopback
 from execution.effects import RaiseAlarm
 
 _FILE_MAX = 16_384
@@ -45,16 +45,9 @@ def _refused(address: str) -> str | None:
     from apprise import Apprise
 
     parts = urlsplit(address)
-    if parts.scheme in PLAIN and not _here(parts.hostname or ""):
+    if parts.scheme in PLAIN and not is_loopback(parts.hostname or ""):
         return f"{parts.scheme}:// is not encrypted: use {parts.scheme}s://"
     return None if Apprise().add(address) else "no address that apprise knows"
-
-
-def _here(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def secrets_of(address: str) -> list[str]:
@@ -162,7 +155,7 @@ class Webhook(AbstractContextManager["Webhook"]):
                 length = self.headers.get("content-length", "")
                 kind = self.headers.get("content-type", "").partition(";")[0]
                 host = self.headers.get("host", "").rpartition(":")[0]
-                if not _here(host) or self.headers.get("origin"):
+                if not is_loopback(host) or self.headers.get("origin"):
                     return 421
                 if kind != "application/json":
                     return 415

@@ -14,7 +14,7 @@ from bot.clock import SystemClock
 from bot.live import SILENT_SECONDS, Live
 from bot.picture import snapshot
 from bot.run import Run
-from bot.systemd import notify
+from bot.systemd import ServiceManager
 from domain.instruments import Pair
 from domain.time import SECOND
 from execution.effects import RaiseAlarm
@@ -69,7 +69,7 @@ class Monitor:
         self.recorder = Recorder(self._metrics.registry, pairs)
         self._exposition = serve(self._metrics.registry, port)
         self._clock = SystemClock()
-        self._ready = False
+        self._manager = ServiceManager()
         self._following: asyncio.Task[None] | None = None
         self.url = self._exposition.url
 
@@ -99,8 +99,7 @@ class Monitor:
 
     def got_on(self) -> None:
         """Tell the service manager, where there is one, that the work itself gets on."""
-        notify("WATCHDOG=1" if self._ready else "READY=1\nWATCHDOG=1")
-        self._ready = True
+        self._manager.got_on()
 
     def begin(self, running: Live, clock: Clock, agent_until_ns: Callable[[], int | None]) -> None:
         """Follow a live bot until ``close``. Should that fail, the heartbeat stands still."""
@@ -143,13 +142,12 @@ class WatchdogMonitor:
             self._made.counters[ALARMED].labels(alarm)
         self._exposition = serve(registry, port)
         self._clock = SystemClock()
-        self._ready = False
+        self._manager = ServiceManager()
         self.url = self._exposition.url
 
     def looked(self) -> None:
         self._made.gauges[WATCHING].set(self._clock.now_ns() / SECOND)
-        notify("WATCHDOG=1" if self._ready else "READY=1\nWATCHDOG=1")
-        self._ready = True
+        self._manager.got_on()
 
     def alarm(self, alarm: RaiseAlarm) -> None:
         self._made.counters[ALARMED].labels(alarm.alarm).inc()

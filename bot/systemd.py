@@ -4,8 +4,19 @@ import os
 import socket
 
 
-def notify(words: str) -> None:
-    """Send ``READY=1`` or ``WATCHDOG=1``. A manager that is not there is nobody's trouble."""
+class ServiceManager:
+    """Whoever started this process. One that is not there is nobody's trouble."""
+
+    def __init__(self) -> None:
+        self._ready = False
+
+    def got_on(self) -> None:
+        """The work itself gets on; the first time also that it has begun."""
+        _send("WATCHDOG=1" if self._ready else "READY=1\nWATCHDOG=1")
+        self._ready = True
+
+
+def _send(words: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return

@@ -39,17 +39,18 @@ def endpoints(base_url: str) -> tuple[str, str]:
         raise ValueError("not a venue's address: only https:// and a host, without path or user")
     if url.port == 0:  # one that is no number at all raises by itself
         raise ValueError("not a venue's address: there is no port 0")
-    if url.scheme == "http" and not _is_loopback(url.hostname):
+    if url.scheme == "http" and not is_loopback(url.hostname):
         raise ValueError(f"http://{url.netloc} is not encrypted; only loopback addresses may be so")
     return f"{url.scheme}://{url.netloc}", f"ws{url.scheme[4:]}://{url.netloc}"
 
 
 def is_here(base_url: str) -> bool:
     """Whether an address that ``endpoints`` takes is of this machine's loopback interface."""
-    return _is_loopback(urlsplit(base_url).hostname or "")
+    return is_loopback(urlsplit(base_url).hostname or "")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its address or as localhost; no name is looked up."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -23,7 +23,7 @@ _BADGES = {
     "paper": "bold white on blue",
     "backtest": "bold white on blue",
 }
-_STATES = {"running": "green", "starting": "", "paused": "yellow", "reducing": "yellow"}
+_STATES = {"running": "green", "starting": "", "paused": "yellow"}
 
 
 def amount(value: Decimal, *, signed: bool = False) -> str:

@@ -24,7 +24,7 @@ from domain.time import SECOND
 from execution.ledger.pnl import PnL
 from execution.snapshot import PairView, Snapshot
 
-STATES = ("starting", "running", "paused", "reducing", "halted")
+STATES = ("starting", "running", "paused", "halted")
 # How an order can end, each in one of them: with what was sent in between, a sum would count twice.
 ORDER_ENDS = ("filled", "canceled", "rejected")
 
@@ -324,7 +324,7 @@ FAMILIES = (
     ),
     _instant(
         "fundarb_last_reconciliation_timestamp_seconds",
-        "Engine time of the last reconciliation with the venue.",
+        "Engine time at which books and venue last agreed.",
         lambda s: s.last_reconciled_ns,
     ),
     _instant(
@@ -356,7 +356,7 @@ ALARMED = "fundarb_alarms_total"
 _ALARMED = Recorded(ALARMED, "counter", "Alarms raised since this process began.", ("alarm",))
 
 RECORDED = (
-    Recorded(OPENED, "counter", "Trades that reached their size, in this process.", ("pair",)),
+    Recorded(OPENED, "counter", "Trades begun, in this process.", ("pair",)),
     Recorded(CLOSED, "counter", "Trades closed, in this process.", ("pair",)),
     Recorded(EXITS, "counter", "Decisions to close a trade, by cause.", ("cause",)),
     Recorded(HALTS, "counter", "Limits tripped, in this process.", ("limit",)),

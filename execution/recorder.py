@@ -86,20 +86,16 @@ class Recorder:
 
     def __init__(self, registry: CollectorRegistry, pairs: Iterable[Pair]) -> None:
         made = Made(registry, metrics.RECORDED)
-        self._counters, self._gauges, self._histograms = (
-            made.counters,
-            made.gauges,
-            made.histograms,
-        )
+        self._counters, self._gauges = made.counters, made.gauges
+        self._histograms = made.histograms
         self._pairs = {pair.name: pair for pair in pairs}
         self._pair_of = {pair.perp.id: pair.name for pair in self._pairs.values()}
         self._spots = {pair.spot.id for pair in self._pairs.values()}
         self._asked: dict[str, _Asked] = {}  # by client id, until nothing more can come of it
         self._doubted_ns: dict[str, int] = {}
         self._forecast: dict[str, float] = {}  # by pair, per hour
-        self._due_from_ns: dict[
-            str, int
-        ] = {}  # pair -> its last payment, or when it was first held
+        # By pair: its last payment, or when it was first held.
+        self._due_from_ns: dict[str, int] = {}
         self._announce()
 
     def fact(self, fact: Fact) -> None:
@@ -210,13 +206,11 @@ class Recorder:
         self._counters[name].labels(label).inc()
 
     def _announce(self) -> None:
+        every = {**self._counters, **self._gauges, **self._histograms}
         for labels, names in self._closed_sets():
             for label in labels:
                 for name in names:
-                    made = (
-                        self._counters.get(name) or self._gauges.get(name) or self._histograms[name]
-                    )
-                    made.labels(label)
+                    every[name].labels(label)
 
     def _closed_sets(self) -> Iterable[tuple[Iterable[str], tuple[str, ...]]]:
         m = metrics

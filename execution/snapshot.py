@@ -49,17 +49,17 @@ class PairView(msgspec.Struct, frozen=True):
 class Snapshot(msgspec.Struct, frozen=True):
     """The whole engine at ``time_ns`` (its own, possibly virtual, time).
 
-    What follows ``mismatches`` is known only to whoever runs the engine: ``clock_ns`` is the
-    clock that its instants are in, read when the picture was taken; ``wall_ns`` the wall clock
-    then; ``loops`` when each critical loop last got on; ``agent_until_ns`` when the venue stops
-    taking the key.
+    From ``clock_ns`` on it is what only whoever runs the engine knows: ``clock_ns`` is the clock
+    that its instants are in, read when the picture was taken; ``wall_ns`` the wall clock then;
+    ``loops`` when each critical loop last got on; ``agent_until_ns`` when the venue stops taking
+    the key. ``last_reconciled_ns`` is when books and venue last agreed.
     """
 
     mode: str
     venue: str
     feed: str
     synthetic: bool
-    state: str  # starting, running, paused, reducing, halted
+    state: str  # starting, running, paused, halted
     seed: int
     quote: str  # the asset that all money here is in
     started_ns: int

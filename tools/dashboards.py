@@ -55,9 +55,7 @@ def panel(
     targets = []
     for letter, query in zip("ABCDEF", queries, strict=False):
         target: dict[str, Any] = {"refId": letter, "datasource": SOURCE, **query}
-        target |= {"instant": instant and kind != "stat", "range": not instant or kind == "stat"}
-        if kind == "stat":
-            target |= {"instant": True, "range": False}
+        target |= {"instant": instant, "range": not instant}
         if kind == "table":
             target["format"] = "table"
         targets.append(target)

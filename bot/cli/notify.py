@@ -13,7 +13,9 @@ from bot.cli.errors import CommandError
 from bot.cli.values import existing_file, read
 
 if TYPE_CHECKING:
+    from bot.channels import Channels
     from bot.notify import Notifier
+    from bot.record import Record
     from bot.settings import Settings
 
 EXAMPLES = """\b
@@ -22,7 +24,6 @@ Examples, with addresses such as tgram://TOKEN/CHAT, one a line, in a file of yo
   fundarb notify --to channels.txt --state DIR    beside a running bot, until Ctrl-C
 """
 KEPT = "notified.json"
-_PAUSE_NS = 1_000_000_000
 
 
 def notify(
@@ -60,7 +61,7 @@ def notify(
     _follow(Path(state), loaded, channels)
 
 
-def _test(channels: Any) -> None:
+def _test(channels: "Channels") -> None:
     from bot.notify import Message, Severity
 
     hello = Message(Severity.INFO, "test", "This is a test: messages arrive.", ())
@@ -70,7 +71,7 @@ def _test(channels: Any) -> None:
     sys.stderr.write(f"sent to {len(channels)}\n")
 
 
-def _follow(state: Path, loaded: "Settings", channels: Any) -> None:
+def _follow(state: Path, loaded: "Settings", channels: "Channels") -> None:
     import structlog
 
     from bot.alarms import ALARMS, AlarmFile
@@ -78,6 +79,7 @@ def _follow(state: Path, loaded: "Settings", channels: Any) -> None:
     from bot.cli.running import stoppable
     from bot.clock import SystemClock
     from bot.notify import Notifier
+    from domain.time import SECOND
 
     log = structlog.get_logger()
     clock = SystemClock()
@@ -97,7 +99,7 @@ def _follow(state: Path, loaded: "Settings", channels: Any) -> None:
             now_ns = clock.now_ns()
             _digest(notifier, state, now_ns, loaded.notify.digest_hour, log.warning)
             notifier.step(now_ns)
-            clock.sleep(_PAUSE_NS)
+            clock.sleep(SECOND)
 
 
 def _digest(
@@ -121,7 +123,7 @@ def _digest(
     notifier.digested(day)
 
 
-def digest_text(history: Any) -> str:
+def digest_text(history: "Record") -> str:
     """A day's message: where the run stands, in a few lines."""
     from bot.answers import status_of
     from bot.view import amount

@@ -73,20 +73,27 @@ def paper_bot(folder: Path, settings: str = "") -> Iterator[tuple[str, subproces
         yield f"http://127.0.0.1:{port}/metrics", bot
 
 
+def configured(shipped: Path, folder: Path, instead: Mapping[str, str]) -> Path:
+    """A copy in ``folder`` of a configuration as shipped, every ``instead`` in its place."""
+    config = shipped.read_text()
+    for words, replaced in instead.items():
+        assert words in config, words
+        config = config.replace(words, replaced)
+    copy = folder / shipped.name
+    copy.write_text(config)
+    return copy
+
+
 @contextmanager
 def prometheus(
     programs: Mapping[str, str], folder: Path, address: str, instead: Mapping[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Prometheus with the shipped configuration, every ``instead`` in its place, asking each second."""
-    config = (DEPLOY / "prometheus" / "prometheus.yml").read_text()
-    for shipped, replaced in instead.items():
-        assert shipped in config, shipped
-        config = config.replace(shipped, replaced)
-    config = config.replace("_interval: 5s", "_interval: 1s").replace("timeout: 4s", "timeout: 1s")
-    (folder / "prometheus.yml").write_text(config)
+    """Prometheus with the shipped configuration, asking each second."""
+    hurry = {"_interval: 5s": "_interval: 1s", "timeout: 4s": "timeout: 1s"}
+    shipped = DEPLOY / "prometheus" / "prometheus.yml"
     command = [
         programs["prometheus"],
-        f"--config.file={folder / 'prometheus.yml'}",
+        f"--config.file={configured(shipped, folder, {**instead, **hurry})}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address={address}",
         "--rules.alert.resend-delay=2s",  # what is sent before Alertmanager is found is lost
@@ -101,18 +108,14 @@ def alertmanager(
     programs: Mapping[str, str], folder: Path, address: str, instead: Mapping[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Alertmanager with the shipped routing, in a hurry."""
-    config = (DEPLOY / "alertmanager" / "alertmanager.yml").read_text()
-    for shipped, replaced in instead.items():
-        assert shipped in config, shipped
-        config = config.replace(shipped, replaced)
-    config = config.replace("group_wait: 5s", "group_wait: 1s").replace("interval: 1m", "interval: 2s")
-    (folder / "alertmanager.yml").write_text(config)
+    hurry = {"group_wait: 5s": "group_wait: 1s", "interval: 1m": "interval: 2s"}
+    shipped = DEPLOY / "alertmanager" / "alertmanager.yml"
     templates = UNPACKED.parent / "share" / "prometheus" / "alertmanager"
     for template in templates.glob("*.tmpl"):  # see tools/install_prometheus.sh
         shutil.copy(template, folder)
     command = [
         programs["prometheus-alertmanager"],
-        f"--config.file={folder / 'alertmanager.yml'}",
+        f"--config.file={configured(shipped, folder, {**instead, **hurry})}",
         f"--storage.path={folder / 'data'}",
         f"--web.listen-address={address}",
         "--cluster.listen-address=",

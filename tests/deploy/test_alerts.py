@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from bot.monitor import Monitor, WatchdogMonitor
 from domain.time import HOUR, SECOND
 from execution.effects import RaiseAlarm
 from execution.facts import OrderIntended, Role
+from execution.recorder import ALARMS
 from execution.risk.halts import CONDITIONS, LATCHED
 from tests.deploy.processes import (
     DEPLOY,
@@ -75,6 +77,12 @@ def limits_of(name: str) -> set[str]:
     return set(told[1].split("|"))
 
 
+def test_every_alarm_of_the_bots_own_is_in_the_runbook() -> None:
+    first_cells = re.findall(r"^\| (`.*?) \|", RUNBOOK, re.MULTILINE)
+
+    assert sorted(re.findall(r"`(\w+)`", " ".join(first_cells))) == sorted(ALARMS)
+
+
 def test_every_alert_is_seen_to_fire_and_seen_not_to() -> None:
     cases: dict[str, list[bool]] = {}
     for test in yaml.safe_load(TESTS.read_text())["tests"]:
@@ -107,11 +115,12 @@ def test_the_programs_themselves_take_rules_tests_and_routing(programs: dict[str
 
 
 class Webhook:
-    """Where alerts arrive: ``firing`` has the names, by the path they came to."""
+    """Where alerts arrive: ``firing`` has the names, by the path they came to; ``resolved`` the
+    name and the instance of what is over."""
 
     def __init__(self) -> None:
         self.firing: dict[str, set[str]] = {}
-        self.resolved: set[str] = set()
+        self.resolved: set[tuple[str, str]] = set()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -122,7 +131,7 @@ class Webhook:
                     if alert["status"] == "firing":
                         outer.firing.setdefault(self.path, set()).add(name)
                     else:
-                        outer.resolved.add(name)
+                        outer.resolved.add((name, alert["labels"].get("instance", "")))
                 self.send_response(200)
                 self.end_headers()
 
@@ -279,9 +288,7 @@ def refused(number: int, now_ns: int) -> Iterator[Any]:
     (pair,) = load_pairs("simulated", ("HYPE",))
     cloid, later = f"0x{number:032x}", now_ns + 4 * SECOND
     one = Decimal(1)
-    request = OrderRequest(
-        cloid, pair.spot.id, Side.BUY, one, one, TimeInForce.IOC, False, later
-    )
+    request = OrderRequest(cloid, pair.spot.id, Side.BUY, one, one, TimeInForce.IOC, False, later)
     yield OrderIntended(request, "HYPE#1", Role.TAKE, one, now_ns)
     yield OrderRejected(cloid, "injected", later, later)
     if number == 1:
@@ -302,9 +309,7 @@ def test_a_real_bot_that_halts_hangs_and_dies_is_told_of(
     tiny = "[risk]\ndrawdown_max = 0.0001\ndaily_loss_max = 0.00005\n"
     with paper_bot(tmp_path / "bot", tiny) as (url, bot):
         place = url.split("/")[2]
-        chain = Chain(
-            programs, tmp_path, webhook, f'"{place}"', f'"127.0.0.1:{free_port()}"'
-        )
+        chain = Chain(programs, tmp_path, webhook, f'"{place}"', f'"127.0.0.1:{free_port()}"')
         with chain:
 
             def arrived(name: str) -> bool:
@@ -313,6 +318,12 @@ def test_a_real_bot_that_halts_hangs_and_dies_is_told_of(
             wait_until(lambda: arrived("FundarbHalted"), bot, "the halt")
             assert not arrived("FundarbDown")
             assert not arrived("FundarbWatchdogSilent")  # a paper bot needs none
+            bot.send_signal(signal.SIGSTOP)
+            wait_until(lambda: arrived("FundarbDown"), chain.prometheus, "the hang")
+            bot.send_signal(signal.SIGCONT)
+            over = ("FundarbDown", place)
+            wait_until(lambda: over in webhook.resolved, chain.prometheus, "that it is back")
+            webhook.firing.clear()
             bot.kill()
             bot.wait()
             wait_until(lambda: arrived("FundarbDown"), chain.prometheus, "the end")

@@ -100,8 +100,8 @@ def test_every_container_is_without_privileges_and_watched(deploy: Path, both: A
         assert "healthcheck" in service or "HEALTHCHECK" in dockerfile, name
 
 
-def test_no_port_is_open_to_the_network(compose: Any) -> None:
-    ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
+def test_no_port_is_open_to_the_network(both: Any) -> None:
+    ports = [port for service in both.values() for port in service.get("ports", [])]
 
     assert ports == ["127.0.0.1:3000:3000"]
 
@@ -117,10 +117,14 @@ def test_the_files_that_compose_mounts_exist(deploy: Path, compose: Any) -> None
     assert {m for m in mounts if not m.startswith(".")} == set(compose["volumes"])
 
 
-def test_the_image_has_the_version_of_the_project(deploy: Path, compose: Any) -> None:
+@pytest.mark.parametrize(
+    "name", ["compose.yaml", "compose.testnet.yaml", "kubernetes/fundarb.yaml"]
+)
+def test_every_image_of_ours_has_the_version_of_the_project(deploy: Path, name: str) -> None:
     project = tomllib.loads((deploy.parent / "pyproject.toml").read_text())["project"]
+    ours = re.findall(r"image: fundarb:(\S+)", (deploy / name).read_text())
 
-    assert compose["services"]["bot"]["image"] == f"fundarb:{project['version']}"
+    assert set(ours) == {project["version"]}
 
 
 def test_the_image_installs_only_what_a_hash_pins(deploy: Path) -> None:
@@ -160,9 +164,7 @@ def test_secrets_are_files_and_none_of_them_is_in_the_checkout(deploy: Path, bot
 def test_the_paper_service_starts_the_paper_bot(deploy: Path) -> None:
     unit = service_of(deploy / "systemd" / "fundarb-paper.service")
 
-    assert (
-        unit["ExecStart"] == "/opt/fundarb/bin/fundarb paper --speed 60 --state %S/fundarb/paper"
-    )
+    assert unit["ExecStart"] == "/opt/fundarb/bin/fundarb paper --speed 60 --state %S/fundarb/paper"
 
 
 def test_a_service_stops_as_a_person_would_stop_it_and_is_not_started_over_a_mistake(
@@ -244,7 +246,8 @@ def test_healthy_is_what_gets_on(deploy: Path, age: float | None, code: int) -> 
         Gauge("fundarb_x_timestamp_seconds", "x", registry=registry).set(time.time() - age)
     page = serve(registry, 0)
     try:
-        command = [sys.executable, str(deploy / "healthy.py"), page.url, "fundarb_x_timestamp_seconds"]
+        metric = "fundarb_x_timestamp_seconds"
+        command = [sys.executable, str(deploy / "healthy.py"), page.url, metric]
         asked = subprocess.run(command, capture_output=True, check=False)
     finally:
         page.close()

@@ -1,17 +1,21 @@
 """The page of a running bot: up to date, bounded, and quick to read."""
 
+import asyncio
 import socket
 import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from bot import systemd
+from bot.clock import SystemClock
 from bot.instruments import load_pairs
 from bot.live import SILENT_SECONDS
-from bot.monitor import Monitor, TimedJournal, WatchdogMonitor
+from bot.monitor import PERIOD_SECONDS, Monitor, TimedJournal, WatchdogMonitor
+from bot.systemd import ServiceManager
 from domain.time import SECOND
 from execution.effects import RaiseAlarm
 from execution.facts import CommandGiven
@@ -90,10 +94,34 @@ def test_the_service_manager_is_told_that_the_work_gets_on(
         assert manager.recv(100) == b"WATCHDOG=1"
 
 
+async def test_the_service_manager_hears_nothing_while_nothing_is_decided(
+    monitor: Monitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = {"decide": 9.0}
+    bot: Any = SimpleNamespace(
+        trader=SimpleNamespace(engine=None, progress_ns=1),
+        gateway=SimpleNamespace(progress={}),
+        silent=lambda _: silent,
+    )
+    monkeypatch.setattr("bot.monitor.snapshot", lambda _: SNAPSHOT)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monitor.begin(bot, SystemClock(), lambda: None)
+        await asyncio.sleep(0.1)
+        with pytest.raises(BlockingIOError):
+            manager.recv(100)
+
+        silent.clear()
+        await asyncio.sleep(PERIOD_SECONDS + 0.5)
+        assert manager.recv(100) == b"READY=1\nWATCHDOG=1"
+
+
 def test_a_service_manager_that_is_gone_troubles_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", "@nobody-listens-here")
 
-    systemd.notify("READY=1")
+    ServiceManager().got_on()
 
 
 def test_the_watchdogs_page_says_when_it_last_looked_and_what_it_told() -> None:

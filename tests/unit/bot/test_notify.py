@@ -9,6 +9,8 @@ import pytest
 
 from bot.alarms import AlarmFile
 from bot.notify import (
+    CRITICAL,
+    INFO,
     WAITING_MAX,
     Message,
     Notifier,
@@ -16,11 +18,13 @@ from bot.notify import (
     Severity,
     plan,
     redacted,
+    retried,
     severity_of,
 )
 from bot.settings import Notify
 from domain.time import HOUR, MINUTE, SECOND
 from execution.effects import RaiseAlarm
+from execution.recorder import ALARMS
 
 POLICY = Notify(repeat_minutes=30, per_hour_max=3)
 NOW = 1_000 * HOUR
@@ -64,6 +68,13 @@ def test_a_storm_of_warnings_becomes_one_summary_and_hides_nothing_critical() ->
     assert plan(later, [], NOW + 62 * MINUTE, POLICY, 1).waiting == later.waiting
 
 
+def test_what_is_critical_takes_no_place_of_the_others() -> None:
+    critical = [alarm("naked_leg", f"pair {letter}") for letter in "abcdefgh"]
+    outbox = plan(Outbox(), [*critical, alarm("margin_guard")], NOW, POLICY, 1)
+
+    assert titles(outbox) == ["naked_leg"] * 8 + ["margin_guard"]
+
+
 def test_what_does_not_arrive_is_bounded_and_what_is_critical_is_kept_longest() -> None:
     many = [
         alarm("margin_guard" if n % 2 else "naked_leg", "".join(chr(97 + int(d)) for d in str(n)))
@@ -81,6 +92,19 @@ def test_severity_is_by_name_or_as_alertmanager_says() -> None:
     assert severity_of(alarm("margin_guard")) is Severity.WARNING
     assert severity_of(alarm("FundarbDown", "critical: it is down")) is Severity.CRITICAL
     assert severity_of(alarm("FundarbDown", "info: over: it is down")) is Severity.INFO
+
+
+def test_what_is_told_by_its_name_is_raised_by_that_name() -> None:
+    assert {*ALARMS, "digest", "test"} >= CRITICAL | INFO
+
+
+def test_the_pause_after_a_failure_doubles_to_five_minutes() -> None:
+    message, pauses = Message(Severity.INFO, "x", "", (0,)), []
+    for _ in range(8):
+        message = retried(message, (0,), NOW)
+        pauses.append((message.not_before_ns - NOW) // SECOND)
+
+    assert pauses == [5, 10, 20, 40, 80, 160, 300, 300]
 
 
 # --- the process's own file ------------------------------------------------------------------
@@ -141,6 +165,29 @@ def test_it_arrives_after_the_channel_is_back_also_when_it_was_started_again(
     assert road.got == [(0, "naked_leg"), (1, "naked_leg")]
 
 
+def test_what_is_critical_goes_first(
+    tmp_path: Path, road: Road, start: Callable[[], Notifier]
+) -> None:
+    notifier = start()
+    for name in ("silent", "naked_leg"):
+        AlarmFile(tmp_path / "alarms")(alarm(name))
+    notifier.step(NOW)
+
+    assert [title for _, title in road.got] == ["naked_leg"] * 2 + ["silent"] * 2
+
+
+def test_another_outbox_in_its_place_is_read_from_its_beginning(
+    tmp_path: Path, road: Road, start: Callable[[], Notifier]
+) -> None:
+    AlarmFile(tmp_path / "alarms")(alarm("silent", "long " * 20))
+    notifier = start()
+    (tmp_path / "alarms").unlink()
+    AlarmFile(tmp_path / "alarms")(alarm("naked_leg"))
+    notifier.step(NOW)
+
+    assert road.got == [(0, "naked_leg"), (1, "naked_leg")]
+
+
 def test_half_a_line_waits_for_its_other_half_and_nonsense_is_passed_over(
     tmp_path: Path, road: Road, start: Callable[[], Notifier]
 ) -> None:
@@ -157,12 +204,27 @@ def test_half_a_line_waits_for_its_other_half_and_nonsense_is_passed_over(
     assert road.got == [(0, "naked_leg"), (1, "naked_leg")]
 
 
-def test_its_file_is_its_owners_alone(tmp_path: Path, start: Callable[[], Notifier]) -> None:
+def test_a_line_without_end_is_passed_over(
+    tmp_path: Path, road: Road, start: Callable[[], Notifier]
+) -> None:
+    notifier = start()
+    with (tmp_path / "alarms").open("ab") as file:
+        file.write(b"x" * (1 << 20) + b"\n")
+    AlarmFile(tmp_path / "alarms")(alarm("naked_leg"))
+    notifier.step(NOW)
+    notifier.step(NOW)
+
+    assert road.got == [(0, "naked_leg"), (1, "naked_leg")]
+
+
+def test_both_files_are_their_owners_alone(tmp_path: Path, start: Callable[[], Notifier]) -> None:
+    (tmp_path / "alarms").unlink()
     notifier = start()
     AlarmFile(tmp_path / "alarms")(alarm("silent"))
     notifier.step(NOW)
 
-    assert (tmp_path / "kept.json").stat().st_mode & 0o077 == 0
+    for name in ("alarms", "kept.json"):
+        assert (tmp_path / name).stat().st_mode & 0o077 == 0, name
     assert json.loads((tmp_path / "kept.json").read_text())["read"] > 0
 
 

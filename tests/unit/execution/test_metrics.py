@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from domain.time import SECOND
 from execution.metrics import FAMILIES, STATES, Metrics, serve
 from execution.snapshot import Snapshot
 from tests.example_snapshot import SNAPSHOT
@@ -88,16 +89,20 @@ def test_an_order_is_counted_once_by_how_it_ended() -> None:
     assert states == {"filled", "canceled", "rejected"}
 
 
-def test_no_series_says_when_a_counter_was_created() -> None:
-    assert not [key for key in exposed(SNAPSHOT) if key[0].endswith("_created")]
-
-
 def test_instants_are_seconds_of_the_engines_own_time() -> None:
     samples = exposed(SNAPSHOT)
 
     assert samples["fundarb_start_timestamp_seconds",] == 0
     assert samples["fundarb_last_market_data_timestamp_seconds",] == 3600.5
     assert samples["fundarb_last_decision_timestamp_seconds", "HYPE"] == 3600
+
+
+def test_a_doubt_is_as_old_as_its_oldest_order() -> None:
+    since_ns = SNAPSHOT.time_ns - 90 * SECOND
+    doubted = exposed(msgspec.structs.replace(SNAPSHOT, unknown_since_ns=since_ns))
+
+    assert doubted["fundarb_unknown_order_age_seconds",] == 90
+    assert exposed(SNAPSHOT)["fundarb_unknown_order_age_seconds",] == 0
 
 
 def test_a_generated_market_is_labelled_synthetic() -> None:

@@ -16,6 +16,7 @@ from domain.orders import (
     Liquidity,
     OrderAccepted,
     OrderCanceled,
+    OrderRejected,
     OrderRequest,
     OrderStatus,
     Side,
@@ -35,6 +36,7 @@ from execution.facts import (
     Role,
     Stage,
     StageChanged,
+    TradePlanned,
 )
 from execution.metrics import RECORDED
 from execution.recorder import ALARMS, Recorder
@@ -64,6 +66,12 @@ def intended(cloid: str = "0x1", quantity: Decimal = ONE) -> OrderIntended:
         cloid, PAIR.perp.id, Side.SELL, quantity, ONE, TimeInForce.IOC, False, NOW + SECOND
     )
     return OrderIntended(request, "HYPE#1", Role.HEDGE, Decimal(100), NOW)
+
+
+def planned() -> TradePlanned:
+    return TradePlanned(
+        "HYPE#1", "HYPE", "spot", ONE, ONE, 2, "", "", "", ONE, ONE, ONE, 0.0, 0.0, 0.0, (), NOW
+    )
 
 
 def fill(price: str, quantity: Decimal = ONE, cloid: str | None = "0x1") -> Fill:
@@ -114,6 +122,7 @@ def test_an_order_is_forgotten_when_nothing_more_can_come_of_it() -> None:
         cloid = f"0x{number}"
         page.after(intended(cloid), fill("100", cloid=cloid))
     page.after(intended("0xa"), OrderCanceled("0xa", CancelReason.IOC, Decimal(0), NOW, NOW))
+    page.after(intended("0xb"), OrderRejected("0xb", "margin", NOW, NOW))
 
     assert page.recorder._asked == {}
 
@@ -155,24 +164,27 @@ def test_a_payment_is_overdue_from_the_hour_on_until_it_comes() -> None:
     assert overdue(1.7) == 0
 
 
-def test_nothing_is_due_on_what_is_not_held() -> None:
+def test_nothing_is_due_on_what_is_not_held_and_little_on_what_is_held_again() -> None:
     page = Page()
     flat = msgspec.structs.replace(HYPE, perp_quantity=Decimal(0))
-    for hours in range(5):
+    for hours, view in enumerate((HYPE, flat, flat, flat, HYPE)):
         at_ns = NOW + hours * HOUR
-        page.recorder.shown(msgspec.structs.replace(SNAPSHOT, time_ns=at_ns, pairs=(flat,)))
+        page.recorder.shown(msgspec.structs.replace(SNAPSHOT, time_ns=at_ns, pairs=(view,)))
 
     assert page.value("fundarb_funding_overdue_seconds", pair="HYPE") == 0
 
 
-def test_exits_halts_and_alarms_are_counted_by_name() -> None:
+def test_trades_exits_halts_and_alarms_are_counted_by_name() -> None:
     page = Page().after(
+        planned(),
+        Retargeted("HYPE#1", ONE, True, ExitCause.MARGIN_GUARD, "smaller", NOW),
         Retargeted("HYPE#1", Decimal(0), True, ExitCause.MARGIN_GUARD, "guard", NOW),
         StageChanged("HYPE#1", Stage.CLOSED, NOW),
         LimitTripped("drawdown", True, "lost", NOW),
     )
     page.recorder.alarm(RaiseAlarm("naked_leg", "x", NOW))
 
+    assert page.value("fundarb_trades_opened_total", pair="HYPE") == 1
     assert page.value("fundarb_exits_total", cause="margin_guard") == 1
     assert page.value("fundarb_trades_closed_total", pair="HYPE") == 1
     assert page.value("fundarb_halts_total", limit="drawdown") == 1
@@ -189,6 +201,13 @@ def test_every_metric_that_is_counted_is_on_the_page_from_the_start() -> None:
 
     counted = {each.name.removesuffix("_total") for each in RECORDED}
     assert counted <= set(names(page.registry))
+
+
+def test_no_series_says_when_a_counter_was_created() -> None:
+    page = Page().after(intended(), fill("100"))
+
+    samples = [sample.name for metric in page.registry.collect() for sample in metric.samples]
+    assert not [name for name in samples if name.endswith("_created")]
 
 
 def test_every_alarm_that_the_program_raises_has_a_name_here() -> None:

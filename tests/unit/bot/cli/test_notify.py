@@ -16,8 +16,10 @@ import pytest
 from bot.alarms import ALARMS, AlarmFile
 from bot.channels import Channels, Webhook, addresses, alarms_of
 from bot.cli.history import read_history
-from bot.cli.notify import digest_text
-from bot.notify import Message, Severity
+from bot.cli.notify import KEPT, _digest, digest_text
+from bot.notify import Message, Notifier, Severity
+from bot.settings import Notify
+from domain.time import DAY, HOUR
 from execution.effects import RaiseAlarm
 from tests.unit.bot.cli.processes import running
 
@@ -146,10 +148,22 @@ def test_the_addresses_may_be_a_credential(
 
 def test_a_message_has_no_part_of_any_address(phone: Phone) -> None:
     channels = Channels([phone.address], "fundarb")
-    message = Message(Severity.WARNING, "x", f"see {CANARY[:12]} there", (0,))
+    message = Message(Severity.WARNING, CANARY[4:], f"see {CANARY[:12]} there", (0,))
 
     assert channels(0, message)
-    assert CANARY[:12] not in json.dumps(phone.got)
+    assert not [part for part in (CANARY[:12], CANARY[4:]) if part in json.dumps(phone.got)]
+
+
+def test_a_channel_that_fails_in_its_own_way_has_not_delivered(phone: Phone) -> None:
+    class Broken:
+        def notify(self, **_: object) -> bool:
+            raise RuntimeError("whatever a plug-in raises")
+
+    channels = Channels([phone.address], "fundarb")
+    broken: Any = Broken()
+    channels._channels = [broken]
+
+    assert not channels(0, Message(Severity.WARNING, "x", "y", (0,)))
 
 
 # --- Alertmanager's way in -------------------------------------------------------------------
@@ -196,6 +210,7 @@ def test_the_webhook_takes_alertmanager_and_no_page_in_a_browser() -> None:
         assert post(hook.port, body, host="evil.test") == 421
         assert post(hook.port, body, origin="http://evil.test") == 421
         assert post(hook.port, body, content_type="text/plain") == 415
+        assert post(hook.port, body, content_length=str((1 << 20) + 1)) == 413
         assert post(hook.port, b"{") == 400
         assert post(hook.port, body, "/alive") == 200
         assert taken == []
@@ -205,6 +220,21 @@ def test_the_webhook_takes_alertmanager_and_no_page_in_a_browser() -> None:
 
 
 # --- the digest ------------------------------------------------------------------------------
+
+
+def test_the_digest_is_told_once_a_day_from_its_hour_on(tmp_path: Path) -> None:
+    notifier = Notifier(tmp_path / ALARMS, tmp_path / KEPT, Notify(), 1, lambda *_: True)
+    warned: list[str] = []
+
+    def told_by(hour: int) -> int:
+        _digest(
+            notifier, tmp_path, 10 * DAY + hour * HOUR, 7, lambda *_, detail: warned.append(detail)
+        )
+        return len(notifier.outbox.waiting)
+
+    assert [told_by(hour) for hour in (6, 7, 8, 23, 24, 31)] == [0, 1, 1, 1, 1, 2]
+    assert notifier.outbox.waiting[0].body.startswith("no digest: ")
+    assert len(warned) == 2
 
 
 def test_the_digest_says_where_the_run_stands(tmp_path: Path, fundarb: Fundarb) -> None:
