@@ -52,6 +52,19 @@ ACTIONS = [
         {"type": "cancel", "cancels": [{"a": 0, "o": 3}]},
         {"type": "cancelByCloid", "cancels": [{"asset": 0, "cloid": RESTING}]},
         {"type": "batchModify", "modifies": [{"oid": 3, "order": ORDER}]},
+        {"type": "modify", "oid": 3, "order": ORDER},
+        {"type": "agentSetAbstraction", "abstraction": "i"},
+        {
+            "type": "agentSendAsset",
+            "destination": ACCOUNT,
+            "sourceDex": "spot",
+            "destinationDex": "",
+            "token": "USDC:0x0",
+            "amount": "1",
+            "fromSubAccount": "",
+            "nonce": 5,
+        },
+        {"type": "setReferrer", "code": "x"},
         {"type": "updateLeverage", "asset": 0, "isCross": False, "leverage": 3},
         {"type": "updateIsolatedMargin", "asset": 0, "isBuy": True, "ntli": 5_000_000},
         {"type": "scheduleCancel", "time": 1_749_604_000_000},
@@ -159,6 +172,7 @@ def say(floor: Floor, frame: bytes) -> None:
 def signed(action: bytes, nonce: int) -> bytes:
     """The action as a client that signs well would send it; any signature where none could."""
     signature: dict[str, Any] = {"r": "0x5", "s": "0x6", "v": 27}
+    action = action.replace(b'"nonce":5', b'"nonce":%d' % nonce)  # one that has it too
     try:
         packed = msgspec.msgpack.encode(decode_action(msgspec.Raw(action)))
     except (ValueError, OverflowError, RecursionError):

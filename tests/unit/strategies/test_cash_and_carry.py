@@ -526,6 +526,39 @@ def test_rotation_pays_for_both_round_trips() -> None:
     assert gap > 2 * 0.0019
 
 
+def test_the_less_sure_a_better_pair_is_the_more_it_has_to_pay() -> None:
+    """The same funding on average, once steady and once in swings, of which the last is up."""
+    policy = msgspec.structs.replace(POLICY, max_total_share=Decimal("0.6"))
+    swinging = observe(
+        Market([HYPE, PURR]),
+        *history(HYPE),
+        *(
+            settled(PURR.perp, 6e-5 + (-2e-4 if k % 2 else 2e-4), NOW // HOUR * HOUR - k * HOUR)
+            for k in reversed(range(1_000))
+        ),
+        *history(PURR, 6e-5, hours=0),
+    )
+    sure, unsure = (
+        ask(market, HYPE, PURR, held=held(holding(HYPE, 3_030)), policy=policy, risk=ROOMY)
+        for market in (two_pairs(FLOOR, 6e-5), swinging)
+    )
+
+    assert unsure[1].forecast_hourly > sure[1].forecast_hourly
+    assert code(sure[0]) == "rotation"
+    assert code(unsure[0]) == "carry_holds"
+    assert code(unsure[1]) == "capital_used"
+
+
+def test_nothing_is_closed_for_a_better_pair_that_would_still_lack_capital() -> None:
+    policy = msgspec.structs.replace(POLICY, max_total_share=Decimal("0.3"))
+    old, new = ask(
+        two_pairs(FLOOR, 3e-4), HYPE, PURR,
+        held=held(holding(HYPE, 500)), policy=policy, risk=ROOMY,
+    )  # fmt: skip
+
+    assert (old.action, code(new)) == (Action.HOLD, "capital_used")
+
+
 def test_a_slightly_better_pair_does_not_pay_both_round_trips() -> None:
     old, _ = ask(two_pairs(5e-5, 6e-5), HYPE, PURR, held=held(holding(HYPE, 5_000)), risk=ROOMY)
 
