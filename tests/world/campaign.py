@@ -3,8 +3,8 @@
 ``python -m tests.world.campaign --seeds 250`` runs a simulated hour of each seed on all
 processors, and fails on any violation or where the faults did not meet the bot in the middle of
 everything it does. ``--seed N`` runs one and tells more. ``--minutes M --into FILE`` goes on
-over new seeds for so long, and adds to what the file has. ``--venue cex`` does it at the other
-venue, which has no nonces.
+over new seeds for so long, and adds to what the file has, which is of one state of the code.
+``--venue cex`` does it at the other venue, which has no nonces.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from hashlib import sha256
 from itertools import count, takewhile
 from math import ceil
 from multiprocessing import get_context
@@ -79,8 +80,9 @@ class Result(msgspec.Struct):
 
 
 class Total(msgspec.Struct):
-    """Results added up; a soak keeps it in a file."""
+    """Results added up; a soak keeps it in a file, with the digest of the code it is of."""
 
+    code: str = ""
     runs: int = 0
     hours: float = 0.0
     cost: float = 0.0
@@ -199,6 +201,7 @@ def report(total: Total) -> str:
     empty = [f"{k} / {s}" for k in KINDS for s in STATES if f"{k} / {s}" not in total.cells]
     faults, speed = sum(total.faults.values()), total.hours * 3600 / max(total.cost, 1e-9)
     return f"""\
+code {total.code}
 {total.runs} seeds, {total.hours:g} simulated hours, {faults} faults, {total.kills} kills, \
 {total.trades} trades, {len(total.violations)} violations
 {speed:,.0f} times real time on one core ({total.cost:.0f} processor seconds)
@@ -223,6 +226,37 @@ def campaign(
         yield from pool.imap_unordered(work, seeds)
 
 
+def code_digest() -> str:
+    """Of every source file that a world runs; who changes one begins a new soak."""
+    root = Path(__file__).resolve().parents[2]
+    found = [*(root / "tests" / "world").rglob("*.py")]
+    for package in ("domain", "strategies", "execution", "bot", "config"):
+        found += [path for kind in ("*.py", "*.toml") for path in (root / package).rglob(kind)]
+    digest = sha256()
+    for path in sorted(found):
+        digest.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _begun(file: Path | None) -> Total:
+    """What the file has, or a beginning."""
+    code = code_digest()
+    if file is None or not file.exists():
+        return Total(code=code)
+    total = msgspec.json.decode(file.read_bytes(), type=Total)
+    if total.code != code:
+        sys.exit(f"{file} is of other code ({total.code}, now {code}): name another file")
+    return total
+
+
+def _keep(total: Total, file: Path | None) -> None:
+    """Now and then, so that whoever stops a soak loses little of it."""
+    if file is not None:
+        partial_file = file.with_name(f"{file.name}.part")
+        partial_file.write_bytes(msgspec.json.encode(total))
+        partial_file.replace(file)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--seed", type=int, help="run this one alone, and tell more")
@@ -245,9 +279,7 @@ def main() -> int:
         result = run_seed(asked.seed, asked.hours, mix, asked.venue)
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(result)).decode() + "\n")
         return 1 if result.violations else 0
-    total = Total()
-    if asked.into is not None and asked.into.exists():
-        total = msgspec.json.decode(asked.into.read_bytes(), type=Total)
+    total = _begun(asked.into)
     first = total.next_seed if asked.first is None else asked.first
     ends = time.monotonic() + asked.minutes * 60 if asked.minutes is not None else None
     seeds = (
@@ -262,10 +294,10 @@ def main() -> int:
                 f"{total.runs} seeds, {sum(total.faults.values())} faults,"
                 f" {len(total.violations)} violations\n"
             )
+            _keep(total, asked.into)
         if result.violations:
             sys.stderr.write(f"  make sim SEED={result.seed}: {result.violations[0]}\n")
-    if asked.into is not None:
-        asked.into.write_bytes(msgspec.json.encode(total))
+    _keep(total, asked.into)
     missing = [*gaps(total, asked.floor), *misses(total, asked.mix)]
     sys.stdout.write(report(total) + "".join(f"{line}\n" for line in [*total.violations, *missing]))
     return 1 if total.violations or missing else 0
