@@ -221,7 +221,7 @@ def test_a_market_is_as_bad_as_its_worse_leg(desk: Desk) -> None:
         desk.market.observe(Book(SPOT.id, ((bid, 1e6),), ((ask, 1e6),), now_ns, now_ns))
         return desk
 
-    assert why_not(quoted(19.8, 20.2)) == {"spread"}
+    assert why_not(quoted(19.8, 20.2)) == {"depth", "spread"}
     assert why_not(quoted(20.99, 21.01)) == {"dislocation"}
 
 
