@@ -69,9 +69,9 @@ class RiskLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Largest median of that distance over three pairs or more: then it is the quote asset."""
     depth_share_max: Decimal = ONE
     """Largest entry; of what rests near the mid in the thinnest of the pair's four books."""
-    cluster_distance: float = 0.02
+    cluster_distance: float = 0.01
     """How far on the perp's losing side forced orders count at entry; of the mark. 0: off."""
-    cluster_hours_max: float = 1.0
+    cluster_hours_max: float = 3.0
     """Most forced orders, as estimated, within that; hours of the perp's average trading."""
 
     event_hours: float = 2.0

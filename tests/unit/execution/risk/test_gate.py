@@ -444,21 +444,21 @@ def test_an_entry_is_clipped_to_what_rests_near_the_mid() -> None:
 def test_a_quote_asset_off_its_peg_stops_every_entry_and_an_unknown_one_none() -> None:
     for depeg in (0.0101, -0.0101, math.nan):
         assert refused(pass_gate(proposal(), context(depeg=depeg), LIMITS)) == ["depeg"]
-    for depeg in (0.01, -0.01, None):
-        approved(pass_gate(proposal(), context(depeg=depeg), LIMITS))
+    for within in (0.01, -0.01, None):
+        approved(pass_gate(proposal(), context(depeg=within), LIMITS))
 
 
 def test_many_forced_orders_near_stop_an_entry_with_numbers_and_unknown_ones_do_not() -> None:
     (refusal,) = cast(
-        "tuple[Refusal, ...]", pass_gate(proposal(), context(forced_hours=2.5), LIMITS)
+        "tuple[Refusal, ...]", pass_gate(proposal(), context(forced_hours=3.5), LIMITS)
     )
 
     assert str(refusal) == (
-        "clusters: hours of trading, estimated, forced within 2.0% on the perp's losing side "
-        "(actual 2.5, limit 1.0)"
+        "clusters: hours of trading, estimated, forced within 1.0% on the perp's losing side "
+        "(actual 3.5, limit 3.0)"
     )
     approved(pass_gate(proposal(), context(forced_hours=None), LIMITS))
-    approved(pass_gate(proposal(), context(forced_hours=1.0), LIMITS))
+    approved(pass_gate(proposal(), context(forced_hours=3.0), LIMITS))
 
 
 def test_none_of_it_stops_what_takes_risk_off() -> None:
