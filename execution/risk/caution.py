@@ -83,13 +83,14 @@ def wanted_distance(
         multiple, cause = limits.weekend_volatility, ExitCause.EVENT
         why = f", taken {multiple:g} times: weekend"
     sigma = volatility * multiple
-    distance = limits.distance_sigmas * sigma * sqrt(limits.distance_hours)
+    wanted = limits.distance_sigmas * sigma * sqrt(limits.distance_hours)
+    distance = min(wanted, _DISTANCE_MAX)
     return Caution(
-        min(distance, _DISTANCE_MAX),
+        distance,
         sigma,
         limits.distance_hours,
         cause,
-        f"volatility {volatility:.2%} an hour{why}, liquidation wanted {distance:.0%} away",
+        f"moves of {volatility:.2%} an hour{why}, liquidation wanted {distance:.0%} away",
     )
 
 

@@ -119,7 +119,7 @@ def test_margin_comes_first_up_to_the_target_of_the_wider_distance() -> None:
 
     assert isinstance(action, TopUp)
     assert float(action.amount) == pytest.approx(2000 / (0.9 / (1.05 * 1.5657 - 1)) - 1000, abs=0.1)
-    assert action.why.startswith("volatility 5.00% an hour, liquidation wanted 57% away: leverage")
+    assert action.why.startswith("moves of 5.00% an hour, liquidation wanted 57% away: leverage")
 
 
 def test_where_free_collateral_is_not_enough_all_of_it_is_added() -> None:
