@@ -84,15 +84,16 @@ class Venue(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def answer(self, question: dict[str, Any]) -> Any:
+        universe: Any = META["universe"]
         context = {"funding": "0.0", "oraclePx": "30.0", "markPx": "30.0"}
         interest = {"openInterest": "2000000.0", "dayNtlVlm": "9.0"}
         if question["type"] == "candleSnapshot":
             start, end = question["req"]["startTime"], question["req"]["endTime"]
             return [bar(at) for at in range(start - start % STEP_MS + STEP_MS, end, STEP_MS)]
-        answers = {
+        answers: dict[str, Any] = {
             "meta": META,
             "spotMeta": SPOT_META,
-            "metaAndAssetCtxs": [META, [context | interest for _ in META["universe"]]],
+            "metaAndAssetCtxs": [META, [context | interest] * len(universe)],
         }
         return answers[question["type"]]
 
