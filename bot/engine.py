@@ -102,6 +102,7 @@ from execution.pairs import (
     step,
 )
 from execution.reconcile import differences, is_comparable, missing_orders
+from execution.risk.calendar import Event as ScheduledEvent
 from execution.risk.guard import Close, Release, Shrink, TopUp
 from execution.risk.halts import (
     KILLED,
@@ -152,6 +153,7 @@ class Engine:
         execution: ExecutionPolicy,
         limits: RiskLimits,
         evaluation_ns: int,
+        events: tuple[ScheduledEvent, ...] = (),
     ) -> None:
         self.state = state
         self.market = market
@@ -162,6 +164,7 @@ class Engine:
         self._execution = execution
         self._limits = limits
         self._evaluation_ns = evaluation_ns
+        self._events = events
         self._facts: list[Fact] = []
         self._effects: list[Effect] = []
         self._working: dict[str, str] = {}  # perp -> trade that has something to do
@@ -792,7 +795,7 @@ class Engine:
         elif isinstance(action, Shrink | Close) and (not trade.urgent or self._is_endangered(pair)):
             # A trade that is on its way there, but slowly, now goes fast.
             quantity = action.quantity if isinstance(action, Shrink) else ZERO
-            reason, cause = f"margin_guard: {action.why}", ExitCause.MARGIN_GUARD
+            reason, cause = f"{action.cause}: {action.why}", action.cause
             self._alarm("margin_guard", pair.name, f"{pair.name}: {action.why}")
             quantity = min(quantity, trade.quantity)
             self._retarget(trade, quantity, urgent=True, cause=cause, reason=reason)
@@ -924,6 +927,7 @@ class Engine:
             self._orders_last_minute(),
             self._clock_skew_seconds,
             self.now_ns,
+            self._events,
         )
 
     def _mark_equity(self) -> None:

@@ -151,7 +151,13 @@ async def live(
             market.observe(event)
         gateway = venue.gateway(inbox.put, state.nonce, state.venue_orders)
         engine = Engine(
-            state, market, strategy(pairs), settings.execution, settings.risk, evaluation_ns
+            state,
+            market,
+            strategy(pairs),
+            settings.execution,
+            settings.risk,
+            evaluation_ns,
+            settings.events,
         )
         tell_alarm, tell_fact = record.told(on_alarm, on_fact)
         trader = Trader(engine, journal, gateway, clock, lease, inbox, tell_alarm, tell_fact)

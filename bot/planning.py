@@ -4,6 +4,7 @@ Pure: reads the desk, changes nothing.
 """
 
 import math
+from collections.abc import Iterator
 from decimal import ROUND_CEILING, Decimal
 
 import msgspec
@@ -16,6 +17,17 @@ from domain.targets import ExitCause, Target
 from domain.time import DAY, HOUR, SECOND
 from execution.facts import Extremes, Stage, TradePlanned
 from execution.pairs import ExecutionPolicy, PairTrade
+from execution.risk.calendar import Event, ahead, is_weekend
+from execution.risk.caution import (
+    Stake,
+    as_distance,
+    cautious,
+    wanted_distance,
+    wider,
+)
+from execution.risk.clusters import forced_within, hourly_volume, levels
+from execution.risk.depeg import quote_dislocation
+from execution.risk.depth import depth_within
 from execution.risk.gate import Approved, Exposure, GateContext, pass_gate, propose
 from execution.risk.guard import (
     NOTHING,
@@ -31,6 +43,7 @@ from execution.risk.limits import RiskLimits
 from execution.risk.margin import (
     effective_leverage,
     equity_at,
+    maintenance_rate,
     margin_down,
     max_leverage,
     survived_gap,
@@ -58,6 +71,7 @@ class Desk(msgspec.Struct, frozen=True):
     orders_last_minute: int
     clock_skew_seconds: float
     now_ns: int
+    events: tuple[Event, ...] = ()
 
 
 def plan_entry(desk: Desk, target: Target, trade_id: str) -> TradePlanned | tuple[str, ...]:
@@ -177,7 +191,42 @@ def _gate_context(
         dislocation=spot.mid / perp.oracle - 1 if spot.mid and perp.oracle else math.inf,
         active_limits=state.limits.names,
         size_factor=size_factor(state.loss_streak, desk.limits),
+        depth=decimal_of(min(_depths(desk, legs))),
+        depeg=quote_dislocation(_quoted(desk)),
+        forced_hours=_forced_hours(desk, pair, perp),
+        event=ahead(desk.events, now_ns),
+        weekend=is_weekend(now_ns),
     )
+
+
+def _depths(desk: Desk, legs: tuple[InstrumentState, ...]) -> Iterator[float]:
+    """Notional (quote) within the price bound of an order, of each leg's thinner side."""
+    bound = float(desk.execution.slippage_bps_max * _BASIS_POINT)
+    for leg in legs:
+        yield depth_within(leg.bids, leg.asks, leg.mid, bound) if leg.mid else 0.0
+
+
+def _quoted(desk: Desk) -> Iterator[tuple[float, float]]:
+    """(spot mid, oracle) of every pair whose quotes are fresh."""
+    age_ns = int(desk.limits.data_age_seconds_max * SECOND)
+    for pair in desk.state.pairs.values():
+        spot, perp = desk.market.of(pair.spot.id), desk.market.of(pair.perp.id)
+        if spot is None or perp is None or not spot.is_fresh(desk.now_ns, age_ns):
+            continue
+        if spot.mid and perp.oracle and perp.has_fresh_context(desk.now_ns, age_ns):
+            yield spot.mid, perp.oracle
+
+
+def _forced_hours(desk: Desk, pair: Pair, perp: InstrumentState) -> float | None:
+    """Buys estimated to be forced near above the mark, in hours of the perp's trading.
+
+    None where open interest or volume is not known, as in a backtest, and where it is off.
+    """
+    distance, hourly = desk.limits.cluster_distance, hourly_volume(perp.traded)
+    if distance <= 0.0 or not perp.open_interest or hourly <= 0.0 or perp.mark is None:
+        return None
+    found = levels(perp.traded, perp.open_interest, perp.mark, pair.perp.margin_tiers, desk.now_ns)
+    return forced_within(found, perp.mark, Side.BUY, distance)[0] / hourly
 
 
 def _heard(spot: InstrumentState, perp: InstrumentState) -> tuple[int, int]:
@@ -219,7 +268,42 @@ def margin_action(desk: Desk, trade: PairTrade) -> GuardAction:
         return NOTHING
     pair = desk.state.pairs[trade.plan.pair]
     free = desk.account.free_margin(pair.perp.quote)
-    return guard_margin(view, free, margin_policy(desk, pair, abs(view.quantity) * view.mark))
+    notional = abs(view.quantity) * view.mark
+    usual = margin_policy(desk, pair, notional)
+    caution = wanted_distance(
+        desk.limits,
+        _volatility(desk, pair),
+        ahead(desk.events, desk.now_ns),
+        weekend=is_weekend(desk.now_ns),
+    )
+    careful = wider(desk.limits, caution) if caution is not None else None
+    if caution is None or careful is None:
+        return guard_margin(view, free, usual)
+    tight = margin_policy(desk, pair, notional, careful)
+    return cautious(view, free, usual, tight, caution, _stake(pair, view, tight))
+
+
+def _volatility(desk: Desk, pair: Pair) -> float | None:
+    """Of the livelier leg; None while that of the perp is not known."""
+    spot, perp = desk.market.of(pair.spot.id), desk.market.of(pair.perp.id)
+    if perp is None or perp.volatility is None:
+        return None
+    return max(perp.volatility, (spot.volatility or 0.0) if spot is not None else 0.0)
+
+
+def _stake(pair: Pair, view: PositionView, tight: MarginPolicy) -> Stake:
+    """What selling costs and what being liquidated does: both of the notional now."""
+    tiers, notional = pair.perp.margin_tiers, abs(view.quantity) * view.mark
+    maintenance = maintenance_rate(notional, tiers)
+    way_out = tight.spot_cost + tight.perp_cost
+    after = view.quantity * view.mark * (-1 - 1 / tight.leverage_target)
+    gap = survived_gap(view.quantity, view.raw_margin, view.mark, tiers)
+    return Stake(
+        as_distance(gap),
+        as_distance(survived_gap(view.quantity, after, view.mark, tiers)),
+        float(maintenance + way_out),
+        float(2 * way_out),
+    )
 
 
 def missing_margin(desk: Desk, trade: PairTrade) -> Decimal:
@@ -246,10 +330,13 @@ def margin_trigger(desk: Desk, trade: PairTrade) -> float | None:
     return trigger_price(view, margin_policy(desk, pair, abs(view.quantity) * view.mark))
 
 
-def margin_policy(desk: Desk, pair: Pair, notional: Decimal) -> MarginPolicy:
+def margin_policy(
+    desk: Desk, pair: Pair, notional: Decimal, limits: RiskLimits | None = None
+) -> MarginPolicy:
+    """Of the desk's limits, or of stricter ones."""
     slippage = desk.execution.slippage_bps_max * _BASIS_POINT
     return policy_for(
-        desk.limits,
+        limits if limits is not None else desk.limits,
         Side.SELL,
         notional,
         pair.perp.margin_tiers,

@@ -123,7 +123,15 @@ class Run:
             market.observe(event)
         chosen = paced(settings, source.cadence_ns)
         evaluation_ns = max(_EVALUATION_NS, source.cadence_ns)
-        self.engine = Engine(kept, market, strategy, chosen.execution, chosen.risk, evaluation_ns)
+        self.engine = Engine(
+            kept,
+            market,
+            strategy,
+            chosen.execution,
+            chosen.risk,
+            evaluation_ns,
+            chosen.events,
+        )
         self._commit(self.engine.start(msgspec.structs.replace(run, time_ns=resumed_ns)))
 
     def advance(self, until_ns: int) -> None:

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from bot.config_files import config_file
+from bot.events_file import EventsError, read_events
 from execution.pairs import ExecutionPolicy
+from execution.risk.calendar import Event
 from execution.risk.limits import RiskLimits
 from execution.venues.simulated.gateway import Latency
 from strategies.carry.policy import CarryPolicy
@@ -60,6 +62,13 @@ class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.capital <= 0:
             raise ValueError(f"capital: must be positive, got {self.capital}")
+
+
+class Calendar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is known to be ahead."""
+
+    file: str = ""
+    """A table of events of your own, instead of the ``config/events.toml`` that ships."""
 
 
 class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -141,17 +150,22 @@ class Web(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All of it, a section a part. Each part of the program is handed only its own."""
+    """All of it, a section a part. Each part of the program is handed only its own.
+
+    ``events`` are those of the calendar's file; whoever makes settings without ``load`` has none.
+    """
 
     account: Account = Account()
     strategy: CarryPolicy = CarryPolicy()
     risk: RiskLimits = RiskLimits()
+    calendar: Calendar = Calendar()
     execution: ExecutionPolicy = ExecutionPolicy()
     paper: Latency = Latency()
     metrics: Metrics = Metrics()
     notify: Notify = Notify()
     live: LivePermission = LivePermission()
     web: Web = Web()
+    events: tuple[Event, ...] = ()
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -162,7 +176,7 @@ class Loaded(msgspec.Struct, frozen=True):
 
 
 SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
-    field.name: field.type for field in msgspec.structs.fields(Settings)
+    field.name: field.type for field in msgspec.structs.fields(Settings) if field.name != "events"
 }
 
 
@@ -182,7 +196,15 @@ def load(path: Path | None = None) -> Loaded:
     parts: dict[str, Any] = {
         section: _converted(section, found[section], origins) for section in SECTIONS
     }
-    return Loaded(Settings(**parts), origins)
+    return Loaded(Settings(**parts, events=_events(parts["calendar"].file, origins)), origins)
+
+
+def _events(file: str, origins: dict[str, str]) -> tuple[Event, ...]:
+    try:
+        return read_events(Path(file).expanduser() if file else None)
+    except EventsError as error:
+        place = origins["calendar.file"]
+        raise SettingsError(f"{place}: calendar.file: {_short(error)}") from None
 
 
 def digest(settings: Settings) -> str:
@@ -194,8 +216,9 @@ def digest(settings: Settings) -> str:
     deciding = {
         section: {key: _canonical(value) for key, value in entries(settings, section).items()}
         for section in SECTIONS
-        if section not in {"account", "metrics", "notify", "live", "web"}
+        if section not in {"account", "calendar", "metrics", "notify", "live", "web"}
     }
+    deciding["events"] = msgspec.to_builtins(settings.events)
     return hashlib.sha256(msgspec.json.encode(deciding, order="deterministic")).hexdigest()
 
 

@@ -23,6 +23,7 @@ class ExitCause(StrEnum):
     FUNDING_PUNISHING = "funding_punishing"
     BASIS_STOP = "basis_stop"
     VOLATILITY = "volatility"
+    EVENT = "event"
     MARGIN_GUARD = "margin_guard"
     LIMIT = "limit"
     OPERATOR = "operator"

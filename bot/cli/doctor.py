@@ -163,6 +163,20 @@ def _settings(config: str | None) -> Iterator[Finding]:
         return
     yield Finding("settings", "ok", config or "defaults and environment")
     yield _port(settings.metrics.port)
+    yield _calendar(settings)
+
+
+def _calendar(settings: "Settings") -> Finding:
+    """A table that has run out guards nothing, and says nothing."""
+    from bot.clock import SystemClock
+    from bot.events_file import reach
+    from execution.risk.calendar import run_out
+
+    past = run_out(settings.events, SystemClock().now_ns())
+    if past:
+        fix = "copy config/events.toml, add the next dates, name it by calendar.file"
+        return Finding("calendar", "warning", f"no {', no '.join(past)} ahead: it is outdated", fix)
+    return Finding("calendar", "ok", reach(settings.events))
 
 
 def _loaded(config: str | None) -> "Settings":

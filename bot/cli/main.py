@@ -15,6 +15,7 @@ from bot.cli import (
     account,
     backtest,
     calc,
+    clusters,
     config,
     data,
     doctor,
@@ -54,6 +55,7 @@ app = typer.Typer(
 app.command("paper", epilog=paper.EXAMPLES)(paper.paper)
 app.command("backtest", epilog=backtest.EXAMPLES)(backtest.backtest)
 app.command("scan", epilog=scan.EXAMPLES)(scan.scan)
+app.command("clusters", epilog=clusters.EXAMPLES)(clusters.clusters)
 app.command("emulator", epilog=emulator.EXAMPLES)(emulator.emulator)
 app.command("live", epilog=live.EXAMPLES)(live.live)
 app.command("watchdog", epilog=watchdog.EXAMPLES)(watchdog.watchdog)

@@ -15,8 +15,10 @@ import msgspec
 from domain.instruments import Pair
 from domain.money import ONE, ZERO, decimal_of
 from domain.orders import Side
+from execution.risk.calendar import Ahead
 from execution.risk.limits import RiskLimits
 from execution.risk.margin import (
+    INFINITE,
     WORKING,
     effective_leverage,
     equity_at,
@@ -78,6 +80,11 @@ class GateContext(msgspec.Struct, frozen=True):
     age a leg. ``spread`` is the wider of the two legs' (of mid), ``dislocation`` the
     distance of spot mid from oracle (of oracle), ``volatility_hourly`` the standard
     deviation of hourly returns. ``size_factor`` is ``halts.size_factor``.
+
+    ``depth`` is what rests near the mid in the thinnest book of the pair (quote), ``depeg``
+    the median dislocation of all pairs, ``forced_hours`` the forced orders estimated on the
+    perp's losing side in hours of its trading: these two are None where not known, which
+    refuses nothing.
     """
 
     equity: Decimal
@@ -94,6 +101,11 @@ class GateContext(msgspec.Struct, frozen=True):
     dislocation: float
     active_limits: tuple[str, ...] = ()
     size_factor: Decimal = ONE
+    depth: Decimal = INFINITE
+    depeg: float | None = None
+    forced_hours: float | None = None
+    event: Ahead = Ahead()
+    weekend: bool = False
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -345,6 +357,29 @@ def _liquidation_far_from_mark(p: Proposal, _c: GateContext, limits: RiskLimits)
     )
 
 
+def _no_event_ahead(_p: Proposal, c: GateContext, limits: RiskLimits) -> Refusal | None:
+    if limits.event_hours <= 0.0 or c.event.hours > limits.event_hours:
+        return None
+    detail = f"hours to {c.event.kind}"
+    return Refusal("event", _short(c.event.hours), _short(limits.event_hours), detail)
+
+
+def _no_weekend(_p: Proposal, c: GateContext, limits: RiskLimits) -> Refusal | None:
+    if limits.weekend_entries or not c.weekend:
+        return None
+    return Refusal("weekend", ONE, ZERO, "nothing is entered on Saturday and Sunday, UTC")
+
+
+def _few_forced_orders(_p: Proposal, c: GateContext, limits: RiskLimits) -> Refusal | None:
+    if c.forced_hours is None or c.forced_hours <= limits.cluster_hours_max:
+        return None
+    detail = (
+        f"hours of trading, estimated, forced within {limits.cluster_distance:.1%} "
+        "on the perp's losing side"
+    )
+    return Refusal("clusters", _short(c.forced_hours), _short(limits.cluster_hours_max), detail)
+
+
 def _beyond(perp_side: Side, price: Decimal, reference: Decimal) -> Decimal:
     """How far ``price`` lies on the perp's losing side of ``reference``, as its fraction."""
     return (reference - price) * perp_side.sign / reference
@@ -430,6 +465,15 @@ CHECKS: Final[tuple[Check, ...]] = (
         lambda limits: limits.dislocation_max,
         "spot mid from the perp's oracle",
     ),
+    _reading(
+        "depeg",
+        lambda c: 0.0 if c.depeg is None else abs(c.depeg),
+        lambda limits: limits.depeg_max,
+        "median of all spot mids from their oracles: the quote asset",
+    ),
+    _no_event_ahead,
+    _no_weekend,
+    _few_forced_orders,
 )
 
 CAPS: Final[dict[str, Cap]] = {
@@ -441,6 +485,7 @@ CAPS: Final[dict[str, Cap]] = {
         p.capital,
         c.free_collateral - c.equity * limits.free_collateral_reserve,
     ),
+    "depth": lambda p, c, limits: (p.notional, c.depth * limits.depth_share_max),
     "pair_exposure": lambda p, c, limits: (
         p.notional,
         c.equity * limits.pair_exposure_max - c.exposure.pair,

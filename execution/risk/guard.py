@@ -30,6 +30,7 @@ import msgspec
 from domain.instruments import MarginTier
 from domain.money import ONE, ZERO
 from domain.orders import Side
+from domain.targets import ExitCause
 from execution.risk.limits import RiskLimits
 from execution.risk.margin import (
     WORKING,
@@ -107,12 +108,14 @@ class Shrink(msgspec.Struct, frozen=True, tag=True):
     quantity: Decimal
     fraction: Decimal
     why: str
+    cause: ExitCause = ExitCause.MARGIN_GUARD
 
 
 class Close(msgspec.Struct, frozen=True, tag=True):
     """Nothing cheaper is enough: close both legs, perp first, takers."""
 
     why: str
+    cause: ExitCause = ExitCause.MARGIN_GUARD
 
 
 class Release(msgspec.Struct, frozen=True, tag=True):

@@ -42,6 +42,16 @@ class Info:
     async def meta(self) -> wire.Meta:
         return await self._ask(wire.Meta, type="meta")
 
+    async def perp_contexts(self) -> dict[str, wire.AssetContext]:
+        """Mark, oracle and open interest of every perp, by coin."""
+        meta, contexts = await self._ask(
+            tuple[wire.Meta, list[wire.AssetContext]], type="metaAndAssetCtxs"
+        )
+        if len(contexts) != len(meta.universe):
+            raise wire.BadMessage("as many contexts as perps were expected")
+        names = (asset.name for asset in meta.universe)
+        return dict(zip(names, contexts, strict=True))
+
     async def spot_meta(self) -> wire.SpotMeta:
         return await self._ask(wire.SpotMeta, type="spotMeta")
 

@@ -88,7 +88,17 @@ def _context(listing: Listing, context: ActiveAssetContext, received_ns: int) ->
         predicted=FundingRate(hourly_rate(context.ctx.funding), 1),
         venue_time_ns=received_ns,
         received_ns=received_ns,
+        open_interest=positive(context.ctx.open_interest),
+        day_volume=positive(context.ctx.day_ntl_vlm),
     )
+
+
+def positive(text: str) -> float | None:
+    """A figure that is good to know, and no reason to doubt the rest; None of zero or less."""
+    try:
+        return market(text)
+    except BadMessage:
+        return None
 
 
 def _market(listing: Listing, coin: str) -> Market:

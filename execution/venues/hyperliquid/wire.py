@@ -204,6 +204,8 @@ class AssetContext(Message, frozen=True):
     funding: Number
     oracle_px: Number
     mark_px: Number
+    open_interest: Number = ""
+    day_ntl_vlm: Number = ""
 
 
 class ActiveAssetContext(Message, frozen=True):

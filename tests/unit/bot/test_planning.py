@@ -20,11 +20,11 @@ from bot.planning import (
 from domain.account import Balance
 from domain.instruments import Kind, Pair
 from domain.market import Book, PerpContext
-from domain.money import ZERO
+from domain.money import ZERO, decimal_of
 from domain.orders import OrderRequest, Side, TimeInForce
 from domain.rates import FundingRate
 from domain.targets import Action, ExitCause, Target
-from domain.time import HOUR, SECOND
+from domain.time import HOUR, MINUTE, SECOND
 from execution.facts import (
     Extremes,
     LimitTripped,
@@ -37,6 +37,7 @@ from execution.facts import (
     StageChanged,
     TradePlanned,
 )
+from execution.risk.calendar import Event
 from execution.risk.guard import NOTHING, Release, Shrink, TopUp
 from execution.state import State, apply
 from strategies.market.state import Market
@@ -221,7 +222,7 @@ def test_a_market_is_as_bad_as_its_worse_leg(desk: Desk) -> None:
         desk.market.observe(Book(SPOT.id, ((bid, 1e6),), ((ask, 1e6),), now_ns, now_ns))
         return desk
 
-    assert why_not(quoted(19.8, 20.2)) == {"spread"}
+    assert why_not(quoted(19.8, 20.2)) == {"depth", "spread"}
     assert why_not(quoted(20.99, 21.01)) == {"dislocation"}
 
 
@@ -323,6 +324,91 @@ def test_extremes_only_ever_get_worse(holding: Desk) -> None:
     assert bankrupt == higher  # no margin is left: leverage has no meaning
     foreign = msgspec.structs.replace(position, instrument="sim:X-PERP")
     assert worse(higher, holding.state, foreign, 24.0) == higher
+
+
+# --- market guards -------------------------------------------------------------------------------
+
+
+def test_an_event_ahead_refuses_an_entry_and_one_that_is_over_does_not(desk: Desk) -> None:
+    soon = (Event("FOMC", desk.now_ns + HOUR, "told"),)
+    assert why_not(with_(desk, events=soon)) == {"event"}
+    plan(with_(desk, events=(Event("FOMC", desk.now_ns - 1, "told"),)))
+
+
+def test_an_entry_is_no_larger_than_the_thinner_side_of_the_thinnest_book(desk: Desk) -> None:
+    now_ns = desk.now_ns
+    near, far = (20.002, 10.0), (20.05, 40.0)
+    desk.market.observe(Book(SPOT.id, ((19.998, 1e6),), (near, far, (20.2, 1e6)), now_ns, now_ns))
+    made = plan(desk)
+
+    assert made.clipped_by == ("depth",)
+    within = decimal_of(20.002 * 10.0 + 20.05 * 40.0)
+    assert within * Decimal("0.99") < made.notional <= within
+
+
+def told_interest(desk: Desk, times: int, interest: float) -> Desk:
+    """A context every five minutes at 20, with 24 million traded a day."""
+    rate = FundingRate(0.0001, 1)
+    for number in range(1, times + 1):
+        at = desk.now_ns + number * 5 * MINUTE
+        told = PerpContext(PERP.id, 20.0, 20.0, rate, at, at, interest, 24e6)
+        desk.market.observe(told)
+    return with_(desk, now_ns=desk.now_ns + times * 5 * MINUTE)
+
+
+def test_forced_orders_near_above_refuse_an_entry_where_open_interest_is_known(
+    desk: Desk,
+) -> None:
+    """Shorts from 20 at ten times are liquidated at 20.95: 4.8 % above, a quarter of them all."""
+    near = msgspec.structs.replace(desk.limits, cluster_distance=0.05)
+    wide = told_interest(with_(desk, limits=near), 12, interest=1e6)
+    # 250 000 coins at 20.95 are 5.2 million: 5.2 hours at one million an hour.
+    assert "clusters" in why_not(wide)
+    assert "clusters" not in why_not(with_(wide, limits=desk.limits))  # one percent is less
+    off = msgspec.structs.replace(desk.limits, cluster_distance=0.0)
+    assert "clusters" not in why_not(with_(wide, limits=off))
+
+
+def test_where_open_interest_is_not_known_nothing_is_refused_for_it(desk: Desk) -> None:
+    near = msgspec.structs.replace(desk.limits, cluster_distance=0.05)
+    plan(with_(desk, limits=near))
+
+
+def test_before_an_event_margin_is_added_where_the_market_is_lively(holding: Desk) -> None:
+    trade = holding.state.trades["HYPE#1"]
+    wary = msgspec.structs.replace(holding.limits, event_volatility=8.0)
+    lively(holding, 0.02)
+    soon = (Event("CPI", holding.now_ns + HOUR, "told"),)
+
+    assert margin_action(with_(holding, limits=wary), trade) == NOTHING
+    action = margin_action(with_(holding, limits=wary, events=soon), trade)
+    assert isinstance(action, TopUp)
+    assert "CPI in 1.0 h" in action.why
+
+
+def test_when_volatility_has_spiked_margin_is_added_first(holding: Desk) -> None:
+    trade = holding.state.trades["HYPE#1"]
+    lively(holding, 0.06)
+    assert isinstance(margin_action(holding, trade), TopUp)
+
+
+def test_without_free_collateral_a_spike_sells_only_what_saves_more_than_it_costs(
+    holding: Desk,
+) -> None:
+    trade = holding.state.trades["HYPE#1"]
+    poor = with_(holding, account=msgspec.structs.replace(holding.account, balances=()))
+    lively(poor, 0.06)  # 17 % in 8 hours, 43 % to liquidation: a chance of 1 %
+    assert margin_action(poor, trade) == NOTHING
+    lively(poor, 0.2)  # 57 %: a chance of a half, of losing over 5 %
+    action = margin_action(poor, trade)
+    assert isinstance(action, Shrink)
+    assert action.cause is ExitCause.VOLATILITY
+
+
+def lively(desk: Desk, volatility: float) -> None:
+    state = desk.market.of(PERP.id)
+    assert state is not None
+    state.variance = volatility**2
 
 
 # --- readings ------------------------------------------------------------------------------------

@@ -14,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.config_files import config_file
+from bot.events_file import read_events
 from bot.settings import SECTIONS, Settings, SettingsError, digest, entries, load
 
 DEFAULTS = config_file("default.toml")
+SHIPPED = Settings(events=read_events())
 FACTORS = (Decimal("0.99"), Decimal("1.01"))
 Write = Callable[[str], Path]
 KEYS = [(section, key) for section, kind in SECTIONS.items() for key in kind.__struct_fields__]
@@ -48,7 +50,7 @@ def complaint(file: Path | None = None) -> str:
 
 
 def test_the_shipped_file_says_what_the_code_would_do_without_it() -> None:
-    assert load().settings == Settings()
+    assert load().settings == SHIPPED
 
 
 def test_the_shipped_file_has_every_key_and_no_other() -> None:
@@ -254,14 +256,20 @@ def test_the_digest_does_not_depend_on_how_a_number_is_written(write: Write) -> 
     one = digest(load(write("[risk]\ndaily_loss_max = 0.030\n")).settings)
     other = digest(load(write('[risk]\ndaily_loss_max = "3E-2"\n')).settings)
 
-    assert one == other == digest(Settings())
+    assert one == other == digest(SHIPPED)
 
 
 def another(section: str, key: str, value: Decimal | float | str) -> Any:
     """The section with one key a little different, and valid."""
     part = getattr(Settings(), section)
+    if isinstance(value, bool):
+        return msgspec.structs.replace(part, **{key: not value})
     if isinstance(value, str):
-        texts = {"public_url": "https://bot.example", "network": "testnet"}
+        texts = {
+            "public_url": "https://bot.example",
+            "network": "testnet",
+            "file": str(config_file("events.toml")),
+        }
         return msgspec.structs.replace(part, **{key: texts.get(key, "127.0.0.2")})
     steps = [value + 1, value - 1]
     if not isinstance(value, int):
@@ -286,4 +294,4 @@ def test_the_digest_leaves_out_what_decides_nothing(write: Write) -> None:
     other = "[metrics]\nport = 0\n[web]\nport = 0\n[account]\ncapital = 7\n"
     loaded = load(write(other + '[live]\nnetwork = "testnet"\n'))
 
-    assert digest(loaded.settings) == digest(Settings())
+    assert digest(loaded.settings) == digest(SHIPPED)

@@ -5,15 +5,17 @@ from typing import Any
 
 import pytest
 
+from bot.events_file import read_events
 from bot.settings import Settings, digest, load
 
 Fundarb = Callable[..., Any]
+SHIPPED = Settings(events=read_events())
 
 
 def test_the_written_file_works_unchanged(fundarb: Fundarb) -> None:
     assert fundarb("config", "init").code == 0
     assert fundarb("config", "check", "fundarb.toml").code == 0
-    assert load(Path("fundarb.toml")).settings == Settings()
+    assert load(Path("fundarb.toml")).settings == SHIPPED
 
 
 def test_a_file_that_exists_is_replaced_only_by_force(fundarb: Fundarb) -> None:
@@ -67,7 +69,7 @@ def test_what_is_in_force_is_shown_with_its_source(
 
     assert told["settings"]["account"] == {"capital": "5000"}
     assert told["origins"]["account.capital"] == "FUNDARB_ACCOUNT__CAPITAL"
-    assert told["digest"] == digest(Settings())
+    assert told["digest"] == digest(SHIPPED)
 
 
 def test_what_is_shown_names_every_setting(fundarb: Fundarb) -> None:
