@@ -99,6 +99,7 @@ def run(
 
         return asyncio.run(follow(request, on_snapshot, should_stop, on_fact, on_alarm, warn))
     source = open_market(request)
+    settle_memory()
     return play(request, source, on_snapshot, should_stop, on_fact, on_alarm, warn)
 
 
@@ -229,7 +230,6 @@ def _loop(
     """Advance in slices: of wall time at a person's pace, of simulated time at full speed."""
     clock = SystemClock()
     end_ns = end_of(run, request)
-    settle_memory()
     began = clock.monotonic_ns()
     origin_ns = reached_ns = run.venue.now_ns
     while not run.venue.ended and (end_ns is None or run.venue.now_ns < end_ns):

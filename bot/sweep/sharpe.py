@@ -71,7 +71,7 @@ def moments_of(returns: Iterable[float]) -> Moments:
 def together(parts: Sequence[Moments]) -> Moments:
     """The moments of several stretches, as of one."""
     return Moments(
-        sum(part.count for part in parts),
+        int(fsum(part.count for part in parts)),
         fsum(part.first for part in parts),
         fsum(part.second for part in parts),
         fsum(part.third for part in parts),

@@ -214,8 +214,11 @@ def _processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        for child in set(active_children()) - before:
+        children = set(active_children()) - before
+        for child in children:
             child.terminate()
+        for child in children:
+            child.join()
 
 
 def as_they_are(chosen: settings.Settings, space: Space) -> Values:

@@ -84,10 +84,10 @@ def play(request: app.RunRequest, values: Values) -> Outcome | Refused:
         result = app.play(msgspec.structs.replace(request, settings=settings), market)
     except (SettingsError, RunError) as error:
         return Refused(str(error))
-    finally:
-        gc.unfreeze()  # a run freezes what there is, and this process goes on to others
-        gc.collect()
-    return _outcome(result)
+    outcome = _outcome(result)
+    del result
+    gc.collect()  # an engine refers to itself, and this process goes on to others
+    return outcome
 
 
 def begin() -> None:
@@ -97,7 +97,9 @@ def begin() -> None:
 
 @cache
 def _market(request: app.RunRequest) -> MarketSource:
-    return app.open_market(request)
+    market = app.open_market(request)
+    app.settle_memory()
+    return market
 
 
 def _outcome(result: app.RunResult) -> Outcome:
