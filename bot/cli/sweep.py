@@ -152,7 +152,7 @@ def _sweep(request: "SweepRequest", answer: Path | None) -> None:
     usual = next((one for one in result.tried if one.values == values_now), None)
     found = findings(request.plan, result.tried, result.opened, usual)
     if found.best:
-        text = best_toml(request.run.settings, found)
+        text = best_toml(request.run.settings, request.run.capital, found)
         (request.directory / BEST).write_text(text, encoding="utf-8")
     write_json(document(request.plan, found, result.opened), answer)
     if answer != STDOUT:

@@ -52,6 +52,11 @@ def scored(one: Tried, windows: Sequence[int]) -> Figures:
     return figures_of(one.over(windows))
 
 
+def done(plan: Plan, tried: Sequence[Tried]) -> list[Tried]:
+    """Those that ran over every window but the sealed one."""
+    return [one for one in tried if one.refused is None and len(one.outcomes) == plan.sealed]
+
+
 def best_of(tried: Sequence[Tried], windows: Sequence[int]) -> Tried | None:
     """The highest score, the first of equals; None where none is sound."""
     ranked = _ranked(tried, windows)
@@ -62,31 +67,31 @@ def findings(
     plan: Plan, tried: Sequence[Tried], opened: Opened | None, usual: Tried | None
 ) -> Findings:
     """Of all trials that are done; of those under way nothing is said."""
-    done = [one for one in tried if one.refused is None and len(one.outcomes) >= plan.sealed]
+    whole = done(plan, tried)
     walk, usually = [], []
     for fold in plan.folds():
-        if (chosen := best_of(done, fold.train)) is None:
+        if (chosen := best_of(whole, fold.train)) is None:
             continue
         sealed = fold.test == plan.sealed
         known = None if opened is None else opened.outcome
         outside = known if sealed else chosen.outcomes[fold.test]
         if sealed and opened is not None:
             chosen = tried[opened.number]
-        walk.append(_choice(done, chosen, fold.train, range(fold.test, fold.test + 1), outside))
+        walk.append(_choice(whole, chosen, fold.train, range(fold.test, fold.test + 1), outside))
         known_usual = usual is not None and not sealed
         usually.append(scored(usual, [fold.test]) if known_usual and usual else None)
     last = plan.folds()[-1].train
     before = range(last.start)
     best = [
-        _choice(done, one, last, before, *(one.outcomes[k] for k in before))
-        for one in _ranked(done, last)[:SHOWN]
+        _choice(whole, one, last, before, *(one.outcomes[k] for k in before))
+        for one in _ranked(whole, last)[:SHOWN]
     ]
     return Findings(
-        len(done),
+        len(whole),
         {one.number: one.refused for one in tried if one.refused is not None},
         {
             one.number: figures.broken[0]
-            for one in done
+            for one in whole
             if (figures := scored(one, range(plan.sealed))).broken
         },
         tuple(walk),
@@ -125,10 +130,10 @@ def _ranked(tried: Sequence[Tried], windows: Sequence[int]) -> list[Tried]:
 
 
 def _choice(
-    done: Sequence[Tried], one: Tried, train: range, judge: range, *outside: Outcome | None
+    whole: Sequence[Tried], one: Tried, train: range, judge: range, *outside: Outcome | None
 ) -> Choice:
     inside = scored(one, train)
-    ratios = [scored(other, train).days.sharpe for other in done]
+    ratios = [scored(other, train).days.sharpe for other in whole]
     known = [outcome for outcome in outside if outcome is not None]
     return Choice(
         one,

@@ -1,12 +1,14 @@
 """What a sweep found, for a person: two tables and a settings file."""
 
+from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bot.settings import Settings, altered, as_toml
+from bot.settings import Account, Settings, altered, as_toml
 from bot.sweep.results import Findings
 from bot.sweep.sharpe import annual
 from bot.sweep.space import Values
@@ -26,8 +28,8 @@ def tables(plan: Plan, found: Findings, best: Path) -> RenderableType:
             "are net, of the capital, a year. DSR: how likely the true Sharpe ratio is above zero, "
             "given that so many were tried."
         ),
-        *_mishaps("contradict other settings and were not run", found.refused),
-        *_mishaps("broke a limit or were liquidated, and count as no best", found.broken),
+        *_mishaps("Not run, since the settings contradict each other", found.refused),
+        *_mishaps("No best, since a limit was broken or a position liquidated", found.broken),
     ]
     if found.best:
         parts += [Text(), _walk(plan, found), Text(), _best(plan, found), Text()]
@@ -39,9 +41,10 @@ def tables(plan: Plan, found: Findings, best: Path) -> RenderableType:
     return Group(*parts)
 
 
-def best_toml(settings: Settings, found: Findings) -> str:
+def best_toml(settings: Settings, capital: Decimal, found: Findings) -> str:
     """The settings of the first of the best, and beside them what they are worth."""
     first = found.best[0]
+    settings = msgspec.structs.replace(settings, account=Account(capital))
     return (
         f"# Trial {first.tried.number} of {found.trials}: in sample {percent(first.inside.apr)} "
         f"net a year,\n# deflated Sharpe ratio {_share(first.deflated)}.\n"
@@ -53,7 +56,8 @@ def _mishaps(what: str, reasons: dict[int, str]) -> list[Text]:
     if not reasons:
         return []
     number, reason = next(iter(reasons.items()))
-    return [Text(f"{len(reasons)} trials {what}: {number} ({reason})")]
+    more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+    return [Text(f"{what}: trial {number} ({reason}){more}.")]
 
 
 def _walk(plan: Plan, found: Findings) -> Table:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from hashlib import sha256
 from itertools import islice
@@ -18,7 +19,7 @@ from bot.backtest.funding import funding_files
 from bot.config_files import config_file
 from bot.instruments import load_listings, load_pairs
 from bot.sweep import trial
-from bot.sweep.results import best_of, scored
+from bot.sweep.results import best_of, done, scored
 from bot.sweep.space import Number, Space, SweepError, Values
 from bot.sweep.study import Opened, Study, Tried, open_study
 from bot.sweep.windows import Plan
@@ -109,7 +110,7 @@ def _try_more(
     windows, most = range(request.plan.sealed), request.trials
     last = request.plan.folds()[-1].train
     begun: dict[int, Tried] = {}
-    done = sum(1 for t in study.tried for place in windows if t.refused or place in t.outcomes)
+    played = sum(1 for t in study.tried for place in windows if t.refused or place in t.outcomes)
 
     def tasks() -> Iterator[tuple[int, int, Values]]:
         for one in study.more(most):
@@ -125,7 +126,7 @@ def _try_more(
         one = begun.pop(number)
         study.finish(number, None if one.refused else scored(one, last).score)
 
-    on_progress(done, most * len(windows))
+    on_progress(played, most * len(windows))
     for number, place, outcome in _played(request, pool, tasks(), should_stop):
         one = begun.get(number)
         if one is None:  # it was refused over another window already
@@ -133,14 +134,14 @@ def _try_more(
         study.keep(number, place, outcome)
         if isinstance(outcome, trial.Refused):
             begun[number] = msgspec.structs.replace(one, refused=outcome.reason)
-            done += len(windows) - len(one.outcomes)
+            played += len(windows) - len(one.outcomes)
         else:
             outcomes = {**one.outcomes, place: outcome}
             begun[number] = msgspec.structs.replace(one, outcomes=outcomes)
-            done += 1
+            played += 1
         if begun[number].refused or len(begun[number].outcomes) == len(windows):
             finish(number)
-        on_progress(done, most * len(windows))
+        on_progress(played, most * len(windows))
     return not should_stop()
 
 
@@ -150,10 +151,11 @@ def _look_into_sealed(
     """The best of all trials over the sealed window; whether that is done."""
     opened, tried = study.opened, study.tried
     if opened is None:
-        best = best_of(tried, request.plan.folds()[-1].train)
+        whole = done(request.plan, tried)
+        best = best_of(whole, request.plan.folds()[-1].train)
         if best is None:
             raise SweepError("no trial came through without a liquidation: there is no best one")
-        opened = Opened(best.number, sum(1 for one in tried if one.refused is None))
+        opened = Opened(best.number, len(whole))
         study.open_sealed(opened)
     place = request.plan.sealed
     tasks = iter([(opened.number, place, tried[opened.number].values)])
@@ -200,7 +202,14 @@ def _played(
             return
         ready, _ = wait(working, timeout=_LISTENS_SECONDS, return_when=FIRST_COMPLETED)
         for future in ready:
-            yield *working.pop(future), future.result()
+            try:
+                outcome = future.result()
+            except BrokenProcessPool:
+                raise SweepError(
+                    "a process was ended from outside, perhaps for want of memory: the same "
+                    "command goes on, with fewer --jobs if it was that"
+                ) from None
+            yield *working.pop(future), outcome
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def asked(history: Path) -> SweepRequest:
-    """Three windows of a month, the last one sealed; four trials."""
+    """Three windows of a month, the last one sealed; three trials."""
     start, end = parse_instant(START), parse_instant(END)
     settings = load().settings
     return SweepRequest(
@@ -70,14 +70,14 @@ def asked(history: Path) -> SweepRequest:
             capital=settings.account.capital, speed=None, seed=1, settings=settings, state=None,
             metrics_port=None,
         ),
-        space=SPACE, plan=plan_windows(start, end, 1, 1), trials=4, jobs=1,
+        space=SPACE, plan=plan_windows(start, end, 1, 1), trials=3, jobs=1,
         directory=Path("nowhere"), open_sealed=False,
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def done(asked: SweepRequest, tmp_path_factory: pytest.TempPathFactory) -> SweepRequest:
-    """A study whose four trials are done, by one process."""
+    """A study whose three trials are done, by one process."""
     request = replace(asked, directory=tmp_path_factory.mktemp("study"))
     assert not swept(request).interrupted
     return request
@@ -164,12 +164,12 @@ def test_a_sweep_that_was_stopped_goes_on_and_plays_nothing_twice(
     tell, stop = stopping_after(3)
     first = sweep(request, tell, stop)
     assert first.interrupted
-    assert 3 <= len(played(request)) < 8
+    assert 3 <= len(played(request)) < 6
 
     second = swept(request)
     assert not second.interrupted
     assert second.tried == swept(done).tried
-    assert len(played(request)) == len(set(played(request))) == 8
+    assert len(played(request)) == len(set(played(request))) == 6
 
 
 def test_a_finished_study_plays_nothing(copied: SweepRequest) -> None:
@@ -181,11 +181,11 @@ def test_a_finished_study_plays_nothing(copied: SweepRequest) -> None:
 
 def test_more_trials_go_on_from_those_there_are(copied: SweepRequest) -> None:
     before = swept(copied).tried
-    after = swept(replace(copied, trials=5)).tried
+    after = swept(replace(copied, trials=4)).tried
 
-    assert after[:4] == before
-    assert len(after) == 5
-    assert len({tuple(one.values.items()) for one in after}) == 5
+    assert after[:3] == before
+    assert len(after) == 4
+    assert len({tuple(one.values.items()) for one in after}) == 4
 
 
 def test_a_line_that_a_kill_left_half_written_is_dropped(copied: SweepRequest) -> None:
@@ -204,7 +204,7 @@ def test_two_sweeps_of_one_study_are_refused(copied: SweepRequest) -> None:
         with pytest.raises(SweepError, match="another sweep is at work"):
             swept(copied)
 
-    sweep(replace(copied, trials=5), second, never)
+    sweep(replace(copied, trials=4), second, never)
 
 
 # --- what does not compare ------------------------------------------------------------------------
@@ -284,24 +284,18 @@ def poisoned(asked: SweepRequest, history: Path, tmp_path: Path) -> SweepRequest
     return replace(asked, run=run_there, directory=tmp_path / "study")
 
 
-def test_the_sealed_window_is_not_read_until_it_is_opened(
+def test_the_sealed_window_is_not_read_until_it_is_opened_and_that_is_on_record_before(
     poisoned: SweepRequest, done: SweepRequest
 ) -> None:
     assert swept(poisoned).tried == swept(done).tried
 
     with pytest.raises(DataError, match="impossible bars"):
         swept(replace(poisoned, open_sealed=True))
-
-
-def test_that_it_was_opened_is_on_record_before_it_is_read(poisoned: SweepRequest) -> None:
-    with pytest.raises(DataError):
-        swept(replace(poisoned, open_sealed=True))
-
     opened = swept(poisoned).opened
     assert opened is not None
-    assert (opened.trials, opened.outcome) == (4, None)
+    assert (opened.trials, opened.outcome) == (3, None)
     with pytest.raises(SweepError, match="chosen knowing it"):
-        swept(replace(poisoned, trials=5))
+        swept(replace(poisoned, trials=4))
 
 
 def test_it_is_opened_once_on_the_best_and_then_nothing_more_is_tried(
@@ -322,7 +316,7 @@ def test_it_is_opened_once_on_the_best_and_then_nothing_more_is_tried(
     with pytest.raises(SweepError, match="a second look would be a choice by it"):
         swept(replace(copied, open_sealed=True))
     with pytest.raises(SweepError, match="chosen knowing it"):
-        swept(replace(copied, trials=5))
+        swept(replace(copied, trials=4))
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -345,13 +339,13 @@ def words(history: Path, folder: Path, *more: str, space: str = "") -> list[str]
 def test_the_command_tells_every_best_with_its_trials_and_its_deflated_ratio(
     history: Path, copied: SweepRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = words(history, tmp_path, "--trials", "4", "--json", "out.json")
+    line = words(history, tmp_path, "--trials", "3", "--json", "out.json")
     line[-1] = str(tmp_path / "out.json")
     assert run(line) == 0
     out = capsys.readouterr().out
     told = json.loads((tmp_path / "out.json").read_text())
 
-    assert told["trials"] == 4
+    assert told["trials"] == 3
     assert [window["sealed"] for window in told["windows"]] == [False, False, True]
     first, last = told["walk_forward"]
     assert (first["chosen_on"], first["judged_on"]) == ([0], [1])
@@ -359,7 +353,7 @@ def test_the_command_tells_every_best_with_its_trials_and_its_deflated_ratio(
     tried = swept(copied).tried
     assert first["out_of_sample"]["net_apr"] == tried[first["trial"]].outcomes[1].apr
     assert all(0 <= best["deflated_sharpe_ratio"] <= 1 for best in told["best"])
-    assert "4 trials" in out
+    assert "3 trials" in out
     assert "sealed" in out
     assert "DSR" in out
     best = tmp_path / "study" / "best.toml"
