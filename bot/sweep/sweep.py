@@ -107,7 +107,8 @@ def _try_more(
     should_stop: Callable[[], bool],
 ) -> bool:
     """Every window but the sealed one of every trial; whether all is done."""
-    windows, most = range(request.plan.sealed), request.trials
+    windows = range(request.plan.sealed)
+    most = max(request.trials, len(study.tried))  # what was begun is ended
     last = request.plan.folds()[-1].train
     begun: dict[int, Tried] = {}
     played = sum(1 for t in study.tried for place in windows if t.refused or place in t.outcomes)
