@@ -98,7 +98,21 @@ def run(
         from bot.feeds.follow import follow
 
         return asyncio.run(follow(request, on_snapshot, should_stop, on_fact, on_alarm, warn))
-    source = _source(request)
+    source = open_market(request)
+    settle_memory()
+    return play(request, source, on_snapshot, should_stop, on_fact, on_alarm, warn)
+
+
+def play(
+    request: RunRequest,
+    source: MarketSource,
+    on_snapshot: Callable[[Snapshot], None] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_fact: Callable[[Fact], None] | None = None,
+    on_alarm: Callable[[RaiseAlarm], None] | None = None,
+    warn: Callable[[str], None] = lambda _: None,
+) -> RunResult:
+    """``run`` over a market that is open already, and may be played again."""
     with (
         Onlookers(request, source.pairs, on_snapshot, on_fact, on_alarm) as onlookers,
         closing(begin(request, source, onlookers)) as started,
@@ -216,7 +230,6 @@ def _loop(
     """Advance in slices: of wall time at a person's pace, of simulated time at full speed."""
     clock = SystemClock()
     end_ns = end_of(run, request)
-    settle_memory()
     began = clock.monotonic_ns()
     origin_ns = reached_ns = run.venue.now_ns
     while not run.venue.ended and (end_ns is None or run.venue.now_ns < end_ns):
@@ -253,7 +266,12 @@ def steered(request: RunRequest, warn: Callable[[str], None]) -> Iterator[Contro
         yield control
 
 
-def _source(request: RunRequest) -> MarketSource:
+def open_market(request: RunRequest) -> MarketSource:
+    """What the request wants played: generated, recorded live, or history.
+
+    Raises:
+        RunError, DataError, UnknownPair: there is no such market, or it has gaps.
+    """
     if request.feed == "simulated":
         from execution.venues.simulated.generated import generated_market
 

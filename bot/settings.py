@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from ipaddress import ip_address
@@ -179,6 +179,13 @@ SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
     field.name: field.type for field in msgspec.structs.fields(Settings) if field.name != "events"
 }
 
+DECIDING: Final = tuple(
+    name
+    for name in SECTIONS
+    if name not in {"account", "calendar", "metrics", "notify", "live", "web"}
+)
+"""The sections that decide what is traded."""
+
 
 def load(path: Path | None = None) -> Loaded:
     """Read the defaults, then ``path``, then the environment; the later wins, key by key.
@@ -190,7 +197,7 @@ def load(path: Path | None = None) -> Loaded:
     found: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     origins: dict[str, str] = {}
     for origin, layer in _layers(path):
-        for section, key, value in _known(origin, layer):
+        for section, key, value in known(origin, layer):
             found[section][key] = _read(section, key, value) if origin == ENVIRONMENT else value
             origins[f"{section}.{key}"] = _place(origin, section, key)
     parts: dict[str, Any] = {
@@ -215,8 +222,7 @@ def digest(settings: Settings) -> str:
     """
     deciding = {
         section: {key: _canonical(value) for key, value in entries(settings, section).items()}
-        for section in SECTIONS
-        if section not in {"account", "calendar", "metrics", "notify", "live", "web"}
+        for section in DECIDING
     }
     deciding["events"] = msgspec.to_builtins(settings.events)
     return hashlib.sha256(msgspec.json.encode(deciding, order="deterministic")).hexdigest()
@@ -226,6 +232,49 @@ def entries(settings: Settings, section: str) -> dict[str, Any]:
     """The keys and values of one section, in the order of its definition."""
     part = getattr(settings, section)
     return {key: getattr(part, key) for key in part.__struct_fields__}
+
+
+def altered(settings: Settings, values: Mapping[str, int | float], origin: str) -> Settings:
+    """``settings`` with some set otherwise, by ``section.key``; ``origin`` is who says so.
+
+    Raises:
+        SettingsError: as ``load`` does of a value that is out of range or fits no other.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        section, _, key = name.partition(".")
+        found.setdefault(section, entries(settings, section))[key] = value
+    origins = dict.fromkeys(values, origin)
+    parts = {section: _converted(section, part, origins) for section, part in found.items()}
+    return msgspec.structs.replace(settings, **parts)
+
+
+def as_toml(settings: Settings) -> str:
+    """The settings that are not the defaults, as a file that ``load`` reads."""
+    import tomlkit
+
+    document = tomlkit.document()
+    for section in SECTIONS:
+        usual = entries(Settings(), section)
+        table = tomlkit.table()
+        for key, value in entries(settings, section).items():
+            if value != usual[key]:
+                table.add(key, _plain_value(value))
+        if table:
+            document.add(section, table)
+    return tomlkit.dumps(document)
+
+
+def kind_of(section: str, key: str) -> Any:
+    """The type of a setting."""
+    return {field.name: field.type for field in msgspec.structs.fields(SECTIONS[section])}[key]
+
+
+def _plain_value(value: Any) -> Any:
+    """A number as TOML has it: whole, or a float of the same digits."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return value
 
 
 def _canonical(value: Any) -> Any:
@@ -280,7 +329,7 @@ def _refuse_unknown_variables() -> None:
             )
 
 
-def _known(origin: str, layer: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+def known(origin: str, layer: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
     """Every (section, key, value) of one layer, or the one sentence about what is wrong."""
     for section, table in layer.items():
         try:
@@ -332,9 +381,8 @@ def _place(origin: str, section: str, key: str) -> str:
 
 def _read(section: str, key: str, text: Any) -> Any:
     """A variable is always text: what its setting makes of it, or the text for the complaint."""
-    kinds = {field.name: field.type for field in msgspec.structs.fields(SECTIONS[section])}
     try:
-        return msgspec.convert(text, kinds[key], strict=False)
+        return msgspec.convert(text, kind_of(section, key), strict=False)
     except (msgspec.ValidationError, InvalidOperation):
         return text
 

@@ -29,6 +29,7 @@ from bot.cli import (
     record,
     scan,
     steering,
+    sweep,
     watchdog,
 )
 from bot.cli.errors import BAD_INPUT, FAILED, INTERRUPTED, explained
@@ -54,6 +55,7 @@ app = typer.Typer(
 )
 app.command("paper", epilog=paper.EXAMPLES)(paper.paper)
 app.command("backtest", epilog=backtest.EXAMPLES)(backtest.backtest)
+app.command("sweep", epilog=sweep.EXAMPLES)(sweep.sweep)
 app.command("scan", epilog=scan.EXAMPLES)(scan.scan)
 app.command("clusters", epilog=clusters.EXAMPLES)(clusters.clusters)
 app.command("emulator", epilog=emulator.EXAMPLES)(emulator.emulator)
