@@ -13,8 +13,7 @@ from domain.instruments import Kind, Pair
 from domain.money import ZERO, decimal_of, exact
 from domain.orders import Fill, Liquidity
 from domain.targets import Action
-from domain.time import HOUR
-from execution.facts import Decided, EquityMarked, Fact, TradePlanned
+from execution.facts import Decided, EquityMarked, Fact, RunStarted, TradePlanned
 from execution.ledger.pnl import PnL
 from execution.pairs import PairTrade
 from execution.state import State, apply, trade_at
@@ -47,6 +46,7 @@ class Paid(msgspec.Struct, frozen=True):
 class Course(msgspec.Struct, frozen=True):
     """What there is to draw and to list. ``verdicts`` are a pair's, each until the next."""
 
+    started: RunStarted
     ended_ns: int
     pairs: tuple[Pair, ...]
     moments: tuple[Moment, ...]
@@ -62,7 +62,8 @@ class TradeCourse(msgspec.Struct):
 
     ``foreseen`` is that forecast on the notional and the hours of each payment that came, so
     that the two differ by the rate alone. ``worth`` is notional times hours, quote hours:
-    ``received / worth`` is the mean hourly rate. ``forecast_error`` is its standard error.
+    ``received / worth`` is the mean hourly rate. ``forecast_error`` is the forecast's standard
+    error, ``hours`` how many were paid for.
     """
 
     trade: PairTrade
@@ -70,6 +71,7 @@ class TradeCourse(msgspec.Struct):
     received: Decimal = ZERO
     foreseen: Decimal = ZERO
     worth: Decimal = ZERO
+    hours: int = 0
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -103,6 +105,7 @@ def course(facts: Iterable[Fact], pairs: Sequence[Pair], ended_ns: int) -> Cours
         line.trade = state.trades[trade_id]
     booked = set(state.books.trades)
     return Course(
+        started=fold.record.run,
         ended_ns=ended_ns,
         pairs=tuple(pairs),
         moments=tuple(fold.moments),
@@ -167,6 +170,7 @@ class _Fold:
         line.received += fact.payment.amount
         line.foreseen += worth * forecast
         line.worth += worth
+        line.hours += fact.interval_hours
         before = self.paid[-1] if self.paid else Paid(0, ZERO, ZERO)
         self.paid.append(
             Paid(
@@ -226,7 +230,3 @@ def spans(verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
         open_ = verdict
     if open_ is not None:
         yield open_
-
-
-def hours(start_ns: int, end_ns: int) -> float:
-    return (end_ns - start_ns) / HOUR

@@ -13,7 +13,7 @@ class Html(str):
 Child = str | Iterable["Child"] | None
 
 
-def element(name: str, *children: Child, **attributes: str | float | None) -> Html:
+def element(name: str, /, *children: Child, **attributes: str | float | None) -> Html:
     """One element. ``class_`` and ``data_label`` become ``class`` and ``data-label``.
 
     >>> element("b", "1 < 2", class_="good")
@@ -35,7 +35,7 @@ def together(*children: Child) -> Html:
     >>> together("a & b", None, [element("br"), Html("<i>c</i>")])
     'a &amp; b<br><i>c</i>'
     """
-    parts = []
+    parts: list[str] = []
     for child in children:
         if isinstance(child, Html):
             parts.append(child)
