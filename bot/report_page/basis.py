@@ -8,7 +8,7 @@ from bot.backtest.path import FINER, STEP
 from bot.report import jsonable, plain
 from bot.report_page.chart import moment
 from bot.report_page.markup import Child, Html, element
-from bot.report_page.parts import NOTHING, Material, card, folded, listed, stretch, table
+from bot.report_page.parts import NOTHING, Material, card, counted, folded, listed, stretch, table
 from bot.settings import Settings, entries
 from bot.view import percent
 from domain.instruments import Instrument
@@ -87,9 +87,9 @@ def _lacks(leg: Mapping[str, Any], made: Material) -> Iterator[str]:
         )
     if leg["missing_bars"]:
         gap = stretch(leg["longest_gap_ns"])
-        yield f"{name} lacks {leg['missing_bars']} bars, the longest gap {gap}."
+        yield f"{name} lacks {counted(leg['missing_bars'], 'bar')}, the longest gap {gap}."
     if leg["funding_missing"]:
-        yield f"{name} lacks {leg['funding_missing']} settlements of funding."
+        yield f"{name} lacks {counted(leg['funding_missing'], 'settlement')} of funding."
 
 
 def assumptions(made: Material) -> Html:

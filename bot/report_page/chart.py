@@ -84,10 +84,10 @@ def scale(low: float, high: float) -> Scale:
 def thin(values: Sequence[Value], columns: int = _COLUMNS) -> list[int]:
     """Places to keep: of each of ``columns`` equal parts the first, lowest, highest and last.
 
-    Where values begin or are absent from is kept too: a line never bridges what is not there.
+    Where values begin or end is kept too: a line never bridges what is not there.
 
     >>> thin([0.0, 5.0, 1.0, 2.0, -3.0, 2.0, 1.0, 1.0, 1.0], columns=2)
-    [0, 1, 3, 4, 8]
+    [0, 1, 3, 4, 5, 8]
     """
     count = len(values)
     if count <= 4 * columns:

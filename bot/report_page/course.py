@@ -184,7 +184,7 @@ class _Fold:
         state, point = self.record.state, self.record.points[-1]
         exposure = sum(
             (
-                abs(quantity) * fact.marks[held]
+                abs(quantity) * self.record.marks[held]
                 for held, quantity in state.books.positions().items()
                 if state.instruments[held].kind is Kind.PERP
             ),

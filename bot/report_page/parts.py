@@ -115,6 +115,15 @@ def money(value: Decimal | str) -> Html:
     return element("span", text, class_=_sign(text), title=str(value))
 
 
+def counted(count: int, what: str) -> str:
+    """So many of something.
+
+    >>> counted(1, "trade"), counted(2_000, "bar")
+    ('1 trade', '2,000 bars')
+    """
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
 def axis_money(value: float) -> str:
     """Money beside a drawing: no more digits than a reader needs."""
     return f"{value:,.0f}" if abs(value) >= 10 or not value else f"{value:,.2f}"

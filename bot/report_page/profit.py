@@ -175,7 +175,10 @@ def pairs(made: Material) -> Html:
 
 
 def _amounts(parts: Mapping[str, Decimal], shown: list[str]) -> list[Html | str]:
-    return [money(plain(parts[name])) if parts[name] else NOTHING for name in (*shown, "total")]
+    """Nothing at all where nothing was traded."""
+    if not any(parts.values()):
+        return [""] * (len(shown) + 1)
+    return [money(plain(parts[name])) for name in (*shown, "total")]
 
 
 def trading_costs(made: Material) -> Html:

@@ -14,6 +14,7 @@ from bot.report_page.parts import (
     Material,
     card,
     costs,
+    counted,
     drawing,
     listed,
     money,
@@ -76,7 +77,7 @@ def _sentence(made: Material) -> list[Child]:
     trades = report["pairs"]
     distance = risk["min_liquidation_distance"]
     if trades:
-        parts.append(f"{len(trades)} trade{'s' if len(trades) > 1 else ''}")
+        parts.append(counted(len(trades), "trade"))
         if distance is not None:
             parts.append(f"; liquidation was never nearer than {percent(distance, 1)}")
         parts.append(". ")
@@ -195,7 +196,11 @@ def _figures(made: Material) -> Iterator[tuple[str, Child, str]]:
     )
     won = sum(1 for trade in report["pairs"] if Decimal(trade["pnl"]["total"]) > 0)
     yield "Trades", str(len(report["pairs"])), f"{won} at a profit, open ones at their mark"
-    yield "Sharpe ratio", _sharpe(moments, long=long), "mean over deviation of daily profit, × √365"
+    yield (
+        "Sharpe ratio",
+        _sharpe(moments, long=long),
+        "mean over deviation of daily profit, × √365; it knows nothing of rare jumps",
+    )
 
 
 def _sharpe(moments: Sequence[Moment], *, long: bool) -> str:

@@ -1,5 +1,6 @@
 """Funding against its forecast, and every trade: why in, why out, what came of it."""
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -26,9 +27,9 @@ from bot.report_page.parts import (
 from bot.report_page.profit import legend
 from bot.view import amount, percent, quantity
 
-FULL_MAX = 150
+FULL_MAX = 80
 """Of so many trades, the last ones, everything is told."""
-ROWS_MAX = 1_000
+ROWS_MAX = 300
 """So many, the last ones, have a line."""
 
 
@@ -165,8 +166,13 @@ def _row(trade: Mapping[str, Any], line: TradeCourse, made: Material) -> tuple[C
 
 
 def _word(reason: str | None) -> str:
-    """What an exit reason begins with: its cause, else the strategy's word."""
-    return (reason or NOTHING).split(":", 1)[0]
+    """The strategy's word in an exit reason, or its cause where there is none.
+
+    >>> _word("thesis_changed: carry_gone: staying costs 0.1 %"), _word("operator: by alice")
+    ('carry_gone', 'operator')
+    """
+    words = re.match(r"(\w+): (?:(\w+):)?", reason or "")
+    return (words[2] or words[1]) if words else NOTHING
 
 
 def _story(trade: Mapping[str, Any], line: TradeCourse, made: Material) -> Html:
