@@ -4,15 +4,15 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+from bot.backtest.coverage import lacks
 from bot.backtest.path import FINER, STEP
 from bot.report import jsonable, plain
 from bot.report_page.chart import moment
 from bot.report_page.markup import Child, Html, element
-from bot.report_page.parts import NOTHING, Material, card, counted, folded, listed, stretch, table
+from bot.report_page.parts import NOTHING, Material, card, folded, listed, stretch, table
 from bot.settings import Settings, entries
 from bot.view import percent
 from domain.instruments import Instrument
-from domain.time import DAY
 
 DECIDING = ("account", "strategy", "risk", "execution", "paper")
 """Sections of the settings that decide what is traded; the others are pages and messages."""
@@ -30,7 +30,8 @@ def data(made: Material) -> Html:
         return card("Data", element("p", what), id_="data")
     legs = made.report["coverage"]
     rows = [_leg(leg) for leg in legs]
-    lacking = [element("li", text) for leg in legs for text in _lacks(leg, made)]
+    window = made.start_ns, made.course.ended_ns
+    lacking = [element("li", text) for leg in legs for text in lacks(leg, *window)]
     said = element("ul", lacking, class_="lacks") if lacking else element("p", WHOLE)
     listing = table(HEADINGS, rows, words=(0, 1, 2, 3), told="Coverage of the window by history")
     return card("Data", said, folded(f"Each leg ({len(legs)})", listing), note=GAPS, id_="data")
@@ -69,27 +70,6 @@ def _leg(leg: Mapping[str, Any]) -> tuple[Child, ...]:
         f"{leg['junk_bars']}, {leg['capped_bars']}",
         NOTHING if absent is None else str(absent),
     )
-
-
-def _lacks(leg: Mapping[str, Any], made: Material) -> Iterator[str]:
-    """What of a leg is missing, in words; a coin that was delisted ends early."""
-    name = str(leg["instrument"]).split(":", 1)[-1]
-    if leg["first_ns"] is None:
-        yield f"{name} has no bars in the window."
-        return
-    late, early = leg["first_ns"] - made.start_ns, made.course.ended_ns - leg["last_ns"]
-    if late > DAY:
-        yield f"{name} begins {stretch(late)} after the start: listed later, or its file does."
-    if early > DAY:
-        yield (
-            f"{name} ends {stretch(early)} before the end: delisted, or its file ends. What was "
-            "still held of it is valued at its last price."
-        )
-    if leg["missing_bars"]:
-        gap = stretch(leg["longest_gap_ns"])
-        yield f"{name} lacks {counted(leg['missing_bars'], 'bar')}, the longest gap {gap}."
-    if leg["funding_missing"]:
-        yield f"{name} lacks {counted(leg['funding_missing'], 'settlement')} of funding."
 
 
 def assumptions(made: Material) -> Html:

@@ -278,9 +278,9 @@ def test_recorded_history_says_so_and_what_it_lacks() -> None:
 
     assert "RECORDED HISTORY" in text
     assert "SYNTHETIC" not in text
-    assert "ends 5.0 d before the end: delisted, or its file ends" in text
-    assert "lacks 7 bars, the longest gap 3.0 h" in text
-    assert "lacks 1 settlement of funding" in text
+    assert "ends 5.0 days before the end: delisted, or its file ends" in text
+    assert "lacks bars: 7, the longest gap 3.0 hours" in text
+    assert "lacks settlements of funding: 1" in text
     assert "gaps in 1 of 12 legs" in text
 
 
