@@ -1,7 +1,6 @@
 """What was decided and why: what held each pair when, and what kept the bot out."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 
 from bot.report_page.chart import moment, strip
 from bot.report_page.course import Verdict, spans
@@ -50,26 +49,29 @@ def _waited(verdicts: dict[str, tuple[Verdict, ...]]) -> dict[str, Counter[str]]
 
 
 def _strips(made: Material, styles: dict[str, str]) -> Html:
-    rows = []
+    """A stripe a pair, coloured by what held it when."""
+    rows, used = [], set()
     for pair, said in made.course.verdicts.items():
         held = [_span(verdict, styles) for verdict in spans(said)]
+        used |= {style for _, _, style, _ in held}
         drawn = strip(made.start_ns, made.course.ended_ns, held, f"What held {pair} when")
         rows.append(element("div", element("b", pair), drawn, class_="pairline"))
-    names = [("held", "held"), *((style, code) for code, style in styles.items())]
-    if any(
-        style == "rest" for said in made.course.verdicts.values() for style in _styles(said, styles)
-    ):
-        names.append(("rest", "another reason"))
-    return element("div", rows, legend(names), class_="strips")
+    names = _NAMES | {style: code for code, style in styles.items()}
+    shown = [(style, name) for style, name in names.items() if style in used]
+    return element("div", rows, legend(shown), class_="strips")
 
 
-def _styles(said: tuple[Verdict, ...], styles: dict[str, str]) -> Iterator[str]:
-    return (_span(verdict, styles)[2] for verdict in said)
+_NAMES = {
+    "held": "held",
+    "blind": "held, without quotes",
+    "left": "leaving",
+    "rest": "another reason",
+}
 
 
 def _span(verdict: Verdict, styles: dict[str, str]) -> tuple[int, int, str, str]:
     if verdict.action in _HELD:
-        style = "held"
+        style = "blind" if verdict.code == "stale_data" else "held"
     else:
         style = styles.get(verdict.code, "rest") if verdict.action is Action.WAIT else "left"
     return verdict.time_ns, verdict.until_ns, style, f"{verdict.action}: {verdict.code}"

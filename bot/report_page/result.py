@@ -6,6 +6,7 @@ from itertools import pairwise
 from math import sqrt
 from statistics import fmean, stdev
 
+from bot.backtest.coverage import lacks
 from bot.report_page.chart import Event, Series, chart, moment
 from bot.report_page.course import Moment
 from bot.report_page.markup import Child, Html, element
@@ -117,7 +118,7 @@ def checks(made: Material) -> Html:
             not risk["limits_tripped"],
         ),
         ("no order rejected", f"{orders['rejected']} orders rejected", not orders["rejected"]),
-        *_data_check(report),
+        *_data_check(made),
     ]
     lines = [
         element("li", good if well else bad, class_="well" if well else "ill")
@@ -126,14 +127,13 @@ def checks(made: Material) -> Html:
     return element("ul", lines, class_="checks", aria_label="Is it sound?")
 
 
-def _data_check(report: "Material | object") -> list[tuple[str, str, bool]]:
-    legs = report.get("coverage", []) if isinstance(report, dict) else []
-    missing = [leg for leg in legs if leg["missing_bars"] or leg["funding_missing"]]
-    if not legs:
-        return []
-    return [
-        ("no bar or settlement missing", f"gaps in {len(missing)} of {len(legs)} legs", not missing)
-    ]
+def _data_check(made: Material) -> list[tuple[str, str, bool]]:
+    """Of recorded history alone."""
+    legs = made.report.get("coverage", [])
+    window = made.start_ns, made.course.ended_ns
+    lacking = [leg for leg in legs if any(lacks(leg, *window))]
+    said = f"data lacking in {len(lacking)} of {len(legs)} legs"
+    return [("no bar or settlement missing", said, not lacking)] if legs else []
 
 
 def _earned(equity: dict[str, str]) -> Decimal:

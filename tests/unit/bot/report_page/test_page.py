@@ -281,7 +281,15 @@ def test_recorded_history_says_so_and_what_it_lacks() -> None:
     assert "ends 5.0 days before the end: delisted, or its file ends" in text
     assert "lacks bars: 7, the longest gap 3.0 hours" in text
     assert "lacks settlements of funding: 1" in text
-    assert "gaps in 1 of 12 legs" in text
+    assert "data lacking in 2 of 12 legs" in text
+
+
+def test_what_was_held_without_quotes_is_not_shown_as_simply_held() -> None:
+    calm = page(LongRun(hours=60, every=24, say="carry_holds: it pays").material())
+    blind = page(LongRun(hours=60, every=24, say="stale_data: no usable quote").material())
+
+    assert "held, without quotes" in blind
+    assert "held, without quotes" not in calm
 
 
 def test_a_run_without_a_trade_says_why() -> None:
