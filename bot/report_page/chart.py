@@ -71,7 +71,7 @@ def scale(low: float, high: float) -> Scale:
     >>> scale(9_991.0, 10_213.0).ticks()
     [10300.0, 10200.0, 10100.0, 10000.0, 9900.0]
     """
-    if not high > low:
+    if high - low <= max(1e-9 * max(abs(low), abs(high)), 1e-12):  # flat
         pad = abs(low) * 0.01 or 1.0
         low, high = low - pad, high + pad
     rough = (high - low) / _STEPS

@@ -198,16 +198,14 @@ def _figures(made: Material) -> Iterator[tuple[str, Child, str]]:
     yield "Trades", str(len(report["pairs"])), f"{won} at a profit, open ones at their mark"
     yield (
         "Sharpe ratio",
-        _sharpe(moments, long=long),
+        sharpe(moments, long=long),
         "mean over deviation of daily profit, × √365; it knows nothing of rare jumps",
     )
 
 
-def _sharpe(moments: Sequence[Moment], *, long: bool) -> str:
-    """Of the profit of whole UTC days."""
-    days: dict[int, float] = {}
-    for at in moments:
-        days[(at.time_ns - 1) // DAY] = float(at.pnl.total)
+def sharpe(moments: Sequence[Moment], *, long: bool) -> str:
+    """Of the profit of UTC days, the first one aside."""
+    days = {(at.time_ns - 1) // DAY: float(at.pnl.total) for at in moments}  # a day's last
     gains = [after - before for before, after in pairwise(days.values())]
     if not long or len(gains) < 2 or not (spread := stdev(gains)):
         return NOTHING

@@ -6,7 +6,7 @@ from decimal import Decimal
 from bot.report_page.chart import Rule, Series, chart, moment
 from bot.report_page.course import Moment
 from bot.report_page.markup import Html, element
-from bot.report_page.parts import Material, card, drawing, folded, listed, table
+from bot.report_page.parts import NOTHING, Material, card, drawing, folded, listed, table
 from bot.report_page.words import meaning
 from bot.view import amount, percent
 
@@ -15,12 +15,19 @@ ALARMS_MAX = 200
 
 def margin(made: Material) -> Html:
     """Distance to liquidation, leverage and exposure over time, with the bounds that were set."""
-    if any(at.distance is not None for at in made.course.moments):
-        return card(
-            "Risk", _distance(made), _leverage(made), _exposure(made), _facts(made), id_="risk"
-        )
-    held = element("p", "No perp was held: there was nothing to liquidate.", class_="empty")
-    return card("Risk", held, _facts(made), id_="risk")
+    moments = made.course.moments
+    drawn: list[Html] = []
+    if any(at.distance is not None for at in moments):
+        drawn += [_distance(made), _leverage(made)]
+    if any(at.exposure for at in moments):
+        drawn.append(_exposure(made))
+    if not drawn:
+        held = "No perp was held: there was nothing to liquidate."
+        drawn.append(element("p", held, class_="empty"))
+    elif len(drawn) == 1:
+        told = "This journal is older than the record of hourly extremes: the run's are below."
+        drawn.append(element("p", told, class_="empty"))
+    return card("Risk", *drawn, _facts(made), id_="risk")
 
 
 def _distance(made: Material) -> Html:
@@ -91,19 +98,16 @@ def _exposure(made: Material) -> Html:
 
 def _facts(made: Material) -> Html:
     risk = made.report["risk"]
-    naked = amount(Decimal(risk["max_naked_notional"]))
-    first = risk["max_effective_leverage"]
+    naked = f"{amount(Decimal(risk['max_naked_notional']))} {made.quote}"
+    near, first = risk["min_liquidation_distance"], risk["max_effective_leverage"]
+    held = risk["max_leverage_held"]
     return listed(
         [
             ("Liquidations", str(risk["liquidations"])),
-            (
-                "Leverage after a fill that added risk, at most",
-                f"{first:.2f}×" if first else "–",
-            ),
-            (
-                "One leg without the other, at most",
-                f"{naked} {made.quote}, for at most {risk['max_naked_seconds']:.1f} s",
-            ),
+            ("Nearest liquidation", NOTHING if near is None else f"{percent(near, 1)} of the mark"),
+            ("Highest leverage at any mark", f"{held:.2f}×" if held else NOTHING),
+            ("… after a fill that added risk", f"{first:.2f}×" if first else NOTHING),
+            ("Most of one leg alone", f"{naked}, for at most {risk['max_naked_seconds']:.1f} s"),
         ]
     )
 

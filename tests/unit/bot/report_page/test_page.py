@@ -7,7 +7,7 @@ from base64 import b64encode
 from decimal import Decimal
 from hashlib import sha256
 from itertools import pairwise
-from math import isclose
+from math import isclose, sqrt
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 
 import strategies.cash_and_carry
 from bot.report import encode
-from bot.report_page.chart import Series, chart, thin
+from bot.report_page import result
+from bot.report_page.chart import Series, chart, scale, thin
+from bot.report_page.course import Moment
 from bot.report_page.markup import Html, element, together
 from bot.report_page.page import SECTIONS, material, page
 from bot.report_page.parts import SOURCES, Material
@@ -25,6 +27,8 @@ from bot.report_page.result import drawdowns
 from bot.report_page.words import WORDS
 from bot.settings import Settings
 from domain.time import HOUR
+from execution.facts import EquityMarked, Extremes
+from execution.ledger.pnl import PnL
 from tests.unit.bot.report_page.pages import LongRun, Read, generated, traded, tripped
 
 HOSTILE = "</title></style></script><script>alert(1)</script>\"'><img src=x onerror=alert(2)>&lt;"
@@ -189,6 +193,28 @@ def test_a_drawing_reaches_the_extremes_of_ten_thousand_points() -> None:
     assert len(drawn) < 60_000
 
 
+@given(st.floats(-1e9, 1e9), st.floats(0, 1e9))
+def test_a_scale_has_few_even_ticks_around_what_is_drawn(low: float, wide: float) -> None:
+    drawn = scale(low, low + wide)
+    slack = drawn.step * 1e-6
+
+    assert 2 <= len(drawn.ticks()) <= 7
+    assert drawn.low - slack <= low
+    assert drawn.high + slack >= low + wide
+
+
+def test_the_sharpe_ratio_of_days_that_gain_one_and_three_by_turns() -> None:
+    day, total, moments = 24 * HOUR, 0, []
+    for at in range(41):
+        total += 1 if at % 2 else 3
+        pnl = PnL(funding=Decimal(total))
+        moments.append(Moment((at + 1) * day, Decimal(total), pnl, Decimal(0), None, None))
+
+    # Forty gains with mean 2 and sample deviation sqrt(40/39).
+    assert result.sharpe(moments, long=True) == f"{2 / sqrt(40 / 39) * sqrt(365):.1f}" == "37.7"
+    assert result.sharpe(moments, long=False) == "–"
+
+
 # --- size, sameness, safety -------------------------------------------------------------------
 
 
@@ -209,8 +235,8 @@ def test_a_year_of_hours_over_six_pairs_with_a_thousand_trades_is_under_a_megaby
 def test_the_same_run_gives_the_same_page_byte_for_byte() -> None:
     texts = []
     for _ in range(2):
-        result, alarms = generated(10)
-        texts.append(page(material(result.report, result.facts, Settings(), alarms, "1.2.3")))
+        run, alarms = generated(10)
+        texts.append(page(material(run.report, run.facts, Settings(), alarms, "1.2.3")))
 
     assert texts[0] == texts[1]
 
@@ -299,6 +325,18 @@ def test_a_run_without_a_trade_says_why() -> None:
     assert "No trade was opened" in text
     assert "No perp was held" in text
     assert "carry_below_hurdle" in text
+
+
+def test_a_journal_without_hourly_extremes_is_not_one_without_a_perp() -> None:
+    run = LongRun(hours=60, every=24)
+    run.facts = [
+        msgspec.structs.replace(fact, lately=Extremes()) if isinstance(fact, EquityMarked) else fact
+        for fact in run.facts
+    ]
+    text = page(run.material())
+
+    assert "older than the record of hourly extremes" in text
+    assert "No perp was held" not in text
 
 
 def test_a_run_shorter_than_its_first_hour_has_a_page() -> None:
