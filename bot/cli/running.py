@@ -116,7 +116,7 @@ def _write_page(
 ) -> None:
     from bot.report_page.page import material, page
 
-    write_text(page(material(result.report, result.facts, chosen, raised, version())), target)
+    write_text(page(material(result, chosen, raised, version())), target)
 
 
 @contextmanager

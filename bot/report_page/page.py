@@ -1,11 +1,11 @@
 """The page: one file that needs nothing else, and is the same for the same run."""
 
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
+from bot.app import RunResult
 from bot.instruments import load_listings, load_pairs
 from bot.report_page import basis, decisions, profit, result, risk, trades
 from bot.report_page.course import course
@@ -14,7 +14,7 @@ from bot.report_page.parts import Material
 from bot.settings import Settings
 from domain.time import parse_instant
 from execution.effects import RaiseAlarm
-from execution.facts import Fact, RunStarted
+from execution.facts import RunStarted
 
 SECTIONS = {
     "equity": "Equity",
@@ -31,26 +31,23 @@ SECTIONS = {
 
 
 def material(
-    report: Mapping[str, Any],
-    facts: Sequence[Fact],
-    settings: Settings,
-    alarms: Iterable[RaiseAlarm],
-    version: str,
+    run: RunResult, settings: Settings, alarms: Iterable[RaiseAlarm], version: str
 ) -> Material:
-    """Gather what a page needs from a run's result document and facts.
+    """Gather what a page needs from what a run left.
 
     Raises:
         UnknownPair: the configuration no longer lists a pair of the run.
     """
-    begun = facts[0]
+    begun, ended = run.facts[0], parse_instant(run.report["ended"])
     assert isinstance(begun, RunStarted), "Invariant: a run's first fact is its start"
     listings = load_listings(begun.venue).values()
     return Material(
-        report=report,
-        course=course(facts, load_pairs(begun.venue, begun.pairs), parse_instant(report["ended"])),
+        report=run.report,
+        course=course(run.facts, load_pairs(begun.venue, begun.pairs), ended),
         settings=settings,
         alarms=tuple(alarms),
         version=version,
+        interrupted=run.interrupted,
         books={row.instrument.id: row.quotes for row in listings if row.quotes is not None},
     )
 

@@ -23,7 +23,8 @@ NOTHING = "–"
 class Material(msgspec.Struct, frozen=True):
     """All that a page is made of: the result document, the run's course, and how it was run.
 
-    ``alarms`` are those of this run of the program; ``books``, by instrument id, how books were
+    ``alarms`` are those of this run of the program, which ``interrupted`` says was stopped
+    before its end; ``books``, by instrument id, how books were
     made where history has only bars.
     """
 
@@ -32,6 +33,7 @@ class Material(msgspec.Struct, frozen=True):
     settings: Settings
     alarms: tuple[RaiseAlarm, ...]
     version: str
+    interrupted: bool
     books: Mapping[str, QuoteModel]
 
     @property

@@ -119,6 +119,7 @@ def checks(made: Material) -> Html:
         ),
         ("no order rejected", f"{orders['rejected']} orders rejected", not orders["rejected"]),
         *_data_check(made),
+        *_end_check(made),
     ]
     lines = [
         element("li", good if well else bad, class_="well" if well else "ill")
@@ -134,6 +135,13 @@ def _data_check(made: Material) -> list[tuple[str, str, bool]]:
     lacking = [leg for leg in legs if any(lacks(leg, *window))]
     said = f"data lacking in {len(lacking)} of {len(legs)} legs"
     return [("no bar or settlement missing", said, not lacking)] if legs else []
+
+
+def _end_check(made: Material) -> list[tuple[str, str, bool]]:
+    """Of a backtest: paper without an end is always stopped."""
+    said = "stopped early: the figures are of the part that ran"
+    stopped = made.interrupted and made.report["mode"] == "backtest"
+    return [("", said, False)] if stopped else []
 
 
 def _earned(equity: dict[str, str]) -> Decimal:

@@ -69,7 +69,7 @@ def generated(hours: int, seed: int = 1) -> tuple[RunResult, list[RaiseAlarm]]:
 def traded() -> Material:
     """Days of the generated market in which pairs are opened and closed."""
     result, alarms = generated(90)
-    return material(result.report, result.facts, Settings(), alarms, "1.2.3")
+    return material(result, Settings(), alarms, "1.2.3")
 
 
 class LongRun:
@@ -200,6 +200,7 @@ class LongRun:
             settings=Settings(),
             alarms=(RaiseAlarm("margin_guard", self.say, START),),
             version="1.2.3",
+            interrupted=False,
             books={},
         )
         return msgspec.structs.replace(made, **changes)

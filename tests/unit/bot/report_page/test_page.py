@@ -236,7 +236,7 @@ def test_the_same_run_gives_the_same_page_byte_for_byte() -> None:
     texts = []
     for _ in range(2):
         run, alarms = generated(10)
-        texts.append(page(material(run.report, run.facts, Settings(), alarms, "1.2.3")))
+        texts.append(page(material(run, Settings(), alarms, "1.2.3")))
 
     assert texts[0] == texts[1]
 
@@ -352,6 +352,13 @@ def test_what_is_not_sound_is_said_in_red(made: Material) -> None:
 
     for said in ("books do not balance", "2 liquidations", "limits tripped: drawdown"):
         assert f'<li class="ill">{said}</li>' in text
+
+
+def test_a_backtest_that_was_stopped_says_so() -> None:
+    run = LongRun(hours=30, every=24)
+
+    assert "stopped early" in page(run.material(interrupted=True))
+    assert "stopped early" not in page(run.material())
 
 
 def test_settings_that_differ_are_told_first(made: Material) -> None:
