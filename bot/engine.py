@@ -76,6 +76,7 @@ from execution.facts import (
     CommandGiven,
     Decided,
     EquityMarked,
+    Extremes,
     Fact,
     LimitTripped,
     MarginIntended,
@@ -170,6 +171,7 @@ class Engine:
         self._working: dict[str, str] = {}  # perp -> trade that has something to do
         self._perps: dict[str, _Perp] = {}  # by instrument, those that are held
         self._extremes = state.extremes
+        self._lately = Extremes()  # the same since the last valuation
         self._worth_now: tuple[dict[str, Decimal], Decimal] | None = None
         self._suspicion: tuple[str, ...] = ()  # differences that one read has found
         self._clean_ns = 0  # venue time up to which the books are known to be complete
@@ -856,7 +858,11 @@ class Engine:
         """Before a position changes or goes: how bad was it at its worst mark?"""
         perp = self._perps.pop(instrument, None)
         if perp is not None:
-            self._extremes = worse(self._extremes, self.state, perp.position, perp.worst)
+            self._note_worst(perp)
+
+    def _note_worst(self, perp: _Perp) -> None:
+        self._extremes = worse(self._extremes, self.state, perp.position, perp.worst)
+        self._lately = worse(self._lately, self.state, perp.position, perp.worst)
 
     # --- value -----------------------------------------------------------------------------
 
@@ -934,8 +940,9 @@ class Engine:
         if self.account is None:
             return
         marks, equity = self._worth()
-        for perp in self._perps.values():
-            self._extremes = worse(self._extremes, self.state, perp.position, perp.worst)
+        for name, perp in self._perps.items():
+            self._note_worst(perp)
+            perp.worst = float(marks.get(name, perp.position.mark))
         with exact():
             spot_value = sum(
                 (
@@ -954,9 +961,18 @@ class Engine:
             cash = equity - spot_value - margin - unrealized
         self._record(
             EquityMarked(
-                equity, cash, spot_value, margin, unrealized, marks, self.now_ns, self._extremes
+                equity,
+                cash,
+                spot_value,
+                margin,
+                unrealized,
+                marks,
+                self.now_ns,
+                self._extremes,
+                self._lately,
             )
         )
+        self._lately = Extremes()
 
     def _holdings(self) -> dict[str, Holding]:
         """What the strategy may know of our trades: closing ones are already given up."""

@@ -222,7 +222,8 @@ class EquityMarked(msgspec.Struct, frozen=True, tag=True):
 
     ``equity = cash + spot_value + margin + unrealized``: ``cash`` is free of
     isolated margin, ``margin`` what was put behind positions, ``unrealized``
-    their profit at mark.
+    their profit at mark. ``lately`` is the worst since the valuation before this one, between
+    the hours included; its ``effective_leverage`` is not kept.
     """
 
     equity: Decimal
@@ -233,6 +234,7 @@ class EquityMarked(msgspec.Struct, frozen=True, tag=True):
     marks: dict[str, Decimal]
     time_ns: int
     extremes: Extremes = Extremes()
+    lately: Extremes = Extremes()
 
 
 class CommandGiven(msgspec.Struct, frozen=True, tag=True):

@@ -86,12 +86,9 @@ _LIKE_A_KEY = re.compile(r"\b(?:0x)?[0-9a-fA-F]{64}\b")
 
 def _say_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import PackageNotFoundError, version
+        from bot.cli.output import version
 
-        try:
-            typer.echo(f"fundarb {version('fundarb')}")
-        except PackageNotFoundError:
-            typer.echo("fundarb, not installed (run from its source)")
+        typer.echo(f"fundarb {version()}")
         raise typer.Exit
 
 
