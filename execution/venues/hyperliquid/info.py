@@ -7,6 +7,7 @@ Every method raises ``TransportFailed`` where no answer came in ``attempts`` and
 import asyncio
 import contextlib
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import msgspec
@@ -44,6 +45,15 @@ class Info:
 
     async def spot_meta(self) -> wire.SpotMeta:
         return await self._ask(wire.SpotMeta, type="spotMeta")
+
+    async def oracles(self) -> dict[str, Decimal]:
+        """Of every perp by its name, quote/base."""
+        told = await self._ask(wire.PricedMeta, type="metaAndAssetCtxs")
+        perps, assets = told.meta.universe, told.assets
+        if len(assets) != len(perps):
+            raise wire.BadMessage(f"{len(assets)} prices of {len(perps)} perps")
+        rows = zip(perps, assets, strict=True)
+        return {perp.name: wire.amount(asset.oracle_px) for perp, asset in rows}
 
     async def user_fees(self) -> wire.UserFees:
         return await self._ask(wire.UserFees, type="userFees", user=self._account)
