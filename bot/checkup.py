@@ -3,6 +3,7 @@
 Nothing here signs or changes anything.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
 
@@ -31,7 +32,7 @@ class Checkup:
     """``account`` and ``agent`` are addresses; ``wanted`` names of pairs and their spot tokens.
 
     ``agent_until_ns``: when the venue stops taking the key, once it was asked; None where it
-    does not say. ``listing``: what is listed of ``wanted``, where all of it is.
+    does not say.
     """
 
     def __init__(
@@ -48,44 +49,58 @@ class Checkup:
         self._account, self._agent = account, agent
         self._clock, self._limits, self._timing = clock, limits, timing
         self.agent_until_ns: int | None = None
-        self.listing: Listing | None = None
+        self._listing: Listing | None = None
         self._info = Info(transport, account, timing.read_timeout, lambda: None, timing.attempts)
 
-    async def findings(self) -> list[Finding]:
-        """All of them, in the order of a person's questions.
+    @property
+    def listed(self) -> Listing:
+        """Once it was found that all of it is."""
+        assert self._listing is not None, "Invariant: nothing runs whose pairs were not found"
+        return self._listing
+
+    async def findings(self, *, restart: bool = False) -> list[Finding]:
+        """All of them, in the order of a person's questions; of a ``restart`` those of ``LASTING``.
 
         Raises:
             TransportFailed: the venue does not answer, or not as documented.
         """
         try:
-            return [finding async for finding in self._all()]
+            return [finding async for finding in self._all(restart=restart)]
         except BadMessage as error:
             raise TransportFailed(str(error)) from error
 
-    async def _all(self) -> AsyncIterator[Finding]:
-        yield await self._time()
+    async def _all(self, *, restart: bool) -> AsyncIterator[Finding]:
+        if not restart:
+            yield await self._time()
         yield await self._role()
         mode = await self._info.account_mode()
         finding = _mode(mode)
         yield finding
         if finding.status == "ok":
             try:
-                self.listing = listing = await start.load(
+                self._listing = await start.load(
                     self._transport, self._account, self._wanted, self._timing, mode
                 )
             except ValueError as error:
                 yield Finding("pairs", "failed", str(error), "leave it out of --pairs")
             else:
                 yield Finding("pairs", "ok", f"{', '.join(self._wanted)} are listed")
-                books = {
-                    market.coin: await self._info.book(market.coin) for market in listing.markets
-                }
-                data = self._data(listing, books)
-                yield data
-                if data.status == "ok":
-                    yield await self._prices(listing, books)
+        if restart:
+            return
+        if self._listing is not None:
+            async for finding in self._markets(self._listing):
+                yield finding
         async for finding in self._holdings():
             yield finding
+
+    async def _markets(self, listing: Listing) -> AsyncIterator[Finding]:
+        coins = [market.coin for market in listing.markets]
+        told = await asyncio.gather(*map(self._info.book, coins))
+        books = dict(zip(coins, told, strict=True))
+        data = self._data(listing, books)
+        yield data
+        if data.status == "ok":
+            yield await self._prices(listing, books)
 
     async def _time(self) -> Finding:
         """Between asking and being answered the venue looked at its clock once."""
@@ -131,7 +146,7 @@ class Checkup:
         return Finding("agent", "ok", detail)
 
     def _data(self, listing: Listing, books: Mapping[str, L2Book]) -> Finding:
-        """How old they are, by now: the last one was asked for last."""
+        """How old they are by now."""
         oldest, whose = 0.0, ""
         for market in listing.markets:
             book = books[market.coin]

@@ -60,6 +60,16 @@ async def test_nothing_is_wrong_with_a_sound_account() -> None:
     ]  # fmt: skip
 
 
+async def test_a_restart_asks_only_for_what_would_keep_it_from_acting() -> None:
+    venue = Altered(l2Book=lambda _: None, exchangeStatus=lambda _: None)
+    checkup = Checkup(
+        venue, ACCOUNT, AGENT, WANTED, venue, RiskLimits(), Timing(attempts=1)
+    )  # fmt: skip
+
+    assert {f.check for f in await checkup.findings(restart=True)} == LASTING
+    assert [pair.name for pair in checkup.listed.pairs] == ["HYPE"]
+
+
 @pytest.mark.parametrize("skew", [-2, 2])
 async def test_a_clock_that_is_wrong_is_found_either_way(skew: int) -> None:
     venue = Altered()
@@ -114,11 +124,18 @@ def spot_at(factor: float) -> Answer:
 @pytest.mark.parametrize(
     ("altered", "check", "status", "said"),
     [
-        ({"userRole": lambda _: {"role": "missing"}}, "agent", "failed", "is no agent of"),
         (
-            {"userRole": lambda _: {"role": "agent", "data": {"user": "0x" + "9" * 40}}},
+            {"extraAgents": lambda _: [], "userRole": lambda _: {"role": "missing"}},
             "agent", "failed", "is no agent of",
         ),
+        (
+            {
+                "extraAgents": lambda _: [],
+                "userRole": lambda _: {"role": "agent", "data": {"user": "0x" + "9" * 40}},
+            },
+            "agent", "failed", "is no agent of",
+        ),
+        ({"extraAgents": lambda _: []}, "agent", "ok", "may trade for"),
         ({"extraAgents": ends(-MINUTE)}, "agent", "failed", "has expired"),
         ({"extraAgents": ends(DAY)}, "agent", "warning", "with a new key"),
         ({"extraAgents": ends(90 * DAY)}, "agent", "ok", "may trade until"),

@@ -90,7 +90,9 @@ QUICK = Timing(
     backoff_last=0.01,
     retry=0.005,
     funding_retry=0.005,
+    history_pause=0.005,
     account_pause=0.005,
+    account_spacing=0.005,
 )
 
 
