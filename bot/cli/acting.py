@@ -156,14 +156,21 @@ class _Proven(Hyperliquid):
     def __init__(
         self,
         act: Act,
-        transport: Transport,
+        wire: Transport,
         clock: SteadyClock,
-        chance: Callable[[], float],
         *,
         restart: bool,
         again: bool,
     ) -> None:
-        super().__init__(transport, act.signer, act.address, act.pairs, clock, chance, again=again)
+        super().__init__(
+            Paced(wire, before=BEFORE if again else 0),
+            act.signer,
+            act.address,
+            act.pairs,
+            clock,
+            _chance(clock),
+            again=again,
+        )
         self._act, self._restart = act, restart
         self.agent_until_ns: int | None = None
 
@@ -200,14 +207,8 @@ async def trade(act: Act) -> None:
         log.info("page", address=page)
         try:
             async with HttpTransport(act.url) as wire:
-                venue = _Proven(
-                    act,
-                    Paced(wire, before=BEFORE if again else 0),
-                    clock,
-                    _chance(clock),
-                    restart=len(kept) > 0,
-                    again=again,
-                )
+                restart = len(kept) > 0
+                venue = _Proven(act, wire, clock, restart=restart, again=again)
                 monitor = _monitor(act, log, closing)
                 recorder = monitor.recorder if monitor is not None else None
 
