@@ -15,6 +15,7 @@ from domain.money import ZERO
 from domain.time import DAY, HOUR, SECOND
 from execution.venues.hyperliquid.emulator.emulator import Emulator
 from execution.venues.hyperliquid.emulator.faults import Fault, Faults
+from execution.venues.hyperliquid.emulator.limits import Limits
 from execution.venues.hyperliquid.emulator.listing import PERP_WALLET, SETTLEMENT
 from execution.venues.hyperliquid.emulator.server import serve
 from execution.venues.hyperliquid.emulator.wallets import STANDARD, UNIFIED
@@ -167,13 +168,15 @@ def emulate(
     clock: Callable[[], int],
     port: int,
     faults: Sequence[Fault] = (),
+    limited: bool = False,
 ) -> AbstractAsyncContextManager[str]:
     """Serve until the context ends; yields the address. ``clock`` is the machine's, ns, UTC.
 
     The market is generated, or replayed from ``directory``.
 
     ``deposits``: ``perp.USDC``, ``spot.USDC`` and ``spot.`` any token, to its amount. In a
-    ``unified`` account the two are one balance.
+    ``unified`` account the two are one balance. ``limited``: to what the venue takes from one
+    address.
 
     Raises:
         DataError: the directory has nothing that could be replayed.
@@ -200,7 +203,8 @@ def emulate(
         wall_ns=pace.wall_ns,
     )
     trouble = Faults(faults, seed, now_ns) if faults else None
-    return serve(emulator, source, lambda: pace.venue_ns(clock()), port, trouble)
+    limits = Limits() if limited else None
+    return serve(emulator, source, lambda: pace.venue_ns(clock()), port, trouble, limits)
 
 
 def _balances(deposits: Mapping[str, Decimal], perp_wallet: str) -> dict[str, Decimal]:

@@ -47,6 +47,11 @@ class LiveGateway(VenueGateway, Protocol):
     @property
     def progress(self) -> Mapping[str, int]: ...
 
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        """Messages that could not be believed so far, by where they came."""
+        ...
+
     def tasks(self) -> Mapping[str, Coroutine[Any, Any, None]]:
         """What has to run for as long as it is used, by name; each for ever."""
         ...

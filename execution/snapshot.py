@@ -52,7 +52,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     From ``clock_ns`` on it is what only whoever runs the engine knows: ``clock_ns`` is the clock
     that its instants are in, read when the picture was taken; ``wall_ns`` the wall clock then;
     ``loops`` when each critical loop last got on; ``agent_until_ns`` when the venue stops taking
-    the key. ``last_reconciled_ns`` is when books and venue last agreed.
+    the key; ``bad_messages`` how many could not be believed, by where they came.
+    ``last_reconciled_ns`` is when books and venue last agreed.
     """
 
     mode: str
@@ -89,3 +90,4 @@ class Snapshot(msgspec.Struct, frozen=True):
     wall_ns: int | None = None
     loops: dict[str, int] = {}
     agent_until_ns: int | None = None
+    bad_messages: dict[str, int] = {}

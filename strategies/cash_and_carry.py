@@ -397,6 +397,9 @@ class CashAndCarry:
             return _hold(look, holding, reason, 0.0), None
         if danger := self._danger(look, trip):
             return _exit(look, trip, danger, ExitCause.VOLATILITY, urgent=True), trip
+        if look.perp.hours_of_funding < self._policy.warm_hours:
+            reason = f"not_warm: {look.perp.hours_of_funding:.0f} h of funding known"
+            return _hold(look, holding, reason, trip.exit_cost), None
         judged = self._staying(look, trip)
         worth = (
             f"staying is worth {_percent(judged.most)}, a round trip {_percent(trip.total)}; "

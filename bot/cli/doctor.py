@@ -225,6 +225,7 @@ def _account(
     from execution.risk.limits import RiskLimits
     from execution.venues.hyperliquid.symbols import VENUE
     from execution.venues.hyperliquid.timing import Timing
+    from execution.venues.hyperliquid.weights import Paced
 
     whose = read("--account", values.address, account)
     key = read("--agent", values.address, agent)
@@ -237,8 +238,8 @@ def _account(
         limits = RiskLimits()  # that they are wrong is told above
 
     async def look() -> list[Finding]:
-        async with HttpTransport(at.url) as transport:
-            checkup = Checkup(transport, whose, key, wanted, SteadyClock(), limits, Timing())
+        async with HttpTransport(at.url) as wire:
+            checkup = Checkup(Paced(wire), whose, key, wanted, SteadyClock(), limits, Timing())
             return await checkup.findings()
 
     try:

@@ -52,6 +52,12 @@ def emulator(
         bool,
         typer.Option("--unified", help="One balance backs both sides, instead of one for each."),
     ] = False,
+    unlimited: Annotated[
+        bool,
+        typer.Option(
+            "--unlimited", help="Answer everything: not 1200 of weight a minute and ten sockets."
+        ),
+    ] = False,
     agent: Annotated[
         list[str] | None,
         typer.Option("--agent", metavar="0xADDR", help="A key that may trade for it; repeatable."),
@@ -94,7 +100,9 @@ def emulator(
     directory = None if market == GENERATED else read("--market", _directory, market)
     from bot.cli.serving import until_told
 
-    until_told(_serve(number, whose, deposits, agents, unified, chosen, pace, file, directory))
+    until_told(
+        _serve(number, whose, deposits, agents, unified, unlimited, chosen, pace, file, directory)
+    )
 
 
 async def _serve(
@@ -103,6 +111,7 @@ async def _serve(
     deposits: dict[str, Decimal],
     agents: list[str],
     unified: bool,
+    unlimited: bool,
     seed: int,
     speed: float,
     faults: Path | None,
@@ -135,6 +144,7 @@ async def _serve(
                 deposits=deposits,
                 agents=agents,
                 unified=unified,
+                limited=not unlimited,
                 seed=seed,
                 speed=speed,
                 clock=SteadyClock().now_ns,

@@ -209,7 +209,7 @@ class World:
     the venue's words is in the methods under "the venue".
     """
 
-    pairs = PAIRS
+    pairs: tuple[Pair, ...] = PAIRS
     actions: tuple[str, ...] = ("/exchange",)
     key = TRADER.address
     book = b'"l2Book"'

@@ -1,5 +1,7 @@
 """Public messages into market events. Pure. Raises ``BadMessage`` and nothing else."""
 
+from msgspec.structs import astuple
+
 from domain.market import Book, FundingSettled, PerpContext, Trade
 from domain.orders import Side
 from domain.rates import FundingRate
@@ -69,8 +71,8 @@ def _book(listing: Listing, book: QuotedBook, received_ns: int) -> Book:
     bids, asks = book.levels
     return Book(
         market.instrument.id,
-        tuple([(level.px, level.sz) for level in bids]),
-        tuple([(level.px, level.sz) for level in asks]),
+        (*map(astuple, bids),),  # price and size, as a level is
+        (*map(astuple, asks),),
         book.time * MILLISECOND,
         received_ns,
     )

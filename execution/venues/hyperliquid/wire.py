@@ -438,8 +438,22 @@ class Meta(Message, frozen=True):
     collateral_token: Id = 0
 
 
+class PricedAsset(Message, frozen=True):
+    oracle_px: Number
+
+
+class PricedMeta(Message, frozen=True, array_like=True):
+    """The listing, and in its order what each perp of it is now."""
+
+    meta: Meta
+    assets: list[PricedAsset]
+
+
 class SpotToken(Message, frozen=True):
+    """``token_id`` is its identity; ``index`` is how balances and pairs name it."""
+
     name: Word
+    token_id: Word
     sz_decimals: Decimals
     index: Id
 

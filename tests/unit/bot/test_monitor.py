@@ -100,7 +100,7 @@ async def test_the_service_manager_hears_nothing_while_nothing_is_decided(
     silent = {"decide": 9.0}
     bot: Any = SimpleNamespace(
         trader=SimpleNamespace(engine=None, progress_ns=1),
-        gateway=SimpleNamespace(progress={}),
+        gateway=SimpleNamespace(progress={}, rejected={"public": 3}),
         silent=lambda _: silent,
     )
     monkeypatch.setattr("bot.monitor.snapshot", lambda _: SNAPSHOT)
@@ -116,6 +116,7 @@ async def test_the_service_manager_hears_nothing_while_nothing_is_decided(
         silent.clear()
         await asyncio.sleep(PERIOD_SECONDS + 0.5)
         assert manager.recv(100) == b"READY=1\nWATCHDOG=1"
+    assert read(monitor.url)['fundarb_bad_messages_total{stream="public"}'] == 3
 
 
 def test_a_service_manager_that_is_gone_troubles_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
