@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from bot.view import NOTHING, amount, badges, elapsed, gain, percent
+from bot.amounts import NOTHING, amount, badges, elapsed, gain, percent
 from domain.time import SECOND
 
 Report = Mapping[str, Any]

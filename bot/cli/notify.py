@@ -125,8 +125,8 @@ def _digest(
 
 def digest_text(history: "Record") -> str:
     """A day's message: where the run stands, in a few lines."""
+    from bot.amounts import amount
     from bot.answers import status_of
-    from bot.view import amount
 
     told = status_of(history)
     sources = ", ".join(

@@ -15,11 +15,11 @@ from rich.console import Console
 
 from bot import app, logs, settings
 from bot.alarms import ALARMS, AlarmFile
+from bot.amounts import amount, percent
 from bot.cli.display import OnSnapshot, display
 from bot.cli.errors import INTERRUPTED
 from bot.cli.output import STDOUT, console, write_json
 from bot.summary import summary
-from bot.view import amount, percent
 from execution.facts import RunStarted
 from execution.snapshot import Snapshot
 

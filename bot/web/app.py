@@ -230,7 +230,8 @@ class Site:
             raise Refused(400, f'a command is {{"command": …, "argument": …}}: {known}') from None
         if told.command not in COMMANDS or not told.argument.isprintable():
             raise Refused(400, f"there is no such command: {', '.join(COMMANDS)}")
-        mode = await self._ask(lambda bot: bot.record.run.mode)
+        # A pause needs no confirmation, and is not to wait for the bot twice.
+        mode = "" if told.command == "pause" else await self._ask(lambda bot: bot.record.run.mode)
         wanted = phrase(told.command, told.argument, mode)
         if told.confirm.split() != wanted.split():
             raise Refused(409, f"to confirm, type: {wanted}")
