@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from bot.config_files import config_file
+from bot.transport import endpoints
 from execution.pairs import ExecutionPolicy
 from execution.risk.limits import RiskLimits
 from execution.venues.simulated.gateway import Latency
@@ -99,6 +100,38 @@ class Notify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"port: must be between 0 and 65535, got {self.port}")
 
 
+class Telegram(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may ask and pause by Telegram (`--telegram` of `fundarb notify`)."""
+
+    read: str = ""
+    """Ids of users who may ask, with commas between; everybody else is ignored."""
+    control: str = ""
+    """Ids of users who may pause the bot too."""
+    url: str = "https://api.telegram.org"
+    """Where the Bot API is."""
+
+    def __post_init__(self) -> None:
+        for name in ("read", "control"):
+            if not re.fullmatch(r"\s*(\d{1,19}\s*(,\s*\d{1,19}\s*)*)?", getattr(self, name)):
+                raise ValueError(f"{name}: must be numbers with commas between, as 123456, 789012")
+        try:
+            endpoints(self.url)
+        except ValueError:
+            raise ValueError("url: must be https:// and a host, without a path") from None
+
+    @property
+    def readers(self) -> tuple[int, ...]:
+        return _ids(self.read)
+
+    @property
+    def controllers(self) -> tuple[int, ...]:
+        return _ids(self.control)
+
+
+def _ids(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", text))
+
+
 class LivePermission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where real orders may go at all. The command has to say the same."""
 
@@ -150,6 +183,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     paper: Latency = Latency()
     metrics: Metrics = Metrics()
     notify: Notify = Notify()
+    telegram: Telegram = Telegram()
     live: LivePermission = LivePermission()
     web: Web = Web()
 
@@ -194,7 +228,7 @@ def digest(settings: Settings) -> str:
     deciding = {
         section: {key: _canonical(value) for key, value in entries(settings, section).items()}
         for section in SECTIONS
-        if section not in {"account", "metrics", "notify", "live", "web"}
+        if section not in {"account", "metrics", "notify", "telegram", "live", "web"}
     }
     return hashlib.sha256(msgspec.json.encode(deciding, order="deterministic")).hexdigest()
 

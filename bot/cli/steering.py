@@ -117,7 +117,7 @@ def _tell(command: str, argument: str, state: str, json: str | None, *, yes: boo
     told = running.tell(command, argument, _confirmed(command, argument, running, yes=yes))
     write_json(told, target)
     if target != STDOUT:
-        typer.echo(_obeyed(told))
+        typer.echo(obeyed(told))
 
 
 def _confirmed(command: str, argument: str, running: "Running", *, yes: bool) -> str:
@@ -152,7 +152,8 @@ def _at_stake(command: str, argument: str, status: dict[str, Any]) -> str:
     return f"{status['mode']} on {status['venue']} ({kind}), {status['quote']}: {held} open"
 
 
-def _obeyed(told: dict[str, Any]) -> str:
+def obeyed(told: dict[str, Any]) -> str:
+    """What came of a command, in one line."""
     what = f"{told['command']} {told['argument']}".strip()
     still = ", ".join(told["open_trades"]) or "none"
     closing = " (closing)" if told["command"] in ("flatten", "kill") and told["open_trades"] else ""

@@ -261,7 +261,10 @@ def another(section: str, key: str, value: Decimal | float | str) -> Any:
     """The section with one key a little different, and valid."""
     part = getattr(Settings(), section)
     if isinstance(value, str):
-        texts = {"public_url": "https://bot.example", "network": "testnet"}
+        texts = {
+            "public_url": "https://bot.example", "network": "testnet",
+            "read": "1, 22", "control": "333", "url": "https://api.example",
+        }  # fmt: skip
         return msgspec.structs.replace(part, **{key: texts.get(key, "127.0.0.2")})
     steps = [value + 1, value - 1]
     if not isinstance(value, int):
@@ -283,7 +286,7 @@ def test_the_digest_changes_with_every_key_that_decides(section: str) -> None:
 
 
 def test_the_digest_leaves_out_what_decides_nothing(write: Write) -> None:
-    other = "[metrics]\nport = 0\n[web]\nport = 0\n[account]\ncapital = 7\n"
+    other = '[metrics]\nport = 0\n[web]\nport = 0\n[telegram]\nread = "1"\n[account]\ncapital = 7\n'
     loaded = load(write(other + '[live]\nnetwork = "testnet"\n'))
 
     assert digest(loaded.settings) == digest(Settings())
