@@ -103,6 +103,10 @@ def _listener(state: Path, loaded: "Settings", token: str, secrets: list[str]) -
     who, clock = loaded.telegram, SystemClock()
     if not who.readers + who.controllers:
         raise CommandError("--telegram: nobody may ask: set telegram.read or telegram.control")
+    if not who.url:
+        raise CommandError(
+            "--telegram: nobody is asked: set telegram.url, as docs/monitoring.md says"
+        )
     return Listener(
         Api(who.url, token),
         who.readers,

@@ -243,7 +243,7 @@ def test_whatever_else_stands_there_is_refused(text: str) -> None:
         Telegram(control=text)
 
 
-@pytest.mark.parametrize("url", ["http://api.telegram.org", "https://x/path", "ftp://x", ""])
+@pytest.mark.parametrize("url", ["http://api.telegram.org", "https://x/path", "ftp://x", "x"])
 def test_the_api_is_asked_over_an_encrypted_wire_alone(url: str) -> None:
     with pytest.raises(ValueError, match="url: must be https"):
         Telegram(url=url)

@@ -234,6 +234,7 @@ def test_who_only_asks_uses_the_token_that_can_only_ask(tmp_path: Path) -> None:
     ("content", "chosen", "why"),
     [
         (TOKEN, "", "nobody may ask: set telegram.read or telegram.control"),
+        (TOKEN, '[telegram]\nread = "1"\n', "nobody is asked: set telegram.url"),
         ("a word", '[telegram]\nread = "1"\n', "holds no token of a Telegram bot"),
     ],
 )
