@@ -10,7 +10,7 @@ JOBS ?= auto
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --only-binary :all:
 
 .DEFAULT_GOAL := help
-.PHONY: help setup paper test check format lint types imports deploy-lint coverage sim-check sim soak fuzz bench lock clean
+.PHONY: help setup paper test check format lint types imports deploy-lint coverage sim-check sim soak fuzz bench lock pin-images clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -102,6 +102,9 @@ lock: $(READY) ## resolve the lock files again; UPGRADE=--upgrade takes newer re
 	$(LOCK) $(UPGRADE) -o requirements.lock pyproject.toml
 	$(LOCK) $(UPGRADE) --extra sweep -c requirements.lock -o requirements-sweep.lock pyproject.toml
 	$(LOCK) $(UPGRADE) --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+
+pin-images: $(READY) ## pin the base images of deploy/ by digest; wants docker with buildx, and the registries
+	$(BIN)/python tools/pin_images.py
 
 clean: ## remove what the targets made; the state directory stays
 	rm -rf $(VENV) dist build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -24,6 +24,7 @@ from bot.instruments import load_pairs
 from bot.picture import snapshot
 from bot.run import Run, RunError, paced
 from bot.settings import Settings
+from bot.systemd import ServiceManager
 from domain.instruments import Pair
 from domain.time import HOUR, MILLISECOND, SECOND
 from execution.effects import RaiseAlarm
@@ -156,8 +157,9 @@ def ended(run: Run, *, interrupted: bool) -> RunResult:
 
 
 class Onlookers:
-    """Whoever looks on: the screen and the metrics page, shown a picture four times a second, and
-    who is told of facts and alarms. ``monitor`` is the page, where one is wanted."""
+    """Whoever looks on: the screen and the metrics page, shown a picture four times a second,
+    the service manager, and who is told of facts and alarms. ``monitor`` is the page, where one is
+    wanted."""
 
     def __init__(
         self,
@@ -172,6 +174,7 @@ class Onlookers:
         self.on_fact = to_all(on_fact, recorder.fact if recorder else None)
         self.on_alarm = to_all(on_alarm, recorder.alarm if recorder else None)
         self._on_snapshot, self._clock = on_snapshot, SystemClock()
+        self._manager = ServiceManager()
         self._shown_ns = 0
 
     def show(self, run: Run) -> None:
@@ -184,7 +187,7 @@ class Onlookers:
         if self.monitor is not None:
             loops = {"decide": picture.time_ns, "public": picture.last_market_ns or 0}
             self.monitor.show(picture, run.venue.now_ns, loops)
-            self.monitor.got_on()
+        self._manager.got_on()
 
     def woke(self, slept_ns: int, wanted_ns: int) -> None:
         """The loop slept for so long."""

@@ -1,12 +1,15 @@
 """A key, from a file that is its owner's alone, an encrypted keystore, or a credential of systemd.
 
 What is refused is told by the file's name and never by what is in it: no message of this
-module, and no exception it chains, has a part of the key.
+module, and no exception it chains, has a part of the key. A process that has read one leaves no
+image of its memory: nothing is dumped should it crash, and no other process of its user's may look
+into it.
 """
 
 import errno
 import os
 import re
+import resource
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +18,9 @@ from typing import Any, NoReturn
 ORDER = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
 """Of the curve secp256k1: a key is a number from 1 to this, less one."""
 _KEY_BYTES_MAX, _BYTES_MAX = 256, 4_096  # of hex digits; of a keystore
+_SCRYPT_LEAST, _PBKDF2_LEAST = 2**17, 100_000
+"""What a keystore's passphrase has to cost who guesses it: n times r times p, or rounds."""
+_PR_SET_DUMPABLE = 4
 _CREDENTIAL = "credential:"
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -93,7 +99,15 @@ def _key(where: str, content: bytes, ask: Callable[[str], str]) -> bytes:
         key = bytes.fromhex(found[1].decode()) if found else b""
     if not 0 < int.from_bytes(key) < ORDER:
         raise ValueError(f"{where} holds no key: 64 hex digits are one, with nothing else there")
+    _keep_memory_private()
     return key
+
+
+def _keep_memory_private() -> None:
+    import ctypes
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _decrypted(where: str, content: bytes, ask: Callable[[str], str]) -> bytes:
@@ -108,11 +122,26 @@ def _decrypted(where: str, content: bytes, ask: Callable[[str], str]) -> bytes:
         ) from None
     try:
         keystore = msgspec.json.decode(content, type=dict)
+        cheap = _is_cheap(keystore["crypto"]["kdfparams"])
         secret: Any = passphrase.encode()  # bytes, whatever the library's annotation says
-        return bytes(decode_keyfile_json(keystore, secret))
+        key = bytes(decode_keyfile_json(keystore, secret))
     except Exception:  # noqa: BLE001 - whatever it raises may quote the keystore
         reason = "the passphrase is wrong, or it is no keystore of version 3"
         raise ValueError(f"{where}: {reason}") from None
+    if cheap:
+        raise ValueError(
+            f"{where}: its passphrase could be guessed, a try costs too little: make it anew, by "
+            f"scrypt with n·r·p of {_SCRYPT_LEAST} or PBKDF2 with {_PBKDF2_LEAST} rounds at least"
+        )
+    return key
+
+
+def _is_cheap(parameters: dict[str, Any]) -> bool:
+    """Of how the passphrase was made a key: ``n``, ``r`` and ``p`` of scrypt, or ``c`` rounds."""
+    if "n" in parameters:
+        cost: int = parameters["n"] * parameters["r"] * parameters["p"]
+        return cost < _SCRYPT_LEAST
+    return bool(parameters["c"] < _PBKDF2_LEAST)
 
 
 def _credential(name: str, most: int) -> bytes:

@@ -17,6 +17,7 @@ from bot.lease import Lease, LeaseHeld
 from bot.record import Record
 from bot.run import RunError, require_room, require_same
 from bot.settings import Settings
+from bot.systemd import ServiceManager
 from bot.trader import Inbox, ReservedJournal, Trader
 from domain.instruments import Pair
 from domain.market import PublicEvent
@@ -196,12 +197,16 @@ async def live(
 async def _watch_health(
     running: Live, clock: Clock, on_alarm: Callable[[RaiseAlarm], None]
 ) -> None:
-    """Whatever falls silent is told of, and again every minute while it is."""
+    """Whatever falls silent is told of, and again every minute while it is; the service manager
+    hears that the work gets on for as long as decisions are made."""
+    manager = ServiceManager()
     told_ns: dict[str, int] = {}
     while True:
         await asyncio.sleep(1.0)
         now_ns = clock.now_ns()
         silent = running.silent(now_ns)
+        if "decide" not in silent:
+            manager.got_on()
         told_ns = {name: at_ns for name, at_ns in told_ns.items() if name in silent}
         for name, seconds in silent.items():
             if now_ns - told_ns.get(name, 0) >= MINUTE:

@@ -15,7 +15,6 @@ from bot.clock import SystemClock
 from bot.live import SILENT_SECONDS, Live
 from bot.picture import snapshot
 from bot.run import Run
-from bot.systemd import ServiceManager
 from domain.instruments import Pair
 from domain.time import SECOND
 from execution.effects import RaiseAlarm
@@ -70,7 +69,6 @@ class Monitor:
         self.recorder = Recorder(self._metrics.registry, pairs)
         self._exposition = serve(self._metrics.registry, port)
         self._clock = SystemClock()
-        self._manager = ServiceManager()
         self._following: asyncio.Task[None] | None = None
         self.url = self._exposition.url
 
@@ -100,10 +98,6 @@ class Monitor:
             )
         )
 
-    def got_on(self) -> None:
-        """Tell the service manager, where there is one, that the work itself gets on."""
-        self._manager.got_on()
-
     def begin(self, running: Live, clock: Clock, agent_until_ns: Callable[[], int | None]) -> None:
         """Follow a live bot until ``close``. Should that fail, the heartbeat stands still."""
         self._following = asyncio.create_task(self._follow(running, clock, agent_until_ns))
@@ -118,8 +112,6 @@ class Monitor:
             loops = {name: heard[name] for name in SILENT_SECONDS if name in heard}
             bad = running.gateway.rejected
             self.show(picture, clock.now_ns(), loops, agent_until_ns(), bad)
-            if "decide" not in running.silent(clock.now_ns()):
-                self.got_on()
             before_ns = self._clock.monotonic_ns()
             await asyncio.sleep(PERIOD_SECONDS)
             took = (self._clock.monotonic_ns() - before_ns) / SECOND
@@ -146,12 +138,10 @@ class WatchdogMonitor:
             self._made.counters[ALARMED].labels(alarm)
         self._exposition = serve(registry, port)
         self._clock = SystemClock()
-        self._manager = ServiceManager()
         self.url = self._exposition.url
 
     def looked(self) -> None:
         self._made.gauges[WATCHING].set(self._clock.now_ns() / SECOND)
-        self._manager.got_on()
 
     def alarm(self, alarm: RaiseAlarm) -> None:
         self._made.counters[ALARMED].labels(alarm.alarm).inc()

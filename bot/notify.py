@@ -1,9 +1,9 @@
 """From the alarm outbox to a person: what is worth a message, once, and again until it arrives.
 
 The outbox is a file (``bot.alarms``) which the bot, its watchdog and Alertmanager's webhook
-append to. It is followed by a process of its own, so that a bot which hangs is told of all the
-same. What was read, and what still has to arrive, is in a second file: a restart loses nothing,
-and repeats at most what was on its way.
+append to, and which is put aside when it is long. It is followed by a process of its own, so that a
+bot which hangs is told of all the same. What was read, and what still has to arrive, is in a
+second file: a restart loses nothing, and repeats at most what was on its way.
 
 ``plan`` decides and is pure; ``Notifier`` carries out.
 """
@@ -11,11 +11,14 @@ and repeats at most what was on its way.
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from enum import StrEnum
+from hashlib import blake2b
 from pathlib import Path
 
 import msgspec
 
+from bot.alarms import put_aside
 from bot.settings import Notify
 from domain.time import HOUR, MINUTE, SECOND, iso
 from execution.effects import RaiseAlarm
@@ -24,6 +27,8 @@ WAITING_MAX = 200
 """Of messages that do not arrive; beyond, the oldest that is not critical is given up."""
 RETRY_FIRST_SECONDS, RETRY_LAST_SECONDS = 5.0, 300.0
 _READ_MAX = 1 << 20
+_HEAD = 4096
+_FILES_MAX = 4
 _DETAIL_MAX = 500
 
 
@@ -63,9 +68,10 @@ class Told(msgspec.Struct, frozen=True):
 
 
 class Outbox(msgspec.Struct, frozen=True):
-    """What the second file holds. ``read``: bytes of the outbox that are dealt with."""
+    """What the second file holds. ``read``: bytes that are dealt with of each file of alarms, by
+    how it begins; the latest files last."""
 
-    read: int = 0
+    read: dict[str, int] = {}
     told: dict[str, Told] = {}
     sent_ns: tuple[int, ...] = ()  # messages of the last hour that were not critical
     held_back: dict[str, int] = {}  # alarms that became part of a summary, by name
@@ -177,14 +183,14 @@ class Notifier:
         self._alarms, self._kept, self._policy = alarms, kept, policy
         self._channels, self._send = channels, send
         self.outbox = self._load()
+        self._write()
 
     def _load(self) -> Outbox:
         """Where there is no such file yet, what is in the outbox is old news."""
         try:
             return msgspec.json.decode(self._kept.read_bytes(), type=Outbox)
         except FileNotFoundError:
-            size = self._alarms.stat().st_size if self._alarms.exists() else 0
-            return Outbox(read=size)
+            return Outbox(read={name: size for name, size, _ in self._files(lambda _, size: size)})
         except msgspec.DecodeError as error:
             raise ValueError(f"{self._kept} cannot be understood: remove it ({error})") from None
 
@@ -192,17 +198,20 @@ class Notifier:
         if outbox == self.outbox:
             return
         self.outbox = outbox
+        self._write()
+
+    def _write(self) -> None:
         new = self._kept.with_suffix(".new")
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.encode(outbox))
+            file.write(msgspec.json.encode(self.outbox))
             file.flush()
             os.fsync(file.fileno())
         new.replace(self._kept)
 
     def step(self, now_ns: int) -> None:
         """Read what is new, keep what is to be told of it, and try to deliver what is due."""
-        alarms, read = self._new()
+        alarms, read = self._new(now_ns)
         fresh = msgspec.structs.replace(self.outbox, read=read)
         self._keep(plan(fresh, alarms, now_ns, self._policy, self._channels))
         # What is critical first: a channel that is slow may take long over each.
@@ -228,24 +237,47 @@ class Notifier:
         waiting[place : place + 1] = [retried(message, failed, now_ns)] if failed else []
         self._keep(msgspec.structs.replace(self.outbox, waiting=tuple(waiting)))
 
-    def _new(self) -> tuple[list[RaiseAlarm], int]:
+    def _new(self, now_ns: int) -> tuple[list[RaiseAlarm], dict[str, int]]:
         """Alarms on whole lines since the last time; a line that says none is passed over."""
-        read = self.outbox.read
-        try:
-            with self._alarms.open("rb") as file:
-                if os.fstat(file.fileno()).st_size < read:
-                    read = 0  # another file has taken its place
-                file.seek(read)
-                content = file.read(_READ_MAX)
-        except FileNotFoundError:
-            return [], 0
-        whole = content[: content.rfind(b"\n") + 1]
-        if not whole and len(content) == _READ_MAX:
-            whole = content  # a line without end
-        alarms = []
-        for line in whole.splitlines():
+        before, alarms = self.outbox.read, []
+        files = self._files(lambda name, size: read if (read := before.get(name, 0)) <= size else 0)
+        for _, _, content in files:
+            for line in content.splitlines():
+                with suppress(msgspec.MsgspecError):
+                    alarms.append(msgspec.json.decode(line, type=RaiseAlarm))
+        reached = {name: read + len(content) for name, read, content in files}
+        if before and files and not before.keys() & reached.keys():
+            detail = (
+                f"{self._alarms.name} is not the one read last: what else was in it is not told"
+            )
+            alarms.insert(0, RaiseAlarm("alarms_lost", detail, now_ns))
+        others = {name: read for name, read in before.items() if name not in reached}
+        return alarms, dict([*others.items(), *reached.items()][-_FILES_MAX:])
+
+    def _files(self, begin: Callable[[str, int], int]) -> list[tuple[str, int, bytes]]:
+        """Of the file put aside and the present one: how it begins, from where it was read, and
+        the whole lines from there. ``begin`` says where, given the first and its size."""
+        found: list[tuple[str, int, bytes]] = []
+        # The present one first: should it be put aside meanwhile, it is seen twice, not never.
+        for path in (self._alarms, put_aside(self._alarms)):
             try:
-                alarms.append(msgspec.json.decode(line, type=RaiseAlarm))
-            except msgspec.MsgspecError:
+                with path.open("rb") as file:
+                    if (name := _beginning(file.read(_HEAD))) is None:
+                        continue
+                    read = begin(name, os.fstat(file.fileno()).st_size)
+                    file.seek(read)
+                    content = file.read(_READ_MAX)
+            except FileNotFoundError:
                 continue
-        return alarms, read + len(whole)
+            whole = content[: content.rfind(b"\n") + 1]
+            if not whole and len(content) == _READ_MAX:
+                whole = content  # a line without end
+            if name not in (known for known, _, _ in found):
+                found.append((name, read, whole))
+        return found[::-1]
+
+
+def _beginning(head: bytes) -> str | None:
+    """What tells one file of alarms from another: its first line, which has its instant."""
+    line, end, _ = head.partition(b"\n")
+    return blake2b(line, digest_size=8).hexdigest() if end or len(head) == _HEAD else None

@@ -20,6 +20,7 @@ import msgspec
 
 from bot.config_files import config_file
 from bot.events_file import EventsError, read_events
+from bot.transport import endpoints
 from execution.pairs import ExecutionPolicy
 from execution.risk.calendar import Event
 from execution.risk.limits import RiskLimits
@@ -108,6 +109,39 @@ class Notify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"port: must be between 0 and 65535, got {self.port}")
 
 
+class Telegram(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may ask and pause by Telegram (`--telegram` of `fundarb notify`)."""
+
+    read: str = ""
+    """Ids of users who may ask, with commas between; everybody else is ignored."""
+    control: str = ""
+    """Ids of users who may pause the bot too."""
+    url: str = ""
+    """Where the Bot API is: no address of another host is a default."""
+
+    def __post_init__(self) -> None:
+        for name in ("read", "control"):
+            if not re.fullmatch(r"\s*(\d{1,19}\s*(,\s*\d{1,19}\s*)*)?", getattr(self, name)):
+                raise ValueError(f"{name}: must be numbers with commas between, as 123456, 789012")
+        try:
+            if self.url:
+                endpoints(self.url)
+        except ValueError:
+            raise ValueError("url: must be https:// and a host, without a path") from None
+
+    @property
+    def readers(self) -> tuple[int, ...]:
+        return _ids(self.read)
+
+    @property
+    def controllers(self) -> tuple[int, ...]:
+        return _ids(self.control)
+
+
+def _ids(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", text))
+
+
 class LivePermission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where real orders may go at all. The command has to say the same."""
 
@@ -163,6 +197,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     paper: Latency = Latency()
     metrics: Metrics = Metrics()
     notify: Notify = Notify()
+    telegram: Telegram = Telegram()
     live: LivePermission = LivePermission()
     web: Web = Web()
     events: tuple[Event, ...] = ()
@@ -182,7 +217,7 @@ SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
 DECIDING: Final = tuple(
     name
     for name in SECTIONS
-    if name not in {"account", "calendar", "metrics", "notify", "live", "web"}
+    if name not in {"account", "calendar", "metrics", "notify", "telegram", "live", "web"}
 )
 """The sections that decide what is traded."""
 

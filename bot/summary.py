@@ -12,8 +12,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from bot.amounts import NOTHING, amount, badges, elapsed, gain, percent
 from bot.backtest.coverage import lacks
-from bot.view import NOTHING, amount, badges, elapsed, gain, percent
 from domain.time import SECOND, parse_instant
 
 Report = Mapping[str, Any]

@@ -4,6 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.canary import nothing_secret_is_left, pytest_runtest_makereport, tmp_path
+
+__all__ = ["nothing_secret_is_left", "pytest_runtest_makereport", "tmp_path"]
+
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 

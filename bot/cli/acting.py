@@ -34,6 +34,7 @@ from bot.lease import Lease, LeaseLost
 from bot.live import Live, live
 from bot.monitor import Monitor, TimedJournal, WatchdogMonitor
 from bot.settings import Settings
+from bot.systemd import ServiceManager
 from bot.transport import HttpTransport
 from bot.watchdog import Bounds, NonceFile, Watchdog
 from bot.web.serve import serving
@@ -305,7 +306,7 @@ async def watch(act: Act, trader: str) -> None:
                 Lease(act.state / LEASE, "watchdog", LEASE_NS, clock.origin_ns, boot_id()),
                 Bounds.of(act.settings.execution, timing),
                 to_all(_outbox(act.state, log), page.alarm if page else None),
-                page.looked if page is not None else lambda: None,
+                _looked(page),
             )
             log.info("watching", lease=str(act.state / LEASE))
             await watchdog.run()
@@ -324,6 +325,18 @@ def _watchdog_monitor(act: Act, log: Any) -> WatchdogMonitor | None:
     except OSError as error:
         log.warning("no_metrics", detail=error.strerror)
         return None
+
+
+def _looked(page: WatchdogMonitor | None) -> Callable[[], None]:
+    """To be called with every look: it is on the page, and the service manager hears of it."""
+    manager = ServiceManager()
+
+    def looked() -> None:
+        manager.got_on()
+        if page is not None:
+            page.looked()
+
+    return looked
 
 
 def _nonces(path: Path) -> NonceFile:

@@ -9,7 +9,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgres
 from rich.progress import TimeRemainingColumn as Remaining
 from rich.text import Text
 
-from bot.view import amount, badges, view
+from bot.amounts import amount, badges
+from bot.view import view
 from domain.time import SECOND, iso
 from execution.snapshot import Snapshot
 

@@ -6,7 +6,6 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -94,6 +93,8 @@ def _python() -> Finding:
 
 def _packages() -> Finding:
     """Whether everything that the installed distribution asks for is there."""
+    from importlib import metadata
+
     try:
         wanted = [text for text in metadata.requires("fundarb") or () if "extra ==" not in text]
     except metadata.PackageNotFoundError:
@@ -108,6 +109,8 @@ def _packages() -> Finding:
 
 
 def _installed(name: str) -> bool:
+    from importlib import metadata
+
     try:
         metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -7,9 +7,10 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from bot.cli import (
     account,
@@ -80,6 +81,28 @@ app.add_typer(data.app, name="data")
 app.add_typer(calc.app, name="calc")
 app.add_typer(config.app, name="config")
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
+
+
+core: Any = typer.core
+
+
+class _AsTyped:
+    """Takes what was typed as it is; ``bot.cli.values`` reads it."""
+
+    def coerce(self, value: Any, **_where: Any) -> Any:
+        return value
+
+
+_read_by_typer = core.build_runtime_param
+
+
+def _read(described: Any) -> Any:
+    """Typer would have even text and flags read by pydantic, whose import alone takes as long as
+    all the rest of a command that asks a running bot (`tests/unit/bot/cli/test_main.py`)."""
+    return _AsTyped() if described.annotation in (str, bool) else _read_by_typer(described)
+
+
+core.build_runtime_param = _read
 
 _LIKE_A_KEY = re.compile(r"\b(?:0x)?[0-9a-fA-F]{64}\b")
 

@@ -17,7 +17,8 @@ def console(json: Path | None = None) -> "Console":
     """For people: standard output, unless the JSON goes there, then standard error."""
     from rich.console import Console
 
-    return Console(stderr=json == STDOUT, highlight=False)
+    # What a venue calls something is no emoji, and their table takes a while to load.
+    return Console(stderr=json == STDOUT, highlight=False, emoji=False)
 
 
 def write_json(answer: Mapping[str, Any], target: Path | None) -> None:

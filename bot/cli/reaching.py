@@ -28,10 +28,10 @@ class NotRunning(CommandError):
 
 
 class Running:
-    """The bot on ``directory``."""
+    """The bot on ``directory``, by the token of one scope."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, scope: Scope = Scope.CONTROL) -> None:
+        self.directory, self._scope = directory, scope
 
     def ask(self, *path: str) -> Answer:
         """The answer to a question, money as Decimals.
@@ -46,14 +46,16 @@ class Running:
         """The answer as it comes."""
         return self._request("GET", "/api/" + "/".join(quote(part, safe="") for part in path))
 
-    def tell(self, command: str, argument: str, confirm: str) -> Answer:
-        """Have a command obeyed; the answer tells what came of it.
+    def tell(self, command: str, argument: str, confirm: str, actor: str | None = None) -> Answer:
+        """Have a command obeyed; the answer tells what came of it. ``actor``: who gives it, if not
+        this user.
 
         Raises:
             NotRunning: nobody answers.
             CommandError: the bot says no, and why.
         """
-        told = {"command": command, "argument": argument, "confirm": confirm, "actor": _who()}
+        told = {"command": command, "argument": argument, "confirm": confirm}
+        told["actor"] = _who() if actor is None else actor
         return _answer(self._request("POST", "/api/commands", json.dumps(told).encode()))
 
     def _request(self, method: str, path: str, body: bytes | None = None) -> bytes:
@@ -61,7 +63,7 @@ class Running:
         headers = {
             "Host": HOST,
             "Origin": ORIGIN,
-            "Authorization": f"Bearer {Tokens(self.directory).of(Scope.CONTROL)}",
+            "Authorization": f"Bearer {Tokens(self.directory).of(self._scope)}",
             "Content-Type": "application/json",
         }
         try:

@@ -15,12 +15,12 @@ from rich.console import Console
 
 from bot import app, logs, settings
 from bot.alarms import ALARMS, AlarmFile
+from bot.amounts import amount, percent
 from bot.cli.display import OnSnapshot, display
 from bot.cli.errors import INTERRUPTED
 from bot.cli.output import STDOUT, console, version, write_json, write_text
 from bot.hearing import to_all
 from bot.summary import summary
-from bot.view import amount, percent
 from execution.effects import RaiseAlarm
 from execution.facts import RunStarted
 from execution.snapshot import Snapshot

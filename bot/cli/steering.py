@@ -109,7 +109,7 @@ def reset(
 def _tell(command: str, argument: str, state: str, json: str | None, *, yes: bool) -> None:
     """Have the running bot obey, once a person has typed what they mean."""
     from bot.cli.directory import journal_in
-    from bot.cli.output import STDOUT, console, write_json
+    from bot.cli.output import STDOUT, write_json
     from bot.cli.reaching import Running
 
     target = read("--json", values.writable_file, json)
@@ -117,7 +117,7 @@ def _tell(command: str, argument: str, state: str, json: str | None, *, yes: boo
     told = running.tell(command, argument, _confirmed(command, argument, running, yes=yes))
     write_json(told, target)
     if target != STDOUT:
-        console().print(_obeyed(told), soft_wrap=True)
+        typer.echo(obeyed(told))
 
 
 def _confirmed(command: str, argument: str, running: "Running", *, yes: bool) -> str:
@@ -140,7 +140,7 @@ def _confirmed(command: str, argument: str, running: "Running", *, yes: bool) ->
 
 def _at_stake(command: str, argument: str, status: dict[str, Any]) -> str:
     """Whose money, and how much of it is open."""
-    from bot.view import amount
+    from bot.amounts import amount
 
     kind = "no real money" if status["mode"] != "live" else "REAL MONEY"
     trades = [
@@ -152,7 +152,8 @@ def _at_stake(command: str, argument: str, status: dict[str, Any]) -> str:
     return f"{status['mode']} on {status['venue']} ({kind}), {status['quote']}: {held} open"
 
 
-def _obeyed(told: dict[str, Any]) -> str:
+def obeyed(told: dict[str, Any]) -> str:
+    """What came of a command, in one line."""
     what = f"{told['command']} {told['argument']}".strip()
     still = ", ".join(told["open_trades"]) or "none"
     closing = " (closing)" if told["command"] in ("flatten", "kill") and told["open_trades"] else ""

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bot.view import NOTHING, amount, badges, gain, percent, quantity
+from bot.amounts import NOTHING, amount, badges, gain, percent, quantity
 from domain.time import HOURS_PER_YEAR
 
 Answer = Mapping[str, Any]

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+from bot.amounts import percent
 from bot.backtest.coverage import lacks
 from bot.backtest.path import FINER, STEP
 from bot.report import jsonable, plain
@@ -11,7 +12,6 @@ from bot.report_page.chart import moment
 from bot.report_page.markup import Child, Html, element
 from bot.report_page.parts import NOTHING, Material, card, folded, listed, stretch, table
 from bot.settings import Settings, entries
-from bot.view import percent
 from domain.instruments import Instrument
 
 DECIDING = ("account", "strategy", "risk", "execution", "paper")

@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
+from bot.amounts import amount, percent
 from bot.instruments import QuoteModel
 from bot.report_page.course import Course
 from bot.report_page.markup import Child, Html, element
 from bot.settings import Settings
-from bot.view import amount, percent
 from domain.money import ZERO, exact
 from domain.time import DAY, HOUR, HOURS_PER_YEAR
 from execution.effects import RaiseAlarm

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from math import fsum
 
+from bot.amounts import amount
 from bot.report import plain
 from bot.report_page.chart import Series, bar, chart
 from bot.report_page.course import Moment
@@ -23,7 +24,6 @@ from bot.report_page.parts import (
     share,
     table,
 )
-from bot.view import amount
 from domain.money import ZERO, exact
 from domain.time import SECOND
 from execution.ledger.pnl import PnL

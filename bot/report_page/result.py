@@ -6,6 +6,7 @@ from itertools import pairwise
 from math import sqrt
 from statistics import fmean, stdev
 
+from bot.amounts import amount, percent
 from bot.backtest.coverage import lacks
 from bot.report_page.chart import Event, Series, chart, moment
 from bot.report_page.course import Moment
@@ -22,7 +23,6 @@ from bot.report_page.parts import (
     share,
     stretch,
 )
-from bot.view import amount, percent
 from domain.time import DAY, HOUR
 
 _YEAR_NS = 365 * DAY

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from decimal import Decimal
 
+from bot.amounts import amount, percent
 from bot.report_page.chart import Rule, Series, chart, moment
 from bot.report_page.course import Moment
 from bot.report_page.markup import Html, element
 from bot.report_page.parts import NOTHING, Material, card, drawing, folded, listed, table
 from bot.report_page.words import meaning
-from bot.view import amount, percent
 
 ALARMS_MAX = 200
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from bot.amounts import amount, percent, quantity
 from bot.report_page.chart import Series, chart
 from bot.report_page.course import TradeCourse
 from bot.report_page.markup import Child, Html, element
@@ -25,7 +26,6 @@ from bot.report_page.parts import (
     table,
 )
 from bot.report_page.profit import legend
-from bot.view import amount, percent, quantity
 
 FULL_MAX = 80
 """Of so many trades, the last ones, everything is told."""

@@ -8,13 +8,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bot.amounts import percent
 from bot.settings import Account, Settings, altered, as_toml
 from bot.sweep.results import Findings
 from bot.sweep.sharpe import annual
 from bot.sweep.space import Values
 from bot.sweep.trial import Figures
 from bot.sweep.windows import Plan
-from bot.view import percent
 from domain.time import iso
 
 _NONE = "-"

@@ -55,6 +55,8 @@ _QUIET_SECONDS = 5.0
 _FAILURES_MAX = 10
 _FAILURES_SECONDS = 60.0
 _ACTOR_MAX = 40
+TERMINAL, PAGE = "terminal", "web"
+"""The two doors: the socket file, and the port."""
 
 T = TypeVar("T")
 
@@ -230,12 +232,16 @@ class Site:
             raise Refused(400, f'a command is {{"command": …, "argument": …}}: {known}') from None
         if told.command not in COMMANDS or not told.argument.isprintable():
             raise Refused(400, f"there is no such command: {', '.join(COMMANDS)}")
-        mode = await self._ask(lambda bot: bot.record.run.mode)
+        # A pause needs no confirmation, and is not to wait for the bot twice.
+        mode = "" if told.command == "pause" else await self._ask(lambda bot: bot.record.run.mode)
         wanted = phrase(told.command, told.argument, mode)
         if told.confirm.split() != wanted.split():
             raise Refused(409, f"to confirm, type: {wanted}")
-        name = "".join(c for c in told.actor[:_ACTOR_MAX] if c.isalnum() or c in "._-@")
+        allowed = "._-@:" if self._via == TERMINAL else "._-@"
+        name = "".join(c for c in told.actor[:_ACTOR_MAX] if c.isalnum() or c in allowed)
         actor = f"{self._via}:{name}" if name else self._via
+        if self._via == TERMINAL and ":" in name:
+            actor = name  # who has the socket file passes on what others said by way of it
         obeyed = await _answered(self._control.tell(told.command, told.argument, actor))
         return _json(obeyed)
 

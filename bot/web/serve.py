@@ -126,16 +126,16 @@ class _Doors:
             self._close()
 
     async def _serve(self) -> None:
-        from bot.web.app import Site
+        from bot.web.app import PAGE, TERMINAL, Site
 
         def site(origins: frozenset[str], via: str) -> Site:
             closing = self._stopping.is_set
             return Site(self._control, self._tokens, origins, via, self._address, closing)
 
-        local = site(frozenset({ORIGIN}), "terminal")
+        local = site(frozenset({ORIGIN}), TERMINAL)
         opened = [(self._local, _server(local, ""))]
         if self._port is not None and self._web is not None:
-            page = site(origins_of(self._web, self._port.getsockname()[1]), "web")
+            page = site(origins_of(self._web, self._port.getsockname()[1]), PAGE)
             opened.append((self._port, _server(page, self._web.tls_file)))
         self._servers = [server for _, server in opened]
         if not self._stopping.is_set():

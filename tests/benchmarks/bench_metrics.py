@@ -1,4 +1,4 @@
-"""How long a scrape of a large page takes."""
+"""How long Prometheus waits for a large page."""
 
 import time
 import urllib.request
@@ -33,12 +33,12 @@ def test_a_scrape_of_five_thousand_series(figures: Figures) -> None:
 
     series = sum(1 for line in body.splitlines() if not line.startswith(b"#"))
     figures.add(
-        f"a scrape of {series:,} series",
-        f"{median(used) * 1000:.0f} ms CPU, {median(walls) * 1000:.0f} ms wall",
-        bound=f"{BOUND_SECONDS * 1000:.0f} ms CPU",
+        f"a scrape of {series:,} series over a socket, median of 20, from request to last byte",
+        f"{median(walls) * 1000:.0f} ms wall, {median(used) * 1000:.0f} ms processor",
+        bound=f"{BOUND_SECONDS * 1000:.0f} ms wall",
     )
     assert series >= 5000
-    assert median(used) < BOUND_SECONDS
+    assert median(walls) < BOUND_SECONDS
 
 
 def named(number: int) -> Pair:

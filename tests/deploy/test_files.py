@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from bot.settings import Metrics as MetricsSettings
 from bot.settings import Notify as NotifySettings
 from execution.metrics import serve
+from tools import pin_images
 
 ADDRESS = f"127.0.0.1:{MetricsSettings().port}"
 
@@ -156,6 +158,44 @@ def test_secrets_are_files_and_none_of_them_is_in_the_checkout(deploy: Path, bot
 
     ignored = (deploy.parent / ".gitignore").read_text().splitlines()
     assert "deploy/secrets/" in ignored
+
+
+REGISTRY = """#!/bin/sh
+test "$1 $2 $3" = "buildx imagetools inspect" || exit 1
+case "$4" in %s*) echo "no such manifest" >&2; exit 1;; esac
+printf 'sha256:%%s\\n' "$(printf '%%s' "$4" | sha256sum | cut -c1-64)"
+"""
+"""A stand-in for docker: a digest made of the name, and none for one name."""
+
+
+@pytest.mark.parametrize("unknown", ["nothing", "grafana"])
+def test_base_images_are_pinned_by_what_the_registry_says(
+    deploy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unknown: str
+) -> None:
+    (docker := tmp_path / "docker").write_text(REGISTRY % unknown)
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    for name in pin_images.FILES:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(deploy / name, tmp_path / name)
+    before = {name: (tmp_path / name).read_text() for name in pin_images.FILES}
+
+    if unknown == "grafana":
+        with pytest.raises(SystemExit, match=r"grafana.*no such manifest"):
+            pin_images.main(tmp_path)
+        assert before == {name: (tmp_path / name).read_text() for name in pin_images.FILES}
+        return
+    for _ in range(2):  # a second time changes nothing
+        pin_images.main(tmp_path)
+        for name, old in before.items():
+            new = (tmp_path / name).read_text()
+            images = re.findall(r"(?:^FROM |image: )(\S+)", new, re.MULTILINE)
+            assert images
+            for image in images:
+                tag, _, digest = image.partition("@sha256:")
+                wanted = "" if "fundarb:" in tag else sha256(tag.encode()).hexdigest()
+                assert digest == wanted
+            assert re.sub(r"@sha256:\w{64}", "", new) == re.sub(r"@sha256:\w{64}", "", old)
 
 
 # --- systemd ---------------------------------------------------------------------------------

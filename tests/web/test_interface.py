@@ -285,6 +285,14 @@ def test_an_actor_is_a_plain_name_after_the_door_it_came_through(door: Door, sho
     assert len(actor) < 50
 
 
+def test_only_who_has_the_socket_file_speaks_for_somebody_else(door: Door, shown: Shown) -> None:
+    told = {"command": "pause", "actor": "telegram:222"}
+    assert command(door, json.dumps(told).encode()).status == 200
+    Running(door.folder).tell("pause", "", "", "telegram:222")
+
+    assert [actor for _, _, actor in shown.told] == ["web:telegram222", "telegram:222"]
+
+
 # --- what is told ---------------------------------------------------------------------------
 
 

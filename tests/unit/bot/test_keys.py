@@ -3,8 +3,11 @@
 import json
 import os
 import re
+import subprocess
+import sys
 from base64 import b64encode
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -159,17 +162,22 @@ def test_no_part_of_a_key_is_in_what_is_said_of_its_file(
 PASSPHRASE = "correct horse"
 
 
-def keystore(key: bytes = KEY, kdf: Literal["pbkdf2", "scrypt"] = "pbkdf2") -> bytes:
-    """Version 3, as wallets write it, at a cost that a test can pay."""
+LEAST = {"pbkdf2": 100_000, "scrypt": 2**14}  # of scrypt n, with r 8 and p 1
+
+
+@cache
+def keystore(kdf: Literal["pbkdf2", "scrypt"] = "pbkdf2", iterations: int | None = None) -> bytes:
+    """Version 3, as wallets write it, at the least cost that is taken."""
     secret: Any = PASSPHRASE.encode()
-    return json.dumps(create_keyfile_json(key, secret, kdf=kdf, iterations=2)).encode()
+    cost = LEAST[kdf] if iterations is None else iterations
+    return json.dumps(create_keyfile_json(KEY, secret, kdf=kdf, iterations=cost)).encode()
 
 
 @pytest.mark.parametrize("kdf", ["pbkdf2", "scrypt"])
 def test_a_keystore_is_opened_by_its_passphrase(
     tmp_path: Path, kdf: Literal["pbkdf2", "scrypt"]
 ) -> None:
-    path = holding(tmp_path, keystore(kdf=kdf))
+    path = holding(tmp_path, keystore(kdf))
     asked: list[str] = []
 
     def ask(of: str) -> str:
@@ -198,6 +206,32 @@ def test_another_passphrase_or_another_file_opens_nothing(
     assert told.value.__cause__ is None
     assert told.value.__suppress_context__
     assert "horse" not in str(told.value)
+
+
+@pytest.mark.parametrize(("kdf", "cost"), [("pbkdf2", 99_999), ("scrypt", 2**13)])
+def test_a_keystore_whose_passphrase_is_cheap_to_guess_is_refused(
+    tmp_path: Path, kdf: Literal["pbkdf2", "scrypt"], cost: int
+) -> None:
+    with pytest.raises(ValueError, match="could be guessed") as told:
+        key_of(str(holding(tmp_path, keystore(kdf, cost))), lambda _: PASSPHRASE)
+
+    assert KEY.hex()[:12] not in str(told.value)
+
+
+def test_who_has_read_a_key_leaves_no_image_of_its_memory(tmp_path: Path) -> None:
+    code = (
+        "import ctypes, resource, sys; from bot.keys import key_of, nobody\n"
+        "said = lambda: print(resource.getrlimit(resource.RLIMIT_CORE),"
+        " ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))\n"  # PR_GET_DUMPABLE
+        "said()\n"
+        "key_of(sys.argv[1], nobody); said()"
+    )
+    command = [sys.executable, "-c", code, str(holding(tmp_path))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    before, after = done.stdout.splitlines()
+    assert before.endswith(" 1")
+    assert after == "(0, 0) 0"
 
 
 def test_a_keystore_is_its_owners_alone_too(tmp_path: Path) -> None:

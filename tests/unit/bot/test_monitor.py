@@ -5,6 +5,7 @@ import socket
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,8 +14,8 @@ import pytest
 
 from bot.clock import SystemClock
 from bot.instruments import load_pairs
-from bot.live import SILENT_SECONDS
-from bot.monitor import PERIOD_SECONDS, Monitor, TimedJournal, WatchdogMonitor
+from bot.live import SILENT_SECONDS, _watch_health
+from bot.monitor import Monitor, TimedJournal, WatchdogMonitor
 from bot.systemd import ServiceManager
 from domain.time import SECOND
 from execution.effects import RaiseAlarm
@@ -81,42 +82,85 @@ def test_a_commit_is_timed_and_is_in_the_journal(monitor: Monitor, tmp_path: Pat
     journal.close()
 
 
-def test_the_service_manager_is_told_that_the_work_gets_on(
-    monitor: Monitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(tmp_path / "notify"))
+@pytest.fixture
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """Where systemd would listen to this process and to those that it starts."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.settimeout(30)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        monitor.got_on()
-        monitor.got_on()
+        yield listening
 
-        assert manager.recv(100) == b"READY=1\nWATCHDOG=1"
-        assert manager.recv(100) == b"WATCHDOG=1"
+
+def test_the_service_manager_is_told_that_the_work_gets_on(manager: socket.socket) -> None:
+    told = ServiceManager()
+    told.got_on()
+    told.got_on()
+
+    assert manager.recv(100) == b"READY=1\nWATCHDOG=1"
+    assert manager.recv(100) == b"WATCHDOG=1"
 
 
 async def test_the_service_manager_hears_nothing_while_nothing_is_decided(
-    monitor: Monitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    manager: socket.socket,
 ) -> None:
     silent = {"decide": 9.0}
+    bot: Any = SimpleNamespace(silent=lambda _: silent)
+    manager.setblocking(False)
+    health = asyncio.create_task(_watch_health(bot, SystemClock(), lambda _: None))
+    await asyncio.sleep(1.5)
+    with pytest.raises(BlockingIOError):
+        manager.recv(100)
+
+    silent.clear()
+    await asyncio.sleep(1.5)
+    health.cancel()
+    assert manager.recv(100) == b"READY=1\nWATCHDOG=1"
+
+
+async def test_what_nobody_can_believe_is_counted_on_the_page(
+    monitor: Monitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bot: Any = SimpleNamespace(
         trader=SimpleNamespace(engine=None, progress_ns=1),
         gateway=SimpleNamespace(progress={}, rejected={"public": 3}),
-        silent=lambda _: silent,
     )
     monkeypatch.setattr("bot.monitor.snapshot", lambda _: SNAPSHOT)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(tmp_path / "notify"))
-        manager.setblocking(False)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        monitor.begin(bot, SystemClock(), lambda: None)
-        await asyncio.sleep(0.1)
-        with pytest.raises(BlockingIOError):
-            manager.recv(100)
-
-        silent.clear()
-        await asyncio.sleep(PERIOD_SECONDS + 0.5)
-        assert manager.recv(100) == b"READY=1\nWATCHDOG=1"
+    monitor.begin(bot, SystemClock(), lambda: None)
+    await asyncio.sleep(0.1)
     assert read(monitor.url)['fundarb_bad_messages_total{stream="public"}'] == 3
+
+
+def test_what_acts_tells_that_it_gets_on_without_any_page(
+    tmp_path: Path, manager: socket.socket
+) -> None:
+    (tmp_path / "p.toml").write_text("[metrics]\nport = 0\nwatchdog_port = 0\n[web]\nport = 0\n")
+    common = ("--account", ACCOUNT, "--config", "p.toml", "--pairs", "HYPE")
+
+    def hears() -> bool:
+        return [manager.recv(100) for _ in range(2)] == [b"READY=1\nWATCHDOG=1", b"WATCHDOG=1"]
+
+    with running(tmp_path, "paper", "--config", "p.toml", "--pairs", "HYPE", "--speed", "60"):
+        assert hears()
+    quiet(manager)
+    with exchange(tmp_path) as url:
+        trader = ("live", "--testnet", "--url", url, "--key-file", key_file(tmp_path, TRADER_KEY))
+        with running(tmp_path, *trader, *common):
+            assert hears()
+        quiet(manager)
+        key = key_file(tmp_path, WATCHDOG_KEY, "watchdog.key")
+        dog = ("watchdog", "--url", url, "--trader", TRADER, "--key-file", key)
+        with running(tmp_path, *dog, *common):
+            assert hears()
+
+
+def quiet(manager: socket.socket) -> None:
+    """Drop what the last process said before its end."""
+    manager.setblocking(False)
+    with suppress(BlockingIOError):
+        while True:
+            manager.recv(100)
+    manager.settimeout(30)
 
 
 def test_a_service_manager_that_is_gone_troubles_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,16 @@
 """What becomes a message, how often, and that it arrives in the end."""
 
 import json
-from collections.abc import Callable
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from bot.alarms import AlarmFile
+from bot.alarms import AlarmFile, put_aside
 from bot.notify import (
     CRITICAL,
     INFO,
@@ -26,6 +29,7 @@ from domain.time import HOUR, MINUTE, SECOND
 from execution.effects import RaiseAlarm
 from execution.recorder import ALARMS
 
+ROOT = Path(__file__).resolve().parents[3]
 POLICY = Notify(repeat_minutes=30, per_hour_max=3)
 NOW = 1_000 * HOUR
 
@@ -147,6 +151,16 @@ def test_what_was_told_before_the_first_start_is_old_news(
     assert road.got == [(0, "naked_leg"), (1, "naked_leg")]
 
 
+def test_what_is_told_between_the_first_start_and_the_second_is_no_old_news(
+    tmp_path: Path, road: Road, start: Callable[[], Notifier]
+) -> None:
+    start()
+    AlarmFile(tmp_path / "alarms")(alarm("naked_leg"))
+    start().step(NOW)
+
+    assert road.got == [(0, "naked_leg"), (1, "naked_leg")]
+
+
 def test_it_arrives_after_the_channel_is_back_also_when_it_was_started_again(
     tmp_path: Path, road: Road, start: Callable[[], Notifier]
 ) -> None:
@@ -176,16 +190,111 @@ def test_what_is_critical_goes_first(
     assert [title for _, title in road.got] == ["naked_leg"] * 2 + ["silent"] * 2
 
 
-def test_another_outbox_in_its_place_is_read_from_its_beginning(
+def test_another_outbox_in_its_place_is_told_of_and_read_from_its_beginning(
     tmp_path: Path, road: Road, start: Callable[[], Notifier]
 ) -> None:
     AlarmFile(tmp_path / "alarms")(alarm("silent", "long " * 20))
     notifier = start()
     (tmp_path / "alarms").unlink()
+    notifier.step(NOW)
+    assert road.got == []
+
     AlarmFile(tmp_path / "alarms")(alarm("naked_leg"))
     notifier.step(NOW)
+    assert [title for channel, title in road.got if channel == 0] == ["naked_leg", "alarms_lost"]
 
-    assert road.got == [(0, "naked_leg"), (1, "naked_leg")]
+
+def write(path: Path, numbers: Iterable[int]) -> None:
+    """Alarms that are each a trouble of its own, some of them by way of a second writer."""
+    writers = AlarmFile(path), AlarmFile(path)
+    for number in numbers:
+        detail = "".join(chr(97 + int(digit)) for digit in str(number))
+        writers[number % 2](alarm("naked_leg", f"{detail} {'x' * 100}"))
+
+
+def told_of(road: Road, numbers: Iterable[int]) -> bool:
+    """Whether each arrived once at the first channel."""
+    return Counter(title for channel, title in road.got if channel == 0) == {
+        "naked_leg": len(list(numbers))
+    }
+
+
+def test_the_outbox_takes_two_files_at_most_however_much_is_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.alarms.BYTES_MAX", 2_000)
+    write(tmp_path / "alarms", range(300))
+
+    sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    assert sizes.keys() == {"alarms", "alarms.1"}
+    assert 2_000 <= sizes["alarms.1"] < 2_300
+    assert sizes["alarms"] < 2_300
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("at_once", [1, 5, 9])
+def test_nothing_is_lost_or_told_twice_when_the_outbox_is_put_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, road: Road, at_once: int, *, restarts: bool
+) -> None:
+    monkeypatch.setattr("bot.alarms.BYTES_MAX", 2_000)
+    notifier = Notifier(tmp_path / "alarms", tmp_path / "kept.json", POLICY, 1, road)
+    notifier.digested(1)  # it has run before
+    for first in range(0, 90, at_once):
+        write(tmp_path / "alarms", range(first, first + at_once))
+        if restarts:
+            notifier = Notifier(tmp_path / "alarms", tmp_path / "kept.json", POLICY, 1, road)
+        notifier.step(NOW)
+
+    assert told_of(road, range(90))
+
+
+def test_what_is_written_late_into_the_file_that_was_put_aside_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, road: Road, start: Callable[[], Notifier]
+) -> None:
+    monkeypatch.setattr("bot.alarms.BYTES_MAX", 2_000)
+    notifier = start()
+    write(tmp_path / "alarms", range(5))
+    with (tmp_path / "alarms").open("ab") as slow:
+        write(tmp_path / "alarms", range(5, 20))
+        notifier.step(NOW)
+        before = len(road.got)
+        slow.write(msgspec.json.encode(alarm("task_died")) + b"\n")
+    notifier.step(NOW)
+
+    assert road.got[before:] == [(0, "task_died"), (1, "task_died")]
+
+
+def test_two_files_put_aside_unread_are_told_of_as_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, road: Road, start: Callable[[], Notifier]
+) -> None:
+    monkeypatch.setattr("bot.alarms.BYTES_MAX", 2_000)
+    write(tmp_path / "alarms", [1])
+    start().step(NOW)
+    write(tmp_path / "alarms", range(100, 140))
+    notifier = start()
+    notifier.step(NOW)
+
+    assert (0, "alarms_lost") in road.got
+    rest = len(road.got)
+    notifier.step(NOW + SECOND)
+    assert len(road.got) == rest
+
+
+def test_many_processes_put_it_aside_once_and_lose_no_line(tmp_path: Path) -> None:
+    code = (
+        "import sys, bot.alarms as a, pathlib, execution.effects as e\n"
+        "a.BYTES_MAX = 45_000\n"  # 600 lines of 100 to 130 bytes: once, not twice
+        "keep = a.AlarmFile(pathlib.Path(sys.argv[1]))\n"
+        "for n in range(150): keep(e.RaiseAlarm('silent', f'{sys.argv[2]} {n} ' + 'x' * 40, n))"
+    )
+    path = tmp_path / "alarms"
+    command = [sys.executable, "-c", code, str(path)]
+    started = [subprocess.Popen([*command, str(number)], cwd=ROOT) for number in range(4)]
+    assert [process.wait(60) for process in started] == [0] * 4
+
+    lines = (put_aside(path).read_bytes() + path.read_bytes()).splitlines()
+    told = [msgspec.json.decode(line, type=RaiseAlarm).detail.split()[:2] for line in lines]
+    assert sorted(told) == sorted([str(who), str(n)] for who in range(4) for n in range(150))
 
 
 def test_half_a_line_waits_for_its_other_half_and_nonsense_is_passed_over(
@@ -225,7 +334,7 @@ def test_both_files_are_their_owners_alone(tmp_path: Path, start: Callable[[], N
 
     for name in ("alarms", "kept.json"):
         assert (tmp_path / name).stat().st_mode & 0o077 == 0, name
-    assert json.loads((tmp_path / "kept.json").read_text())["read"] > 0
+    assert json.loads((tmp_path / "kept.json").read_text())["read"] != {}
 
 
 def test_a_kept_file_that_says_nothing_is_told_with_what_to_do(

@@ -266,10 +266,10 @@ def another(section: str, key: str, value: Decimal | float | str) -> Any:
         return msgspec.structs.replace(part, **{key: not value})
     if isinstance(value, str):
         texts = {
-            "public_url": "https://bot.example",
-            "network": "testnet",
+            "public_url": "https://bot.example", "network": "testnet",
+            "read": "1, 22", "control": "333", "url": "https://api.example",
             "file": str(config_file("events.toml")),
-        }
+        }  # fmt: skip
         return msgspec.structs.replace(part, **{key: texts.get(key, "127.0.0.2")})
     steps = [value + 1, value - 1]
     if not isinstance(value, int):
@@ -291,7 +291,7 @@ def test_the_digest_changes_with_every_key_that_decides(section: str) -> None:
 
 
 def test_the_digest_leaves_out_what_decides_nothing(write: Write) -> None:
-    other = "[metrics]\nport = 0\n[web]\nport = 0\n[account]\ncapital = 7\n"
+    other = '[metrics]\nport = 0\n[web]\nport = 0\n[telegram]\nread = "1"\n[account]\ncapital = 7\n'
     loaded = load(write(other + '[live]\nnetwork = "testnet"\n'))
 
     assert digest(loaded.settings) == digest(SHIPPED)

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from bot.view import amount, elapsed, percent, quantity, view
+from bot.amounts import amount, elapsed, percent, quantity
+from bot.view import view
 from domain.time import DAY, HOUR, SECOND
 from execution.facts import Stage
 from execution.ledger.pnl import PnL

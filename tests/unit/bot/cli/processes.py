@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from execution.venues.hyperliquid.sign import AgentSigner
 from tests.unit.bot.cli.conftest import clean_environment
 
 ACCOUNT = "0x" + "1" * 40
-TRADER_KEY, WATCHDOG_KEY = bytes([1] * 32), bytes([2] * 32)
+TRADER_KEY, WATCHDOG_KEY = (sha256(name).digest() for name in (b"trader", b"watchdog"))
 TRADER = AgentSigner(TRADER_KEY, is_mainnet=False).address
 WATCHDOG = AgentSigner(WATCHDOG_KEY, is_mainnet=False).address
 SECONDS = 20.0

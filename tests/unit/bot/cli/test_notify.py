@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 import threading
 import time
 import urllib.error
@@ -13,15 +14,20 @@ from typing import Any
 
 import pytest
 
+from bot import logs, settings
 from bot.alarms import ALARMS, AlarmFile
 from bot.channels import Channels, Webhook, addresses, alarms_of
 from bot.cli.history import read_history
-from bot.cli.notify import KEPT, _digest, digest_text
+from bot.cli.notify import KEPT, Ended, _digest, _follow, answered, digest_text
 from bot.notify import Message, Notifier, Severity
 from bot.settings import Notify
 from domain.time import DAY, HOUR
 from execution.effects import RaiseAlarm
+from execution.facts import CommandGiven
+from execution.journal import open_for_reading
+from tests.unit.bot.bot_api import TOKEN, bot_api
 from tests.unit.bot.cli.processes import running
+from tests.web.bots import PAGE, Shown, served
 
 Fundarb = Callable[..., Any]
 CANARY = "c4n4ryTokenThatNobodyMaySee"
@@ -89,6 +95,7 @@ def test_an_alarm_in_the_outbox_arrives_and_its_address_is_shown_nowhere(
     assert told["message"].startswith("HYPE#1: spot 2 ***")
     seen = notify.out + notify.err + (state / "notified.json").read_text()
     assert CANARY not in seen
+    (state / ALARMS).unlink()  # in which this test put it
 
 
 def test_a_test_message_is_sent_and_said(tmp_path: Path, phone: Phone, fundarb: Fundarb) -> None:
@@ -164,6 +171,99 @@ def test_a_channel_that_fails_in_its_own_way_has_not_delivered(phone: Phone) -> 
     channels._channels = [broken]
 
     assert not channels(0, Message(Severity.WARNING, "x", "y", (0,)))
+
+
+# --- questions and a pause by Telegram -------------------------------------------------------
+
+
+def test_a_running_bot_is_asked_and_paused_from_a_telephone(tmp_path: Path, phone: Phone) -> None:
+    written(tmp_path, phone.address)
+    (token := tmp_path / "telegram.token").write_text(TOKEN)
+    token.chmod(0o600)
+    state = tmp_path / "state"
+    with bot_api() as (api, url):
+        (tmp_path / "p.toml").write_text(
+            "[notify]\nport = 0\ndigest_hour = 24\n"
+            f'[telegram]\nread = "111"\ncontrol = "222"\nurl = "{url}"\n'
+        )
+        paper = ("paper", "--no-web", "--speed", "3600", "--pairs", "SOL", "--state", str(state))
+        listen = (
+            "notify", "--to", "channels.txt", "--telegram", str(token),
+            "--config", "p.toml", "--state", str(state),
+        )  # fmt: skip
+        with running(tmp_path, *paper) as bot, running(tmp_path, *listen) as notify:
+            bot.heard(event="decision")
+            notify.heard(event="notifying")
+            time.sleep(1.5)  # what is sent before the start is not heard
+            for sender, text in (
+                (333, "/pause"), (111, "/pause"), (111, "/status"), (111, "/positions"),
+                (111, "/why sol"), (111, "/why NONE"), (222, "/pause"),
+            ):  # fmt: skip
+                api.write(sender, text)
+            said = api.wait_for(6)
+            assert notify.end(signal.SIGTERM) == 0
+        gone = answered(state, "status", "", "telegram:111")
+
+    refused, status, positions, why, nobody, paused = [text for _, text in said]
+    assert [chat for chat, _ in said] == [111] * 5 + [222]
+    assert refused.startswith("you may only read")
+    assert "PAPER" in status
+    assert "SYNTHETIC" in status
+    assert "Equity" in status
+    assert "SYNTHETIC" in positions
+    assert "Decisions, newest last" in why
+    assert "NONE" in nobody
+    assert paused.startswith("pause: done. paper is paused")
+    assert gone.startswith("no bot is running")
+    with open_for_reading(state / "journal.sqlite") as journal:
+        given = [fact for fact in journal.read() if isinstance(fact, CommandGiven)]
+    assert [(fact.command, fact.actor) for fact in given] == [("pause", "telegram:222")]
+
+
+def test_who_only_asks_uses_the_token_that_can_only_ask(tmp_path: Path) -> None:
+    shown = Shown(PAGE)
+    with served(shown, tmp_path / "state") as door:
+        (door.folder / "control.token").write_text("spoiled")
+        assert "holds no token" in answered(door.folder, "pause", "", "telegram:222")
+        answered(door.folder, "status", "", "telegram:111")
+
+    assert (shown.told, (door.folder / "read.token").exists()) == ([], True)
+
+
+@pytest.mark.parametrize(
+    ("content", "chosen", "why"),
+    [
+        (TOKEN, "", "nobody may ask: set telegram.read or telegram.control"),
+        (TOKEN, '[telegram]\nread = "1"\n', "nobody is asked: set telegram.url"),
+        ("a word", '[telegram]\nread = "1"\n', "holds no token of a Telegram bot"),
+    ],
+)
+def test_a_listener_that_could_hear_nobody_is_not_started(
+    tmp_path: Path, phone: Phone, fundarb: Fundarb, content: str, chosen: str, why: str
+) -> None:
+    written(tmp_path, phone.address)
+    (token := tmp_path / "telegram.token").write_text(content)
+    token.chmod(0o600)
+    (tmp_path / "p.toml").write_text(chosen)
+
+    told = fundarb("notify", "--to", "channels.txt", "--telegram", str(token), "--config", "p.toml")
+
+    assert told.code == 2
+    assert why in told.err
+
+
+def test_a_listener_that_died_ends_the_process_so_that_it_is_started_again(tmp_path: Path) -> None:
+    class Broken:
+        def step(self) -> None:
+            raise LookupError(TOKEN)
+
+    broken: Any = Broken()
+    channels: Any = [None]
+    quiet = settings.Settings(notify=Notify(port=0, digest_hour=24))
+    logs.configure(sys.stderr)
+
+    with pytest.raises(Ended, match="died of LookupError: start it again"):
+        _follow(tmp_path, quiet, channels, broken)
 
 
 # --- Alertmanager's way in -------------------------------------------------------------------

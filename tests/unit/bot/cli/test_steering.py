@@ -2,6 +2,8 @@
 
 import getpass
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +76,27 @@ def bot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with running(folder, *words) as command:
         command.heard(event="stage_changed", stage="holding")
         yield folder / "state"
+
+
+SLOW = "pydantic pydantic_core msgspec structlog polars numpy ccxt aiohttp sqlite3 starlette"
+"""What takes longer to import than a person waits for an answer."""
+
+
+@pytest.mark.parametrize(
+    "line", ["status", "positions", "why SOL", "pause", "resume --yes", "reset killed --yes"]
+)
+def test_a_command_to_a_running_bot_loads_nothing_slow(
+    bot: Path, line: str, environment: dict[str, str]
+) -> None:
+    words = [*line.split(), "--state", str(bot)]
+    code = f"import sys; from bot.cli.main import run; run({words!r}); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "bot.cli.reaching" in loaded  # it was the bot that answered
+    assert loaded & set(SLOW.split()) == set()
 
 
 def answer(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
