@@ -9,16 +9,16 @@ from decimal import ROUND_CEILING, Decimal
 import msgspec
 
 from domain.account import AccountReport, PositionReport
-from domain.instruments import Instrument, Pair
+from domain.instruments import Instrument, Kind, Pair
 from domain.money import ZERO, decimal_of
-from domain.orders import Side
-from domain.targets import ExitCause, Target
+from domain.targets import ExitCause, Legs, Tactic, Target
 from domain.time import DAY, HOUR, SECOND
 from execution.facts import Extremes, Stage, TradePlanned
 from execution.pairs import ExecutionPolicy, PairTrade
 from execution.risk.gate import Approved, Exposure, GateContext, pass_gate, propose
 from execution.risk.guard import (
     NOTHING,
+    Close,
     GuardAction,
     MarginPolicy,
     PositionView,
@@ -31,12 +31,14 @@ from execution.risk.limits import RiskLimits
 from execution.risk.margin import (
     effective_leverage,
     equity_at,
+    maintenance_rate,
     margin_down,
     max_leverage,
     survived_gap,
 )
 from execution.state import State
 from strategies.market.state import InstrumentState, Market
+from strategies.sizing import highest_leverage
 
 _BASIS_POINT = Decimal("0.0001")
 _NEAR_TARGET = Decimal("1.02")
@@ -69,11 +71,20 @@ def plan_entry(desk: Desk, target: Target, trade_id: str) -> TradePlanned | tupl
     if spot is None or perp is None or spot.ask is None or perp.mark is None:
         return ("no_market: a leg of the pair has no quote",)
     mark, price = decimal_of(perp.mark), decimal_of(spot.ask)
+    how = target.tactic
     quantity = pair.floor_quantity(target.notional / max(mark, price))
+    if how.legs.uses_inventory:
+        quantity = min(quantity, pair.floor_quantity(inventory(desk.state, pair) * how.share))
+        if quantity == ZERO:
+            return (f"inventory: the account holds too little {pair.spot.base} of its own",)
     if quantity == ZERO:
         return (f"minimum_quantity: {target.notional} buys less than one lot of {pair.lot}",)
     highest = max_leverage(target.notional, pair.perp.margin_tiers)
     leverage = min(int(desk.limits.leverage_target.to_integral_value(ROUND_CEILING)), highest)
+    if how.legs.is_alone:
+        if _is_reached(how.legs, how.stop_price, mark):
+            return (f"stop: {how.stop_price} is already reached by the mark {mark}",)
+        leverage = min(_leverage_alone(desk.limits, pair, how, mark), highest)
     proposal = propose(
         pair,
         quantity,
@@ -82,11 +93,38 @@ def plan_entry(desk: Desk, target: Target, trade_id: str) -> TradePlanned | tupl
         amount_at_risk=target.amount_at_risk,
         leverage=Decimal(leverage),
         leverage_cap=desk.limits.leverage_cap,
+        legs=how.legs,
+        stop=how.stop_price or None,
     )
     verdict = pass_gate(proposal, _gate_context(desk, pair, spot, perp), desk.limits)
     if not isinstance(verdict, Approved):
         return tuple(map(str, verdict))
     return _checklist(desk, target, trade_id, pair, verdict, leverage)
+
+
+def inventory(state: State, pair: Pair) -> Decimal:
+    """Spot in the account that is of no trade: what its owner holds anyway, base units."""
+    return max(state.books.quantity(None, pair.spot.id), ZERO)
+
+
+def _leverage_alone(limits: RiskLimits, pair: Pair, how: Tactic, mark: Decimal) -> int:
+    """The most whole leverage at which liquidation is far enough beyond the stop (SPEC R8, R12)."""
+    stop = abs(mark - how.stop_price) / mark
+    distance = max(stop + limits.liquidation_buffer, limits.liquidation_distance_min)
+    most = highest_leverage(
+        how.leverage or limits.leverage_target,
+        limits.leverage_cap / _NEAR_TARGET,  # what the price moves until it is filled
+        Decimal(pair.perp.margin_tiers[0].max_leverage),
+        stop=stop,
+        buffer=distance - stop,
+        maintenance=maintenance_rate(ZERO, pair.perp.margin_tiers),
+    )
+    return max(int(most), 1)
+
+
+def _is_reached(legs: Legs, stop: Decimal, mark: Decimal) -> bool:
+    """Whether the mark is at the stop of a perp alone, or beyond it."""
+    return (mark - stop) * legs.opens(Kind.PERP).sign <= ZERO
 
 
 def _checklist(
@@ -104,8 +142,13 @@ def _checklist(
         notional=p.notional,
         leverage=leverage,
         thesis=target.reason,
-        invalidation=("forecast below the exit band, basis stop, margin guard or a tripped limit"),
-        objective=f"funding over {target.horizon_hours:g} h; costs repaid in {break_even:.0f} h",
+        invalidation=(
+            f"mark at {target.tactic.stop_price}, or a tripped limit"
+            if target.tactic.legs.is_alone
+            else "forecast below the exit band, basis stop, margin guard or a tripped limit"
+        ),
+        objective=target.tactic.objective
+        or f"funding over {target.horizon_hours:g} h; costs repaid in {break_even:.0f} h",
         amount_at_risk=p.amount_at_risk,
         liquidation_price=p.liquidation_price if p.liquidation_price is not None else ZERO,
         stop_price=p.stop_price if p.stop_price is not None else ZERO,
@@ -114,6 +157,7 @@ def _checklist(
         cost=target.cost,
         clipped_by=verdict.clipped_by,
         time_ns=desk.now_ns,
+        legs=target.tactic.legs,
     )
 
 
@@ -188,9 +232,9 @@ def _heard(spot: InstrumentState, perp: InstrumentState) -> tuple[int, int]:
 def exposure_of(desk: Desk, trade: PairTrade) -> Decimal:
     """Notional of one trade at mark, quote: what it holds or still means to hold."""
     pair = desk.state.pairs[trade.plan.pair]
-    spot, perp = desk.state.quantities(trade)
+    spot, perp = desk.state.along(trade)
     mark = desk.marks.get(pair.perp.id)
-    held = max(trade.quantity, spot, -perp)
+    held = max(trade.quantity, spot, perp)
     return held * mark if mark is not None else trade.plan.notional
 
 
@@ -199,12 +243,14 @@ def promised(desk: Desk) -> Decimal:
     taken = ZERO
     for trade_id in desk.state.open_trades.values():
         trade = desk.state.trades[trade_id]
+        spot, perp = desk.state.along(trade)
+        if trade.legs is Legs.REVERSE:  # what buys the spot back
+            taken += max(spot, ZERO) * desk.marks[desk.state.pairs[trade.plan.pair].spot.id]
         if trade.stage not in (Stage.PREPARING, Stage.WORKING):
             continue
-        spot, perp = desk.state.quantities(trade)
         price = trade.plan.notional / trade.plan.quantity
-        to_buy = max(trade.quantity - spot, ZERO) * price
-        to_margin = max(trade.quantity + perp, ZERO) * price / trade.plan.leverage
+        to_buy = max(trade.quantity - spot, ZERO) * price if trade.legs is Legs.CARRY else ZERO
+        to_margin = max(trade.quantity - perp, ZERO) * price / trade.plan.leverage
         taken += to_buy + to_margin
     return taken
 
@@ -213,23 +259,30 @@ def promised(desk: Desk) -> Decimal:
 
 
 def margin_action(desk: Desk, trade: PairTrade) -> GuardAction:
-    """What the margin guard wants done about this trade's perp now."""
+    """What the margin guard wants done about this trade's perp now.
+
+    A perp alone is never topped up: its price stop comes long before liquidation.
+    """
     view = _position_view(desk, trade)
     if view is None:
         return NOTHING
+    if trade.legs.is_alone:
+        stop = trade.plan.stop_price
+        reached = _is_reached(trade.legs, stop, view.mark)
+        return Close(f"mark {view.mark}, stop {stop}") if reached else NOTHING
     pair = desk.state.pairs[trade.plan.pair]
     free = desk.account.free_margin(pair.perp.quote)
-    return guard_margin(view, free, margin_policy(desk, pair, abs(view.quantity) * view.mark))
+    return guard_margin(view, free, margin_policy(desk, trade, abs(view.quantity) * view.mark))
 
 
 def missing_margin(desk: Desk, trade: PairTrade) -> Decimal:
     """Margin (quote) that takes the perp to the leverage target; zero within two percent of it."""
     view = _position_view(desk, trade)
-    if view is None:
+    if view is None or trade.legs.is_alone:
         return ZERO
     pair = desk.state.pairs[trade.plan.pair]
     notional = abs(view.quantity) * view.mark
-    policy = margin_policy(desk, pair, notional)
+    policy = margin_policy(desk, trade, notional)
     margin = equity_at(view.quantity, view.raw_margin, view.mark)
     if effective_leverage(notional, margin) <= policy.leverage_target * _NEAR_TARGET:
         return ZERO
@@ -238,19 +291,24 @@ def missing_margin(desk: Desk, trade: PairTrade) -> Decimal:
 
 
 def margin_trigger(desk: Desk, trade: PairTrade) -> float | None:
-    """The mark from which on ``margin_action`` has to be asked, or None without a position."""
+    """The mark from which on ``margin_action`` has to be asked, or None without a position.
+
+    For a short that is at this mark and above, for a long at it and below.
+    """
     view = _position_view(desk, trade)
     if view is None:
         return None
+    if trade.legs.is_alone:
+        return float(trade.plan.stop_price)
+    return trigger_price(view, margin_policy(desk, trade, abs(view.quantity) * view.mark))
+
+
+def margin_policy(desk: Desk, trade: PairTrade, notional: Decimal) -> MarginPolicy:
     pair = desk.state.pairs[trade.plan.pair]
-    return trigger_price(view, margin_policy(desk, pair, abs(view.quantity) * view.mark))
-
-
-def margin_policy(desk: Desk, pair: Pair, notional: Decimal) -> MarginPolicy:
     slippage = desk.execution.slippage_bps_max * _BASIS_POINT
     return policy_for(
         desk.limits,
-        Side.SELL,
+        trade.legs.opens(Kind.PERP),
         notional,
         pair.perp.margin_tiers,
         equity=desk.equity,

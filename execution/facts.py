@@ -26,7 +26,7 @@ from domain.orders import (
     OrderRequest,
     OrderStatus,
 )
-from domain.targets import ExitCause, Target
+from domain.targets import ExitCause, Legs, Target
 
 
 class Role(StrEnum):
@@ -73,7 +73,7 @@ class Decided(msgspec.Struct, frozen=True, tag=True):
 
 
 class TradePlanned(msgspec.Struct, frozen=True, tag=True):
-    """The pre-trade checklist (SPEC R21). ``quantity`` base units each leg."""
+    """The pre-trade checklist (SPEC R21). ``quantity`` base units each leg that ``legs`` trade."""
 
     trade_id: str
     pair: str
@@ -92,6 +92,7 @@ class TradePlanned(msgspec.Struct, frozen=True, tag=True):
     cost: float
     clipped_by: tuple[str, ...]
     time_ns: int
+    legs: Legs = Legs.CARRY
 
 
 class Retargeted(msgspec.Struct, frozen=True, tag=True):
