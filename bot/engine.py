@@ -999,6 +999,9 @@ class Engine:
                 trade.plan.notional * quantity / trade.plan.quantity,
                 trade.opened_ns if trade.opened_ns is not None else trade.plan.time_ns,
                 trade.entry_basis,
+                trade.legs,
+                trade.plan.stop_price,
+                trade.plan.target_price,
             )
         return held
 

@@ -130,7 +130,7 @@ def _is_reached(legs: Legs, stop: Decimal, mark: Decimal) -> bool:
 def _checklist(
     desk: Desk, target: Target, trade_id: str, pair: Pair, verdict: Approved, leverage: int
 ) -> TradePlanned:
-    p = verdict.proposal
+    p, how = verdict.proposal, target.tactic
     perp = desk.market.of(pair.perp.id)
     funding = perp.predicted.per_hour if perp is not None and perp.predicted is not None else 0.0
     break_even = target.cost / target.forecast_hourly if target.forecast_hourly > 0 else 0.0
@@ -143,12 +143,15 @@ def _checklist(
         leverage=leverage,
         thesis=target.reason,
         invalidation=(
-            f"mark at {target.tactic.stop_price}, or a tripped limit"
-            if target.tactic.legs.is_alone
+            f"mark at {how.stop_price}, or a tripped limit"
+            if how.legs.is_alone
             else "forecast below the exit band, basis stop, margin guard or a tripped limit"
         ),
-        objective=target.tactic.objective
-        or f"funding over {target.horizon_hours:g} h; costs repaid in {break_even:.0f} h",
+        objective=(
+            f"mark at {how.target_price}"
+            if how.legs.is_alone
+            else f"funding over {target.horizon_hours:g} h; costs repaid in {break_even:.0f} h"
+        ),
         amount_at_risk=p.amount_at_risk,
         liquidation_price=p.liquidation_price if p.liquidation_price is not None else ZERO,
         stop_price=p.stop_price if p.stop_price is not None else ZERO,
@@ -157,7 +160,8 @@ def _checklist(
         cost=target.cost,
         clipped_by=verdict.clipped_by,
         time_ns=desk.now_ns,
-        legs=target.tactic.legs,
+        legs=how.legs,
+        target_price=how.target_price,
     )
 
 

@@ -73,15 +73,15 @@ class Tactic(msgspec.Struct, frozen=True):
     """How a target is held where it is not by long spot against short perp.
 
     ``share`` is how much of the inventory it takes at most, where ``legs`` use it. A perp alone
-    has a ``stop_price`` (quote/base, of the mark) and a ``leverage`` that its margin is for
-    at most: zero are no stop, and the account's target. ``objective`` is where it is to end.
+    has a ``stop_price`` and a ``target_price`` (quote/base, of the mark) and a ``leverage``
+    that its margin is for at most; all are zero where there are none.
     """
 
     legs: Legs
     share: Decimal = ONE
     stop_price: Decimal = ZERO
+    target_price: Decimal = ZERO
     leverage: Decimal = ZERO
-    objective: str = ""
 
 
 CARRY = Tactic(Legs.CARRY)

@@ -50,7 +50,8 @@ class Stage(StrEnum):
 
 class RunStarted(msgspec.Struct, frozen=True, tag=True):
     """First fact of a state directory. All but settings and time must match on resume;
-    ``config_digest`` tells afterwards under which settings it began."""
+    ``config_digest`` tells afterwards under which settings it began. ``inventory`` are coins
+    that were there besides the capital, as the settings spell them."""
 
     mode: str
     venue: str
@@ -62,6 +63,8 @@ class RunStarted(msgspec.Struct, frozen=True, tag=True):
     config_digest: str
     time_ns: int
     cadence_ns: int = 0
+    strategy: str = "cash_and_carry"
+    inventory: str = ""
 
 
 class Decided(msgspec.Struct, frozen=True, tag=True):
@@ -93,6 +96,7 @@ class TradePlanned(msgspec.Struct, frozen=True, tag=True):
     clipped_by: tuple[str, ...]
     time_ns: int
     legs: Legs = Legs.CARRY
+    target_price: Decimal = ZERO
 
 
 class Retargeted(msgspec.Struct, frozen=True, tag=True):

@@ -16,6 +16,8 @@ SAMPLE_NS = 5 * MINUTE
 IN_STEP_NS = 10 * SECOND
 """Legs quoted further apart than this have no basis: it would be what the price did meanwhile."""
 HISTORY_NS = 60 * DAY
+CLOSES = 24 * 15
+"""Of so many hours the close is kept."""
 CLOCK_ERROR_NS = MINUTE
 """An event stamped further ahead of its arrival is refused: accepted, it would
 make every later one look old."""
@@ -79,9 +81,10 @@ class InstrumentState:
     and ``asks`` are empty until a good one comes. ``mark``, ``oracle`` and
     ``predicted`` are of perps. ``volatility`` is realized, a fraction per
     square root of an hour, from mids at least five minutes apart, None in the
-    first hour. ``late`` counts events older than what is known or already
-    known, ``rejected`` those that cannot be true. ``backfills`` grows when a
-    settlement arrives out of order.
+    first hour. ``closes`` are the mids in which hours ended, by hour since 1970, from
+    samples at most five minutes before; an hour without quotes has none. ``late`` counts
+    events older than what is known or already known, ``rejected`` those that cannot be true.
+    ``backfills`` grows when a settlement arrives out of order.
     """
 
     __slots__ = (
@@ -90,6 +93,7 @@ class InstrumentState:
         "backfills",
         "bid",
         "bids",
+        "closes",
         "context_received_ns",
         "context_usable",
         "context_venue_time_ns",
@@ -138,6 +142,7 @@ class InstrumentState:
         self.sampled_mid = nan
         self.sampled_hours = 0.0
         self.variance = 0.0
+        self.closes: deque[tuple[int, float]] = deque(maxlen=CLOSES)
 
     @property
     def spread(self) -> float | None:
@@ -234,6 +239,8 @@ class Market:
         assert mid is not None, "Invariant: only accepted books are sampled"
         state.sample_due_ns = now_ns + SAMPLE_NS
         if state.sampled_ns:
+            if (hour := state.sampled_ns // HOUR) != now_ns // HOUR:
+                state.closes.append((hour, state.sampled_mid))
             hours = (now_ns - state.sampled_ns) / HOUR
             seen = state.sampled_hours + hours
             weight = weight_of(hours, seen, VOLATILITY_HALF_LIFE_HOURS)
