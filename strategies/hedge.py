@@ -26,7 +26,7 @@ from strategies.funding.forecast import Forecast, ForecastPolicy, MeanReverting
 from strategies.market.state import InstrumentState, Market
 from strategies.sizing import notional_for_loss
 from strategies.strategy import Holding
-from strategies.verdicts import Verdict, percent, stale, taking, yearly
+from strategies.verdicts import Taking, Verdict, percent, stale, taking, yearly
 
 HORIZON_HOURS = 72.0
 """Over which a dear hedge is weighed against getting out and in again."""
@@ -119,7 +119,7 @@ class Hedge:
         shared = self._shared
         loss = (
             shared.basis_stop
-            + shared.stress_multiple * decimal_of(cost[0])
+            + shared.stress_multiple * decimal_of(cost.buying)
             + shared.liquidation_allowance
         )
         reason = (
@@ -127,7 +127,7 @@ class Hedge:
             f"funding expected {yearly(forecast.hourly)}"
         )
         return msgspec.structs.replace(
-            self._verdict(pair, Action.ENTER, reason, forecast, sum(cost)),
+            self._verdict(pair, Action.ENTER, reason, forecast, cost.both),
             notional=notional_for_loss(equity, self._risk_per_trade, loss),
             loss_fraction=loss,
             how=Tactic(Legs.OVERLAY, share=self._policy.ratio),
@@ -136,17 +136,17 @@ class Hedge:
     def _stay(
         self, pair: Pair, perp: InstrumentState, forecast: Forecast, holding: Holding
     ) -> Verdict:
-        cost = taking(pair, perp, float(holding.quantity)) or (0.0, 0.0)
+        cost = taking(pair, perp, float(holding.quantity)) or Taking(0.0, 0.0)
         dear = self._dear(forecast) * forecast.horizon_hours
-        if dear > sum(cost) > 0.0:
+        if dear > cost.both > 0.0:
             reason = (
                 f"too_dear: {percent(dear)} over what it may cost in {HORIZON_HOURS:g} h, "
-                f"out and in again {percent(sum(cost))}"
+                f"out and in again {percent(cost.both)}"
             )
-            verdict = self._verdict(pair, Action.EXIT, reason, forecast, cost[0])
+            verdict = self._verdict(pair, Action.EXIT, reason, forecast, cost.buying)
             return msgspec.structs.replace(verdict, cause=ExitCause.FUNDING_PUNISHING)
         reason = f"hedged: funding expected {yearly(forecast.hourly)}"
-        verdict = self._verdict(pair, Action.HOLD, reason, forecast, cost[0])
+        verdict = self._verdict(pair, Action.HOLD, reason, forecast, cost.buying)
         return msgspec.structs.replace(verdict, notional=holding.notional)
 
     def _dear(self, forecast: Forecast) -> float:

@@ -25,7 +25,7 @@ from strategies.carry.policy import CarryPolicy
 from strategies.market.state import InstrumentState, Market
 from strategies.sizing import CENT, Preset, notional_for_loss
 from strategies.strategy import Holding
-from strategies.verdicts import Verdict, percent, stale, taking
+from strategies.verdicts import Taking, Verdict, percent, stale, taking
 
 REWARD_LEAST = 1.0
 """The way to the target, after costs, is at least so many times what is lost at the stop."""
@@ -118,20 +118,20 @@ class PerpAlone:
         def wait(reason: str) -> Verdict:
             return Verdict(
                 pair, Action.WAIT, reason, hourly=hourly, horizon_hours=self._hours_max,
-                cost=sum(cost),
+                cost=cost.both,
             )  # fmt: skip
 
         furthest = float(self._preset.stop[1])
         if not 0.0 < risk <= furthest:
             return wait(f"stop_too_far: {percent(risk)} away, at most {percent(furthest)}")
-        if reward - sum(cost) < REWARD_LEAST * (risk + sum(cost)):
+        if reward - cost.both < REWARD_LEAST * (risk + cost.both):
             return wait(
                 f"reward_too_small: {percent(reward)} to the target, {percent(risk)} to the "
-                f"stop, cost {percent(sum(cost))}"
+                f"stop, cost {percent(cost.both)}"
             )
         if equity <= ZERO:
             return wait(f"below_minimum: equity is {equity}")
-        loss = decimal_of(risk) + self._stress * decimal_of(sum(cost))
+        loss = decimal_of(risk) + self._stress * decimal_of(cost.both)
         full = notional_for_loss(equity, self._risk, loss)
         return msgspec.structs.replace(
             wait(
@@ -154,7 +154,7 @@ class PerpAlone:
         sign = holding.legs.opens(Kind.PERP).sign
         aim = self._aim(perp, holding, now_ns)
         hours = (now_ns - holding.opened_ns) / HOUR
-        cost = taking(pair, perp, float(holding.quantity)) or (0.0, 0.0)
+        cost = taking(pair, perp, float(holding.quantity)) or Taking(0.0, 0.0)
         hourly = -sign * (perp.predicted.per_hour if perp.predicted is not None else 0.0)
         verdict = Verdict(
             pair,
@@ -163,7 +163,7 @@ class PerpAlone:
             holding.notional,
             hourly=hourly,
             horizon_hours=self._hours_max,
-            cost=cost[1] if sign > 0 else cost[0],
+            cost=cost.selling if sign > 0 else cost.buying,
         )
         if (perp.mid - aim) * sign >= 0.0:
             reason, cause = f"target: mid {perp.mid:.6g} at {aim:.6g}", ExitCause.TARGET

@@ -4,6 +4,7 @@
 """
 
 from decimal import ROUND_DOWN, Decimal
+from typing import NamedTuple
 
 import msgspec
 
@@ -66,16 +67,26 @@ def stale(perp: InstrumentState, now_ns: int, age_ns: int, *others: InstrumentSt
     return None
 
 
-def taking(pair: Pair, perp: InstrumentState, quantity: float) -> tuple[float, float] | None:
-    """What buying and selling ``quantity`` of the perp at once costs: fee, half the spread and
-    slippage, fractions of notional. None where the book shows less."""
+class Taking(NamedTuple):
+    """What taking costs either way, fractions of notional: fee, half the spread and slippage."""
+
+    buying: float
+    selling: float
+
+    @property
+    def both(self) -> float:
+        return self.buying + self.selling
+
+
+def taking(pair: Pair, perp: InstrumentState, quantity: float) -> Taking | None:
+    """What ``quantity`` of the perp costs at once; None where the book shows less."""
     if not perp.mid:
         return None
     fee = float(pair.perp.fees.taker)
     bought, sold = walk(perp.asks, quantity), walk(perp.bids, quantity)
     if min(bought.filled, sold.filled) < quantity:
         return None
-    return fee + bought.average / perp.mid - 1.0, fee + 1.0 - sold.average / perp.mid
+    return Taking(fee + bought.average / perp.mid - 1.0, fee + 1.0 - sold.average / perp.mid)
 
 
 def percent(fraction: float) -> str:

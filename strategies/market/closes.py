@@ -14,10 +14,13 @@ from strategies.market.state import InstrumentState
 def whole_hours(state: InstrumentState, hours: int, now_ns: int) -> tuple[float, ...] | None:
     """The closes of the last ``hours`` whole hours; None unless every one of them is known."""
     last = now_ns // HOUR - 1
-    kept = state.closes
-    if len(kept) < hours or kept[-1][0] != last or kept[-hours][0] != last - hours + 1:
+    kept = list(state.closes)
+    if state.sampled_ns // HOUR == last:  # over, and nothing has been heard since
+        kept.append((last, state.sampled_mid))
+    kept = kept[-hours:]
+    if len(kept) < hours or kept[-1][0] != last or kept[0][0] != last - hours + 1:
         return None
-    return tuple(price for _, price in list(kept)[-hours:])
+    return tuple(price for _, price in kept)
 
 
 def average(closes: Sequence[float]) -> float:

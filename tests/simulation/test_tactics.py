@@ -17,7 +17,6 @@ from strategies.market.state import Market
 from strategies.strategy import Holding
 from tests.scripted import PERP, SPOT, Price, Scripted, Told, World, settings
 
-
 BOUGHT = Decimal(100)
 """What 2000.20 buys at the spot's ask of 20.002."""
 
@@ -109,7 +108,7 @@ def test_an_overlay_sells_the_perp_alone_up_to_its_share_of_the_coins_and_buys_i
     how = Tactic(Legs.OVERLAY, share=Decimal("0.5"))
     run = world(how, wave, "HYPE:100", enter=1.0, leave=5.0).run(4)
     assert trade(run).stage is Stage.HOLDING
-    assert run.engine.state.quantities(trade(run)) == (ZERO, -50)
+    assert run.engine.state.quantities(trade(run)) == (ZERO, Decimal(-50))
     assert run.engine.state.books.position(SPOT.id) == 100
     run.run(11)
     assert trade(run).stage is Stage.CLOSED
@@ -148,7 +147,7 @@ def test_an_overlay_shrinks_when_its_owner_sells_what_it_hedges() -> None:
 
 def test_the_watchdog_is_told_that_an_overlay_is_not_to_be_undone() -> None:
     run = world(Tactic(Legs.OVERLAY), flat, "HYPE:100", enter=1.0).run(3)
-    assert run.engine.not_ours() == {SPOT.id: 100, PERP.id: -100}
+    assert run.engine.not_ours() == {SPOT.id: Decimal(100), PERP.id: Decimal(-100)}
 
 
 # --- reverse -------------------------------------------------------------------------------------
@@ -158,9 +157,9 @@ def test_a_reverse_carry_sells_coins_against_a_long_perp_and_buys_them_back() ->
     run = world(Tactic(Legs.REVERSE), wave, "HYPE:100", enter=1.0, leave=5.0, rate=-0.0002).run(4)
     held = trade(run)
     assert held.stage is Stage.HOLDING
-    assert run.engine.state.quantities(held) == (-100, 100)
+    assert run.engine.state.quantities(held) == (Decimal(-100), Decimal(100))
     assert run.engine.state.books.position(SPOT.id) == 0
-    assert run.engine.not_ours() == {SPOT.id: 100, PERP.id: 0}
+    assert run.engine.not_ours() == {SPOT.id: Decimal(100), PERP.id: ZERO}
     run.run(11)
     closed = trade(run)
     assert closed.stage is Stage.CLOSED

@@ -261,7 +261,12 @@ def another(section: str, key: str, value: Decimal | float | str) -> Any:
     """The section with one key a little different, and valid."""
     part = getattr(Settings(), section)
     if isinstance(value, str):
-        texts = {"public_url": "https://bot.example", "network": "testnet"}
+        texts = {
+            "public_url": "https://bot.example",
+            "network": "testnet",
+            "name": "hedge",
+            "inventory": "HYPE:1.5",
+        }
         return msgspec.structs.replace(part, **{key: texts.get(key, "127.0.0.2")})
     steps = [value + 1, value - 1]
     if not isinstance(value, int):
@@ -272,7 +277,9 @@ def another(section: str, key: str, value: Decimal | float | str) -> Any:
     raise AssertionError(key)
 
 
-@pytest.mark.parametrize("section", ["strategy", "risk", "execution", "paper"])
+@pytest.mark.parametrize(
+    "section", ["strategy", "hedge", "mean_reversion", "breakout", "risk", "execution", "paper"]
+)
 def test_the_digest_changes_with_every_key_that_decides(section: str) -> None:
     for key, value in entries(Settings(), section).items():
         changed = another(section, key, value)
