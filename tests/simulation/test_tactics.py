@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from pathlib import Path
+from random import Random
 
 import msgspec
 import pytest
@@ -11,11 +13,14 @@ from domain.account import CashCause
 from domain.instruments import Kind
 from domain.money import ZERO
 from domain.targets import Action, ExitCause, Legs, Tactic, Target
+from domain.time import SECOND
 from execution.facts import OrderIntended, Retargeted, Role, Stage, TradePlanned
 from execution.pairs import PairTrade
 from strategies.market.state import Market
 from strategies.strategy import Holding
+from tests.lossy import Storm, assert_sound, intended, shaken
 from tests.scripted import PERP, SPOT, Price, Scripted, Told, World, settings
+from tests.simulation.test_engine_chaos import trouble
 
 BOUGHT = Decimal(100)
 """What 2000.20 buys at the spot's ask of 20.002."""
@@ -285,10 +290,7 @@ def test_dust_of_spot_is_not_adopted_by_a_perp_alone() -> None:
     assert run.engine.state.books.quantity(None, SPOT.id) == Decimal("0.4")
 
 
-def test_a_restarted_engine_still_stops_a_perp_alone(tmp_path: object) -> None:
-    from pathlib import Path
-
-    assert isinstance(tmp_path, Path)
+def test_a_restarted_engine_still_stops_a_perp_alone(tmp_path: Path) -> None:
     price = after(3, 17.0, -0.05)
 
     def begin() -> World:
@@ -303,3 +305,50 @@ def test_a_restarted_engine_still_stops_a_perp_alone(tmp_path: object) -> None:
     assert (trade(second).stage, trade(second).cause) == (Stage.CLOSED, ExitCause.STOP)
     assert_whole(second)
     second.close()
+
+
+# --- everything at once --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("legs_lost", [False, True])
+@pytest.mark.parametrize("legs", [Legs.REVERSE, Legs.OVERLAY, Legs.LONG, Legs.SHORT])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_whatever_the_legs_any_mixture_of_trouble_leaves_whole_books_and_nothing_open(
+    seed: int, legs: Legs, legs_lost: bool, tmp_path: Path
+) -> None:
+    random = Random(f"trouble {seed} {legs}")
+    walk = [20.0]
+    for _ in range(12 * 60):
+        walk.append(walk[-1] * (1 + random.uniform(-0.006, 0.006)))
+    depth, notional = random.choice([1e6, 30.0, 5.0]), str(random.randint(200, 6000))
+    request, answer = shaken(seed, (0.0, 0.1, 0.3)[seed % 3], late_ns=8 * SECOND)
+    stop = {Legs.LONG: Decimal(19), Legs.SHORT: Decimal(21)}.get(legs, ZERO)
+    chosen = settings(account=Account(inventory="HYPE:200"))
+
+    def begun() -> Storm:
+        source = Scripted(lambda number: walk[number], 12, depth=depth)
+        by = By(Tactic(legs, stop_price=stop), notional, enter=1, leave=4)
+        return Storm(source, by, tmp_path, chosen=chosen).worse(request, answer)
+
+    storm = begun()
+    for twelfth in range(12, 66):
+        storm.run(twelfth / 12)
+        trouble(storm, random, legs_lost=legs_lost)
+        if random.random() < 0.06:
+            storm.close()
+            storm = begun()
+    storm.calm().command("flatten")
+    storm.run(8)
+
+    state = storm.engine.state
+    assert_sound(storm, None if legs_lost else Decimal(1030))
+    assert state.open_trades == {}
+    assert legs_lost or state.trades, "nothing was opened: this shows nothing"
+    assert legs_lost or state.extremes.leverage_held <= settings().risk.leverage_cap
+    if not legs.trades_spot:
+        assert {f.request.instrument for f in intended(storm)} <= {PERP.id}
+        assert state.exposed.notional == ZERO
+    if not legs_lost:  # what is left is dust, and the coins are there but for it
+        assert abs(state.books.position(PERP.id)) * 20 < 40
+        assert abs(state.books.position(SPOT.id) - 200) * 20 < 60
+    storm.close()
