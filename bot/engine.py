@@ -1180,7 +1180,8 @@ class Engine:
         More than dust is somebody else's: what a person bought is not ours to sell.
         """
         pair = self.state.pairs[trade.plan.pair]
-        for leg in (pair.spot, pair.perp) if trade.legs.trades_spot else (pair.perp,):
+        # Only what buys spot takes over spot: otherwise it is its owner's.
+        for leg in (pair.spot, pair.perp) if trade.legs is Legs.CARRY else (pair.perp,):
             quantity = self.state.books.quantity(None, leg.id)
             if quantity != ZERO and is_dust(leg, quantity, self.marks()[leg.id]):
                 self._move_residual(leg, quantity, None, trade.trade_id)

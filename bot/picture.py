@@ -90,7 +90,7 @@ def pair_view(engine: Engine, pair: Pair, marks: dict[str, Decimal]) -> PairView
         spot_quantity=spot,
         perp_quantity=perp,
         notional=max(legs.along(Kind.SPOT, spot), legs.along(Kind.PERP, perp)) * price,
-        net_delta=spot + perp,
+        net_delta=spot + perp if legs.trades_spot else ZERO,
         naked_notional=naked,
         naked_seconds=_naked_seconds(engine, trade),
         spot_mid=mid,

@@ -93,6 +93,8 @@ def test_coins_that_were_there_are_capital_and_shown_as_the_opening() -> None:
     (opening,) = run.report(run.facts())["opening"]
     assert (opening["instrument"], opening["kind"]) == ("HYPE/USDC", "spot")
     assert (opening["quantity"], opening["mark"]) == ("100", "20")
+    equity = run.report(run.facts())["equity"]
+    assert (equity["start"], equity["deposits"], equity["max_drawdown"]) == ("12000", "0", 0.0)
     assert run.engine.state.books.capital == 12_000
     assert_whole(run)
 
@@ -182,6 +184,12 @@ def test_a_reverse_carry_is_never_larger_than_the_coins_that_are_there() -> None
     (plan,) = run.told(TradePlanned)
     assert isinstance(plan, TradePlanned)
     assert plan.quantity == 30
+
+
+def test_a_few_coins_are_sold_once_and_not_taken_for_the_dust_of_another_trade() -> None:
+    run = world(Tactic(Legs.REVERSE), flat, "HYPE:1.8", enter=1.0, leave=5.0).run(4)
+    assert run.engine.state.quantities(trade(run)) == (Decimal("-1.8"), Decimal("1.8"))
+    assert_whole(run.run(11))
 
 
 def test_a_long_perp_that_falls_is_topped_up_and_survives() -> None:
