@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from bot.backtest.coverage import Coverage
+from bot.choosing import chosen
 from bot.clock import SystemClock
 from bot.control import Control
 from bot.feeds.heard import recording
@@ -31,7 +32,6 @@ from execution.effects import RaiseAlarm
 from execution.facts import Fact
 from execution.snapshot import Snapshot
 from execution.venues.simulated.source import MarketSource
-from strategies.cash_and_carry import CashAndCarry
 
 if TYPE_CHECKING:
     from bot.monitor import Monitor
@@ -125,15 +125,9 @@ def play(
 
 def begin(request: RunRequest, source: MarketSource, onlookers: "Onlookers") -> Run:
     """The run over ``source``, taken up where its state directory left it."""
-    strategy = paced(request.settings, source.cadence_ns).strategy
     run = Run(
         source,
-        CashAndCarry(
-            strategy,
-            source.pairs,
-            leverage_target=request.settings.risk.leverage_target,
-            risk_per_trade=request.settings.risk.risk_per_trade,
-        ),
+        chosen(paced(request.settings, source.cadence_ns), source.pairs),
         request.settings,
         mode=request.mode,
         seed=request.seed,

@@ -301,4 +301,5 @@ def _run_started(
         pairs=tuple(pair.name for pair in pairs),
         config_digest=settings_module.digest(settings),
         time_ns=now_ns,
+        strategy=settings.strategy.name,
     )

@@ -10,10 +10,10 @@ from decimal import ROUND_CEILING, Decimal
 import msgspec
 
 from domain.account import AccountReport, PositionReport
-from domain.instruments import Instrument, Pair
+from domain.instruments import Instrument, Kind, Pair
 from domain.money import ZERO, decimal_of
 from domain.orders import Side
-from domain.targets import ExitCause, Target
+from domain.targets import ExitCause, Legs, Tactic, Target
 from domain.time import DAY, HOUR, SECOND
 from execution.facts import Extremes, Stage, TradePlanned
 from execution.pairs import ExecutionPolicy, PairTrade
@@ -31,6 +31,7 @@ from execution.risk.depth import depth_within
 from execution.risk.gate import Approved, Exposure, GateContext, pass_gate, propose
 from execution.risk.guard import (
     NOTHING,
+    Close,
     GuardAction,
     MarginPolicy,
     PositionView,
@@ -50,6 +51,7 @@ from execution.risk.margin import (
 )
 from execution.state import State
 from strategies.market.state import InstrumentState, Market
+from strategies.sizing import highest_leverage
 
 _BASIS_POINT = Decimal("0.0001")
 _NEAR_TARGET = Decimal("1.02")
@@ -83,11 +85,20 @@ def plan_entry(desk: Desk, target: Target, trade_id: str) -> TradePlanned | tupl
     if spot is None or perp is None or spot.ask is None or perp.mark is None:
         return ("no_market: a leg of the pair has no quote",)
     mark, price = decimal_of(perp.mark), decimal_of(spot.ask)
+    how = target.tactic
     quantity = pair.floor_quantity(target.notional / max(mark, price))
+    if how.legs.uses_inventory:
+        quantity = min(quantity, pair.floor_quantity(inventory(desk.state, pair) * how.share))
+        if quantity == ZERO:
+            return (f"inventory: the account holds too little {pair.spot.base} of its own",)
     if quantity == ZERO:
         return (f"minimum_quantity: {target.notional} buys less than one lot of {pair.lot}",)
     highest = max_leverage(target.notional, pair.perp.margin_tiers)
     leverage = min(int(desk.limits.leverage_target.to_integral_value(ROUND_CEILING)), highest)
+    if how.legs.is_alone:
+        if _is_reached(how.legs, how.stop_price, mark):
+            return (f"stop: {how.stop_price} is already reached by the mark {mark}",)
+        leverage = min(_leverage_alone(desk.limits, pair, how, mark), highest)
     proposal = propose(
         pair,
         quantity,
@@ -96,17 +107,44 @@ def plan_entry(desk: Desk, target: Target, trade_id: str) -> TradePlanned | tupl
         amount_at_risk=target.amount_at_risk,
         leverage=Decimal(leverage),
         leverage_cap=desk.limits.leverage_cap,
+        legs=how.legs,
+        stop=how.stop_price or None,
     )
-    verdict = pass_gate(proposal, _gate_context(desk, pair, spot, perp), desk.limits)
+    verdict = pass_gate(proposal, _gate_context(desk, pair, spot, perp, how.legs), desk.limits)
     if not isinstance(verdict, Approved):
         return tuple(map(str, verdict))
     return _checklist(desk, target, trade_id, pair, verdict, leverage)
 
 
+def inventory(state: State, pair: Pair) -> Decimal:
+    """Spot in the account that is of no trade: what its owner holds anyway, base units."""
+    return max(state.books.quantity(None, pair.spot.id), ZERO)
+
+
+def _leverage_alone(limits: RiskLimits, pair: Pair, how: Tactic, mark: Decimal) -> int:
+    """The most whole leverage at which liquidation is far enough beyond the stop (SPEC R8, R12)."""
+    stop = abs(mark - how.stop_price) / mark
+    distance = max(stop + limits.liquidation_buffer, limits.liquidation_distance_min)
+    most = highest_leverage(
+        how.leverage or limits.leverage_target,
+        limits.leverage_cap / _NEAR_TARGET,  # what the price moves until it is filled
+        Decimal(pair.perp.margin_tiers[0].max_leverage),
+        stop=stop,
+        buffer=distance - stop,
+        maintenance=maintenance_rate(ZERO, pair.perp.margin_tiers),
+    )
+    return max(int(most), 1)
+
+
+def _is_reached(legs: Legs, stop: Decimal, mark: Decimal) -> bool:
+    """Whether the mark is at the stop of a perp alone, or beyond it."""
+    return (mark - stop) * legs.opens(Kind.PERP).sign <= ZERO
+
+
 def _checklist(
     desk: Desk, target: Target, trade_id: str, pair: Pair, verdict: Approved, leverage: int
 ) -> TradePlanned:
-    p = verdict.proposal
+    p, how = verdict.proposal, target.tactic
     perp = desk.market.of(pair.perp.id)
     funding = perp.predicted.per_hour if perp is not None and perp.predicted is not None else 0.0
     break_even = target.cost / target.forecast_hourly if target.forecast_hourly > 0 else 0.0
@@ -118,8 +156,16 @@ def _checklist(
         notional=p.notional,
         leverage=leverage,
         thesis=target.reason,
-        invalidation=("forecast below the exit band, basis stop, margin guard or a tripped limit"),
-        objective=f"funding over {target.horizon_hours:g} h; costs repaid in {break_even:.0f} h",
+        invalidation=(
+            f"mark at {how.stop_price}, or a tripped limit"
+            if how.legs.is_alone
+            else "forecast below the exit band, basis stop, margin guard or a tripped limit"
+        ),
+        objective=(
+            f"mark at {how.target_price}"
+            if how.legs.is_alone
+            else f"funding over {target.horizon_hours:g} h; costs repaid in {break_even:.0f} h"
+        ),
         amount_at_risk=p.amount_at_risk,
         liquidation_price=p.liquidation_price if p.liquidation_price is not None else ZERO,
         stop_price=p.stop_price if p.stop_price is not None else ZERO,
@@ -128,6 +174,8 @@ def _checklist(
         cost=target.cost,
         clipped_by=verdict.clipped_by,
         time_ns=desk.now_ns,
+        legs=how.legs,
+        target_price=how.target_price,
     )
 
 
@@ -162,7 +210,7 @@ def is_dust(leg: Instrument, quantity: Decimal, price: Decimal) -> bool:
 
 
 def _gate_context(
-    desk: Desk, pair: Pair, spot: InstrumentState, perp: InstrumentState
+    desk: Desk, pair: Pair, spot: InstrumentState, perp: InstrumentState, legs: Legs
 ) -> GateContext:
     now_ns, state = desk.now_ns, desk.state
     exposures = {name: exposure_of(desk, state.trades[i]) for name, i in state.open_trades.items()}
@@ -171,9 +219,10 @@ def _gate_context(
         (now_ns - desk.reconciled_ns) / SECOND if desk.reconciled_ns is not None else math.inf
     )
     reconciled = state.reconciled
-    legs = (spot, perp)
-    known = all(m.spread is not None and m.mid for m in legs)
-    spread = max((m.spread or 0.0) / (m.mid or 1.0) for m in legs) if known else math.inf
+    both = (spot, perp)
+    traded = both if legs.trades_spot else (perp,)
+    known = all(m.spread is not None and m.mid for m in traded)
+    spread = max((m.spread or 0.0) / (m.mid or 1.0) for m in traded) if known else math.inf
     return GateContext(
         equity=desk.equity,
         free_collateral=desk.account.free(pair.perp.quote) - promised(desk),
@@ -187,22 +236,22 @@ def _gate_context(
         orders_last_minute=desk.orders_last_minute,
         clock_skew_seconds=desk.clock_skew_seconds,
         spread=spread,
-        volatility_hourly=max(math.inf if m.volatility is None else m.volatility for m in legs),
+        volatility_hourly=max(math.inf if m.volatility is None else m.volatility for m in both),
         dislocation=spot.mid / perp.oracle - 1 if spot.mid and perp.oracle else math.inf,
         active_limits=state.limits.names,
         size_factor=size_factor(state.loss_streak, desk.limits),
-        depth=decimal_of(min(_depths(desk, legs))),
+        depth=decimal_of(min(_depths(desk, traded))),
         depeg=quote_dislocation(_quoted(desk)),
-        forced_hours=_forced_hours(desk, pair, perp),
+        forced_hours=_forced_hours(desk, pair, perp, legs.opens(Kind.PERP).opposite),
         event=ahead(desk.events, now_ns),
         weekend=is_weekend(now_ns),
     )
 
 
-def _depths(desk: Desk, legs: tuple[InstrumentState, ...]) -> Iterator[float]:
+def _depths(desk: Desk, traded: tuple[InstrumentState, ...]) -> Iterator[float]:
     """Notional (quote) within the price bound of an order, of each leg's thinner side."""
     bound = float(desk.execution.slippage_bps_max * _BASIS_POINT)
-    for leg in legs:
+    for leg in traded:
         yield depth_within(leg.bids, leg.asks, leg.mid, bound) if leg.mid else 0.0
 
 
@@ -217,8 +266,8 @@ def _quoted(desk: Desk) -> Iterator[tuple[float, float]]:
             yield spot.mid, perp.oracle
 
 
-def _forced_hours(desk: Desk, pair: Pair, perp: InstrumentState) -> float | None:
-    """Buys estimated to be forced near above the mark, in hours of the perp's trading.
+def _forced_hours(desk: Desk, pair: Pair, perp: InstrumentState, side: Side) -> float | None:
+    """Orders of ``side`` estimated to be forced near the mark, in hours of the perp's trading.
 
     None where open interest or volume is not known, as in a backtest, and where it is off.
     """
@@ -226,7 +275,7 @@ def _forced_hours(desk: Desk, pair: Pair, perp: InstrumentState) -> float | None
     if distance <= 0.0 or not perp.open_interest or hourly <= 0.0 or perp.mark is None:
         return None
     found = levels(perp.traded, perp.open_interest, perp.mark, pair.perp.margin_tiers, desk.now_ns)
-    return forced_within(found, perp.mark, Side.BUY, distance)[0] / hourly
+    return forced_within(found, perp.mark, side, distance)[0] / hourly
 
 
 def _heard(spot: InstrumentState, perp: InstrumentState) -> tuple[int, int]:
@@ -237,9 +286,9 @@ def _heard(spot: InstrumentState, perp: InstrumentState) -> tuple[int, int]:
 def exposure_of(desk: Desk, trade: PairTrade) -> Decimal:
     """Notional of one trade at mark, quote: what it holds or still means to hold."""
     pair = desk.state.pairs[trade.plan.pair]
-    spot, perp = desk.state.quantities(trade)
+    spot, perp = desk.state.along(trade)
     mark = desk.marks.get(pair.perp.id)
-    held = max(trade.quantity, spot, -perp)
+    held = max(trade.quantity, spot, perp)
     return held * mark if mark is not None else trade.plan.notional
 
 
@@ -248,12 +297,14 @@ def promised(desk: Desk) -> Decimal:
     taken = ZERO
     for trade_id in desk.state.open_trades.values():
         trade = desk.state.trades[trade_id]
+        spot, perp = desk.state.along(trade)
+        if trade.legs is Legs.REVERSE:  # what buys the spot back
+            taken += max(spot, ZERO) * desk.marks[desk.state.pairs[trade.plan.pair].spot.id]
         if trade.stage not in (Stage.PREPARING, Stage.WORKING):
             continue
-        spot, perp = desk.state.quantities(trade)
         price = trade.plan.notional / trade.plan.quantity
-        to_buy = max(trade.quantity - spot, ZERO) * price
-        to_margin = max(trade.quantity + perp, ZERO) * price / trade.plan.leverage
+        to_buy = max(trade.quantity - spot, ZERO) * price if trade.legs is Legs.CARRY else ZERO
+        to_margin = max(trade.quantity - perp, ZERO) * price / trade.plan.leverage
         taken += to_buy + to_margin
     return taken
 
@@ -262,14 +313,21 @@ def promised(desk: Desk) -> Decimal:
 
 
 def margin_action(desk: Desk, trade: PairTrade) -> GuardAction:
-    """What the margin guard wants done about this trade's perp now."""
+    """What the margin guard wants done about this trade's perp now.
+
+    A perp alone is never topped up: its price stop comes long before liquidation.
+    """
     view = _position_view(desk, trade)
     if view is None:
         return NOTHING
+    if trade.legs.is_alone:
+        stop = trade.plan.stop_price
+        reached = _is_reached(trade.legs, stop, view.mark)
+        return Close(f"mark {view.mark}, stop {stop}") if reached else NOTHING
     pair = desk.state.pairs[trade.plan.pair]
     free = desk.account.free_margin(pair.perp.quote)
     notional = abs(view.quantity) * view.mark
-    usual = margin_policy(desk, pair, notional)
+    usual = margin_policy(desk, trade, notional)
     caution = wanted_distance(
         desk.limits,
         _volatility(desk, pair),
@@ -279,7 +337,7 @@ def margin_action(desk: Desk, trade: PairTrade) -> GuardAction:
     careful = wider(desk.limits, caution) if caution is not None else None
     if caution is None or careful is None:
         return guard_margin(view, free, usual)
-    tight = margin_policy(desk, pair, notional, careful)
+    tight = margin_policy(desk, trade, notional, careful)
     return cautious(view, free, usual, tight, caution, _stake(pair, view, tight))
 
 
@@ -296,7 +354,7 @@ def _stake(pair: Pair, view: PositionView, tight: MarginPolicy) -> Stake:
     tiers, notional = pair.perp.margin_tiers, abs(view.quantity) * view.mark
     maintenance = maintenance_rate(notional, tiers)
     way_out = tight.spot_cost + tight.perp_cost
-    after = view.quantity * view.mark * (-1 - 1 / tight.leverage_target)
+    after = notional / tight.leverage_target - view.quantity * view.mark
     gap = survived_gap(view.quantity, view.raw_margin, view.mark, tiers)
     return Stake(
         as_distance(gap),
@@ -309,11 +367,11 @@ def _stake(pair: Pair, view: PositionView, tight: MarginPolicy) -> Stake:
 def missing_margin(desk: Desk, trade: PairTrade) -> Decimal:
     """Margin (quote) that takes the perp to the leverage target; zero within two percent of it."""
     view = _position_view(desk, trade)
-    if view is None:
+    if view is None or trade.legs.is_alone:
         return ZERO
     pair = desk.state.pairs[trade.plan.pair]
     notional = abs(view.quantity) * view.mark
-    policy = margin_policy(desk, pair, notional)
+    policy = margin_policy(desk, trade, notional)
     margin = equity_at(view.quantity, view.raw_margin, view.mark)
     if effective_leverage(notional, margin) <= policy.leverage_target * _NEAR_TARGET:
         return ZERO
@@ -322,22 +380,27 @@ def missing_margin(desk: Desk, trade: PairTrade) -> Decimal:
 
 
 def margin_trigger(desk: Desk, trade: PairTrade) -> float | None:
-    """The mark from which on ``margin_action`` has to be asked, or None without a position."""
+    """The mark from which on ``margin_action`` has to be asked, or None without a position.
+
+    For a short that is at this mark and above, for a long at it and below.
+    """
     view = _position_view(desk, trade)
     if view is None:
         return None
-    pair = desk.state.pairs[trade.plan.pair]
-    return trigger_price(view, margin_policy(desk, pair, abs(view.quantity) * view.mark))
+    if trade.legs.is_alone:
+        return float(trade.plan.stop_price)
+    return trigger_price(view, margin_policy(desk, trade, abs(view.quantity) * view.mark))
 
 
 def margin_policy(
-    desk: Desk, pair: Pair, notional: Decimal, limits: RiskLimits | None = None
+    desk: Desk, trade: PairTrade, notional: Decimal, limits: RiskLimits | None = None
 ) -> MarginPolicy:
     """Of the desk's limits, or of stricter ones."""
+    pair = desk.state.pairs[trade.plan.pair]
     slippage = desk.execution.slippage_bps_max * _BASIS_POINT
     return policy_for(
         limits if limits is not None else desk.limits,
-        Side.SELL,
+        trade.legs.opens(Kind.PERP),
         notional,
         pair.perp.margin_tiers,
         equity=desk.equity,

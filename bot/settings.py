@@ -25,7 +25,10 @@ from execution.pairs import ExecutionPolicy
 from execution.risk.calendar import Event
 from execution.risk.limits import RiskLimits
 from execution.venues.simulated.gateway import Latency
+from strategies.breakout import BreakoutPolicy
 from strategies.carry.policy import CarryPolicy
+from strategies.hedge import HedgePolicy
+from strategies.mean_reversion import MeanReversionPolicy
 
 if TYPE_CHECKING:
     from pydantic_settings import BaseSettings
@@ -59,10 +62,31 @@ class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     capital: Decimal = Decimal(10_000)
     """USDC at the start, unless ``--capital`` says otherwise."""
+    inventory: str = ""
+    """Coins besides, in paper and backtest: ``HYPE:50, UBTC:0.1``."""
 
     def __post_init__(self) -> None:
         if self.capital <= 0:
             raise ValueError(f"capital: must be positive, got {self.capital}")
+        _ = self.coins
+
+    @property
+    def coins(self) -> dict[str, Decimal]:
+        """The inventory by token.
+
+        Raises:
+            ValueError: it is not a list of tokens and quantities.
+        """
+        found: dict[str, Decimal] = {}
+        for part in filter(None, (part.strip() for part in self.inventory.split(","))):
+            if not (
+                match := re.fullmatch(r"([A-Za-z0-9]{1,20}):([0-9]{1,18}(\.[0-9]{1,12})?)", part)
+            ):
+                raise ValueError(f"inventory: {part[:60]!r} is no token and quantity, like HYPE:50")
+            if match[1] in found:
+                raise ValueError(f"inventory: {match[1]} is named twice")
+            found[match[1]] = Decimal(match[2])
+        return found
 
 
 class Calendar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -191,6 +215,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     account: Account = Account()
     strategy: CarryPolicy = CarryPolicy()
+    hedge: HedgePolicy = HedgePolicy()
+    mean_reversion: MeanReversionPolicy = MeanReversionPolicy()
+    breakout: BreakoutPolicy = BreakoutPolicy()
     risk: RiskLimits = RiskLimits()
     calendar: Calendar = Calendar()
     execution: ExecutionPolicy = ExecutionPolicy()

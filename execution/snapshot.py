@@ -13,7 +13,8 @@ class PairView(msgspec.Struct, frozen=True):
     """One configured pair: its market, its last decision, and the trade on it, if any.
 
     Rates are fractions per hour; ``basis`` is perp mark over spot mid, less one;
-    ``net_delta`` base units; ``naked_notional`` quote, zero while hedged;
+    ``net_delta`` what the legs differ by, base units, zero of a perp without a spot leg;
+    ``naked_notional`` quote, zero while hedged;
     ``liquidation_distance`` the fraction the mark must move to reach liquidation, which
     is the gap in a single step that is survived; ``way_gone`` the share of the way from
     entry to liquidation that the mark has gone.

@@ -20,6 +20,7 @@ import structlog
 from bot import logs, settings
 from bot.alarms import ALARMS, AlarmFile
 from bot.checkup import Checkup, failed
+from bot.choosing import chosen
 from bot.cli import values
 from bot.cli.directory import JOURNAL
 from bot.cli.errors import FAILED, CommandError
@@ -50,7 +51,6 @@ from execution.venues.hyperliquid.timing import Timing
 from execution.venues.hyperliquid.venue import Hyperliquid
 from execution.venues.hyperliquid.weights import BEFORE, Paced
 from execution.venues.hyperliquid.wire import BadMessage
-from strategies.cash_and_carry import CashAndCarry
 
 LEASE, NONCES = "lease.json", "watchdog.nonces"
 """What the two keep in their state directory beside the journal, which is the trader's alone."""
@@ -193,7 +193,6 @@ async def trade(act: Act) -> None:
         JournalError: the journal cannot be read or written.
     """
     clock = SteadyClock()
-    risk = act.settings.risk
     control = Control()
     logs.configure(sys.stderr)
     journal = act.state / JOURNAL
@@ -224,12 +223,7 @@ async def trade(act: Act) -> None:
                     lease,
                     clock,
                     act.settings,
-                    lambda pairs: CashAndCarry(
-                        act.settings.strategy,
-                        pairs,
-                        leverage_target=risk.leverage_target,
-                        risk_per_trade=risk.risk_per_trade,
-                    ),
+                    lambda pairs: chosen(act.settings, pairs),
                     "live" if act.place.network == "mainnet" else "testnet",
                     to_all(_outbox(act.state, log), recorder.alarm if recorder else None),
                     to_all(logs.fact_logger(log), recorder.fact if recorder else None),

@@ -12,9 +12,10 @@ from typing import Final
 
 import msgspec
 
-from domain.instruments import Pair
+from domain.instruments import Kind, Pair
 from domain.money import ONE, ZERO, decimal_of
 from domain.orders import Side
+from domain.targets import Legs
 from execution.risk.calendar import Ahead
 from execution.risk.limits import RiskLimits
 from execution.risk.margin import (
@@ -176,48 +177,66 @@ def propose(
     leverage_cap: Decimal,
     held_quantity: Decimal = ZERO,
     held_raw_margin: Decimal = ZERO,
+    legs: Legs = Legs.CARRY,
+    stop: Decimal | None = None,
 ) -> Proposal:
-    """A cash-and-carry entry (long spot, short perp), with the prices that follow from it.
+    """An entry by ``legs``, with the prices that follow from it.
 
-    ``quantity`` base units more on top of ``held_quantity`` (the perp's, negative) and
+    ``quantity`` base units more on top of ``held_quantity`` (the perp's, signed) and
     its ``held_raw_margin``; the new part is margined at ``leverage``. ``spot_price`` is
-    what buying costs, ``mark`` the perp's. Leverage, stop and liquidation are the worse
-    of what is held and what will be, so they stay true when the gate clips what is added.
+    what buying costs, ``mark`` the perp's. ``stop`` is the price that stops a perp alone. Leverage,
+    stop and liquidation are the worse of what is held and what will be, so they stay true
+    when the gate clips what is added.
     """
+    side = legs.opens(Kind.PERP)
+    worst = _lowest if side is Side.SELL else _highest
     with localcontext(WORKING):
         notional = quantity * mark
         margin = margin_for(notional, leverage)
-        perps = [(held_quantity - quantity, held_raw_margin + margin + notional)]
+        perps = [
+            (
+                held_quantity + side.sign * quantity,
+                held_raw_margin + margin - side.sign * notional,
+            )
+        ]
         if held_quantity != ZERO:
             perps.append((held_quantity, held_raw_margin))
         tiers = pair.perp.margin_tiers
-        fees = quantity * spot_price * pair.spot.fees.taker + notional * pair.perp.fees.taker
+        spot_cost = quantity * spot_price
+        fees = notional * pair.perp.fees.taker
+        if legs.trades_spot:
+            fees += spot_cost * pair.spot.fees.taker
+        bought = spot_cost if legs is Legs.CARRY else ZERO
         smallest = max(pair.spot.minimum_notional, pair.perp.minimum_notional) / min(
             mark, spot_price
         )
         return Proposal(
             pair=pair.name,
-            perp_side=Side.SELL,
+            perp_side=side,
             adds_risk=True,
             quantity=quantity,
             lot=pair.lot,
             minimum_quantity=max(smallest, pair.lot),
             notional=notional,
             margin=margin,
-            capital=quantity * spot_price + margin + fees,
+            capital=bought + margin + fees,
             amount_at_risk=amount_at_risk,
             leverage=max(
-                effective_leverage(-q * mark, equity_at(q, raw, mark)) for q, raw in perps
+                effective_leverage(abs(q) * mark, equity_at(q, raw, mark)) for q, raw in perps
             ),
-            venue_leverage_max=max_leverage((quantity - held_quantity) * mark, tiers),
+            venue_leverage_max=max_leverage(abs(perps[0][0]) * mark, tiers),
             entry_mark=mark,
-            stop_price=_lowest(stop_price(q, raw, leverage_cap) for q, raw in perps),
-            liquidation_price=_lowest(liquidation_price(q, raw, tiers) for q, raw in perps),
+            stop_price=stop or worst(stop_price(q, raw, leverage_cap) for q, raw in perps),
+            liquidation_price=worst(liquidation_price(q, raw, tiers) for q, raw in perps),
         )
 
 
 def _lowest(prices: Iterable[Decimal | None]) -> Decimal | None:
     return min((price for price in prices if price is not None), default=None)
+
+
+def _highest(prices: Iterable[Decimal | None]) -> Decimal | None:
+    return max((price for price in prices if price is not None), default=None)
 
 
 def pass_gate(

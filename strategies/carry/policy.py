@@ -7,10 +7,14 @@ import msgspec
 
 from domain.time import HOURS_PER_YEAR
 
+NAMES = ("cash_and_carry", "reverse_carry", "hedge", "mean_reversion", "breakout")
+
 
 class CarryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Section ``[strategy]`` of the settings. Fractions are plain (0.01 is one percent)."""
 
+    name: str = "cash_and_carry"
+    """Which strategy decides; the others have a section of their own for what is theirs."""
     horizon_hours: float = 720.0
     """Over which the expected net is reckoned and pairs are compared, hours."""
     hurdle_apr: float = 0.01
@@ -52,6 +56,8 @@ class CarryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An exit for lack of carry waits for a payment in our favour this near, minutes."""
 
     def __post_init__(self) -> None:
+        if self.name not in NAMES:
+            raise ValueError(f"name: must be one of {', '.join(NAMES)}, got {self.name[:60]!r}")
         for name, (low, high) in _BOUNDS.items():
             value = getattr(self, name)
             if not (isfinite(value) and low <= value <= high):

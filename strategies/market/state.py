@@ -19,6 +19,8 @@ HISTORY_NS = 60 * DAY
 TRADED_NS = 3 * DAY
 TRADED_HOURS_MAX = 1.0
 """After a longer silence nobody knows at which prices was traded."""
+CLOSES = 24 * 15
+"""Of so many hours the close is kept."""
 CLOCK_ERROR_NS = MINUTE
 """An event stamped further ahead of its arrival is refused: accepted, it would
 make every later one look old."""
@@ -94,7 +96,9 @@ class InstrumentState:
     ``predicted`` are of perps. ``volatility`` is realized, a fraction per
     square root of an hour, from mids at least five minutes apart, None in the
     first hour. ``open_interest`` is base units, None where not known; ``traded`` of a perp in
-    order of time, for three days, by the venue's bars and its daily volume. ``late`` counts
+    order of time, for three days, by the venue's bars and its daily volume.
+    ``closes`` are the mids in which hours ended, by hour since 1970, from
+    samples at most five minutes before; an hour without quotes has none. ``late`` counts
     events older than what is known or already known, ``rejected`` those that cannot be true.
     ``backfills`` grows when a settlement arrives out of order.
     """
@@ -105,6 +109,7 @@ class InstrumentState:
         "backfills",
         "bid",
         "bids",
+        "closes",
         "context_received_ns",
         "context_usable",
         "context_venue_time_ns",
@@ -163,6 +168,7 @@ class InstrumentState:
         self.traded_ns = 0
         self.traded_low = inf
         self.traded_high = 0.0
+        self.closes: deque[tuple[int, float]] = deque(maxlen=CLOSES)
 
     @property
     def spread(self) -> float | None:
@@ -262,6 +268,8 @@ class Market:
         assert mid is not None, "Invariant: only accepted books are sampled"
         state.sample_due_ns = now_ns + SAMPLE_NS
         if state.sampled_ns:
+            if (hour := state.sampled_ns // HOUR) != now_ns // HOUR:
+                state.closes.append((hour, state.sampled_mid))
             hours = (now_ns - state.sampled_ns) / HOUR
             seen = state.sampled_hours + hours
             weight = weight_of(hours, seen, VOLATILITY_HALF_LIFE_HOURS)

@@ -1,29 +1,35 @@
 """What an entry is judged by, and what the margin guard is shown."""
 
 import math
+from collections.abc import Mapping
 from decimal import Decimal
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bot.planning import (
     Desk,
     exposure_of,
+    inventory,
     is_dust,
     margin_action,
     margin_trigger,
+    missing_margin,
     plan_entry,
     promised,
     readings,
     worse,
 )
+from bot.settings import Account
 from domain.account import Balance
 from domain.instruments import Kind, Pair
 from domain.market import Book, PerpContext
 from domain.money import ZERO, decimal_of
 from domain.orders import OrderRequest, Side, TimeInForce
 from domain.rates import FundingRate
-from domain.targets import Action, ExitCause, Target
+from domain.targets import Action, ExitCause, Legs, Tactic, Target
 from domain.time import HOUR, MINUTE, SECOND
 from execution.facts import (
     Extremes,
@@ -38,10 +44,11 @@ from execution.facts import (
     TradePlanned,
 )
 from execution.risk.calendar import Event
-from execution.risk.guard import NOTHING, Release, Shrink, TopUp
+from execution.risk.guard import NOTHING, Close, Release, Shrink, TopUp
 from execution.state import State, apply
 from strategies.market.state import Market
-from tests.scripted import PAIR, PERP, SPOT, START, Scripted, Told, World
+from strategies.strategy import Holding
+from tests.scripted import PAIR, PERP, SPOT, START, Scripted, Told, World, settings
 from tests.unit.execution.test_state import fill, intend
 
 WANTED = Target(
@@ -435,3 +442,105 @@ def test_before_the_first_valuation_the_days_loss_counts_from_the_capital() -> N
     assert young.state.day_start is None
     assert readings(young).equity_day_start == 10_000
     assert young.now_ns < START + HOUR
+
+
+# --- a perp alone, and coins of one's own --------------------------------------------------------
+
+
+def alone(legs: Legs, stop: str, leverage: str = "20") -> Target:
+    how = Tactic(legs, stop_price=Decimal(stop), leverage=Decimal(leverage))
+    return msgspec.structs.replace(WANTED, how=how)
+
+
+@given(
+    legs=st.sampled_from([Legs.LONG, Legs.SHORT]),
+    distance=st.decimals("0.001", "0.6", places=4),
+    leverage=st.integers(1, 50),
+    cap=st.decimals("1.5", "40", places=1),
+    buffer=st.decimals("0.05", "0.3", places=2),
+)
+def test_no_plan_for_a_perp_alone_has_its_liquidation_near_its_stop(
+    quiet: Desk, legs: Legs, distance: Decimal, leverage: int, cap: Decimal, buffer: Decimal
+) -> None:
+    """R12: whatever leverage is asked for, liquidation lies the buffer beyond the stop."""
+    limits = msgspec.structs.replace(
+        quiet.limits,
+        leverage_cap=cap,
+        leverage_guard=min(cap, Decimal("2.5")),
+        leverage_target=min(cap, Decimal("2.5")) * Decimal("0.8"),
+        liquidation_buffer=buffer,
+        liquidation_distance_min=max(buffer, Decimal("0.1")),
+    )
+    sign = legs.opens(Kind.PERP).sign
+    stop = PERP.round_price(20 * (1 - sign * distance), up=False)
+    plan = plan_entry(
+        msgspec.structs.replace(quiet, limits=limits), alone(legs, str(stop), str(leverage)), "X#1"
+    )
+    if isinstance(plan, TradePlanned):
+        assert plan.legs is legs
+        assert plan.leverage <= min(Decimal(leverage), cap)
+        assert (20 - plan.stop_price) * sign > 0
+        if plan.liquidation_price:
+            beyond = (plan.stop_price - plan.liquidation_price) * sign / plan.stop_price
+            assert beyond >= buffer
+    else:
+        refused = {reason.split(":")[0] for reason in plan}
+        assert refused <= {"stop", "liquidation_buffer", "liquidation_distance"}
+
+
+@pytest.fixture(scope="module")
+def quiet() -> Desk:
+    return of(World(Scripted(lambda _: 20.0, hours=9), Told(enter=99)).run(2.001))
+
+
+@pytest.mark.parametrize(
+    ("legs", "stop", "leverage"),
+    # Ten times at most by the venue, so 5 % maintenance; 10 % buffer, 25 % to liquidation.
+    [(Legs.LONG, "19", 2), (Legs.SHORT, "21", 2), (Legs.LONG, "12", 1)],
+)
+def test_the_leverage_of_a_perp_alone_is_the_most_that_all_bounds_allow(
+    desk: Desk, legs: Legs, stop: str, leverage: int
+) -> None:
+    plan = plan_entry(desk, alone(legs, stop), "HYPE#1")
+    assert isinstance(plan, TradePlanned)
+    assert (plan.leverage, plan.stop_price) == (leverage, Decimal(stop))
+
+
+def test_its_trigger_and_its_guard_are_the_stop_and_it_is_never_topped_up(desk: Desk) -> None:
+    how = Tactic(Legs.LONG, stop_price=Decimal(19))
+    run = World(Scripted(lambda n: 20.0 if n < 240 else 19.2, 9), Held(how)).run(4.2)
+    held = of(run)
+    trade = held.state.trades["HYPE#1"]
+    assert margin_trigger(held, trade) == 19.0
+    assert margin_action(held, trade) == NOTHING
+    assert missing_margin(held, trade) == ZERO
+    run = World(Scripted(lambda n: 20.0, 9), Held(how)).run(2.5)
+    at_stop = PerpContext(
+        PERP.id, 19.0, 19.0, FundingRate(0.0001, 1), run.venue.now_ns, run.venue.now_ns
+    )
+    run.engine.market.observe(at_stop)
+    action = margin_action(of(run), run.engine.state.trades["HYPE#1"])
+    assert isinstance(action, Close)
+
+
+class Held(Told):
+    def __init__(self, how: Tactic) -> None:
+        super().__init__("2000", enter=1.0)
+        self._how = how
+
+    def targets(
+        self, market: Market, holdings: Mapping[str, Holding], equity: Decimal, now_ns: int
+    ) -> tuple[Target, ...]:
+        (told,) = super().targets(market, holdings, equity, now_ns)
+        return (msgspec.structs.replace(told, how=self._how),)
+
+
+def test_what_buys_sold_coins_back_is_free_for_nobody_else() -> None:
+    chosen = settings(account=Account(inventory="HYPE:100"))
+    world = Scripted(lambda _: 20.0, 9)
+    run = World(world, Held(Tactic(Legs.REVERSE)), chosen=chosen).run(4)
+    desk = of(run)
+    sold = -desk.state.quantities(desk.state.trades["HYPE#1"])[0]
+    assert sold > 90
+    assert promised(desk) == sold * 20
+    assert inventory(desk.state, PAIR) == 100

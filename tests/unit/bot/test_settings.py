@@ -268,7 +268,7 @@ def another(section: str, key: str, value: Decimal | float | str) -> Any:
         texts = {
             "public_url": "https://bot.example", "network": "testnet",
             "read": "1, 22", "control": "333", "url": "https://api.example",
-            "file": str(config_file("events.toml")),
+            "file": str(config_file("events.toml")), "name": "hedge", "inventory": "HYPE:1.5",
         }  # fmt: skip
         return msgspec.structs.replace(part, **{key: texts.get(key, "127.0.0.2")})
     steps = [value + 1, value - 1]
@@ -280,7 +280,9 @@ def another(section: str, key: str, value: Decimal | float | str) -> Any:
     raise AssertionError(key)
 
 
-@pytest.mark.parametrize("section", ["strategy", "risk", "execution", "paper"])
+@pytest.mark.parametrize(
+    "section", ["strategy", "hedge", "mean_reversion", "breakout", "risk", "execution", "paper"]
+)
 def test_the_digest_changes_with_every_key_that_decides(section: str) -> None:
     for key, value in entries(Settings(), section).items():
         changed = another(section, key, value)

@@ -67,7 +67,7 @@ def test_what_is_in_force_is_shown_with_its_source(
 
     told = json.loads(fundarb("config", "show", "--json", "-").out)
 
-    assert told["settings"]["account"] == {"capital": "5000"}
+    assert told["settings"]["account"] == {"capital": "5000", "inventory": ""}
     assert told["origins"]["account.capital"] == "FUNDARB_ACCOUNT__CAPITAL"
     assert told["digest"] == digest(SHIPPED)
 
