@@ -24,9 +24,7 @@ def data(made: Material) -> Html:
         if made.report["synthetic"]:
             what = "Prices were invented from the seed: there is no data to have gaps."
         else:
-            what = (
-                "Quotes were a venue's own as they came; what was not received is not known here."
-            )
+            what = "Quotes were a venue's own, as they came; what did not come is not known here."
         return card("Data", element("p", what), id_="data")
     legs = made.report["coverage"]
     rows = [_leg(leg) for leg in legs]

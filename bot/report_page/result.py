@@ -23,6 +23,7 @@ from bot.report_page.parts import (
     share,
     stretch,
 )
+from domain.money import exact
 from domain.time import DAY, HOUR
 
 _YEAR_NS = 365 * DAY
@@ -94,7 +95,7 @@ def _sentence(made: Material) -> list[Child]:
 
 def _days(span_ns: int) -> str:
     days = span_ns / DAY
-    return f"{days:.0f} days" if days >= 2 else f"{span_ns / HOUR:.0f} hours"
+    return f"{days:.0f} days" if days >= 2 else counted(round(span_ns / HOUR), "hour")
 
 
 def checks(made: Material) -> Html:
@@ -145,7 +146,8 @@ def _end_check(made: Material) -> list[tuple[str, str, bool]]:
 
 
 def _earned(equity: dict[str, str]) -> Decimal:
-    return Decimal(equity["end"]) - Decimal(equity["start"]) - Decimal(equity["deposits"])
+    with exact():
+        return Decimal(equity["end"]) - Decimal(equity["start"]) - Decimal(equity["deposits"])
 
 
 def figures(made: Material) -> Html:
@@ -176,9 +178,9 @@ def _figures(made: Material) -> Iterator[tuple[str, Child, str]]:
         "deepest fall from a peak, of the peak",
     )
     yield "Funding", money(pnl["funding"]), "received less paid"
-    spent = costs(pnl)
-    of = f"fees, slippage, borrow, penalties: {share(-spent, Decimal(pnl['funding']))} of funding"
-    yield "Costs", money(spent), of
+    spent, got = costs(pnl), Decimal(pnl["funding"])
+    of_funding = f": {share(-spent, got)} of funding" if got > 0 else ""
+    yield "Costs", money(spent), f"fees, slippage, borrow, penalties{of_funding}"
     exposures = [float(at.exposure) for at in moments]
     held = sum(1 for exposure in exposures if exposure)
     yield "Time in the market", share(held, len(moments)), "hours that ended with a position"

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import strategies.cash_and_carry
-from bot.report import encode
+from bot.report import build, encode
 from bot.report_page import result
 from bot.report_page.chart import Series, chart, scale, thin
 from bot.report_page.course import Moment
@@ -30,6 +30,7 @@ from domain.time import HOUR
 from execution.facts import EquityMarked, Extremes
 from execution.ledger.pnl import PnL
 from tests.unit.bot.report_page.pages import LongRun, Read, generated, traded, tripped
+from tests.unit.bot.synthetic_run import PAIRS, random_run
 
 HOSTILE = "</title></style></script><script>alert(1)</script>\"'><img src=x onerror=alert(2)>&lt;"
 MEGABYTE = 1_000_000
@@ -66,6 +67,17 @@ def test_the_sources_are_the_documents_to_the_last_digit_and_add_up(
     assert by_name == {name: Decimal(made.report["pnl"][name]) for name in SOURCES}
     assert sum(by_name.values(), Decimal(0)) == Decimal(made.report["pnl"]["total"])
     assert rows[-1][-1] == made.report["pnl"]["total"]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_sums_of_any_number_of_digits_are_found_to_add_up(made: Material, seed: int) -> None:
+    run = random_run(seed, quantum=None)
+    third = Decimal(1) / 3
+    marks = {leg.id: 300 + third for pair in PAIRS for leg in (pair.spot, pair.perp)}
+    report = build(run.facts, run.books, PAIRS, run.closing(marks=marks))
+    other = dict(report) | {"integrity": made.report["integrity"]}
+
+    assert "sources add up" in result.checks(msgspec.structs.replace(made, report=other))
 
 
 def test_pairs_and_dust_add_up_to_the_whole(made: Material) -> None:
