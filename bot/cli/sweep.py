@@ -22,8 +22,7 @@ EXAMPLES = """\b
 Examples:
   fundarb sweep --data DIR --pairs BTC,HYPE --from 2025-01-01 --to 2026-01-01 --space FILE
   fundarb sweep --data DIR --pairs BTC --from 2025-01-01 --to 2026-01-01 --space FILE --trials 500
-Once, when nothing more is to be tried:
-  fundarb sweep ... --open-sealed
+Once, when nothing more is to be tried, the same again with --open-sealed.
 The file of the space is TOML, any number of the settings:
   [strategy]
   funding_half_life_hours = {low = 4, high = 48, log = true}
