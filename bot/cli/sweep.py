@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\b
 Examples:
-  fundarb sweep --data DIR --pairs BTC,HYPE --from 2025-01-01 --to 2025-11-01 --space FILE
-  fundarb sweep --data DIR --pairs BTC --from 2025-01-01 --to 2025-11-01 --space FILE --trials 500
-Once, when nothing more is to be tried:
-  fundarb sweep ... --open-sealed
+  fundarb sweep --data DIR --pairs BTC,HYPE --from 2025-01-01 --to 2026-01-01 --space FILE
+  fundarb sweep --data DIR --pairs BTC --from 2025-01-01 --to 2026-01-01 --space FILE --trials 500
+Once, when nothing more is to be tried, the same again with --open-sealed.
 The file of the space is TOML, any number of the settings:
   [strategy]
   funding_half_life_hours = {low = 4, high = 48, log = true}
@@ -148,8 +147,7 @@ def _sweep(request: "SweepRequest", answer: Path | None) -> None:
     told = Console(stderr=True, highlight=False)
     with stoppable() as stopped, _progress(told) as on_progress:
         result = sweep(request, on_progress, lambda: bool(stopped))
-    values_now = as_they_are(request.run.settings, request.space)
-    usual = next((one for one in result.tried if one.values == values_now), None)
+    usual = as_they_are(request.run.settings, request.space)
     found = findings(request.plan, result.tried, result.opened, usual)
     if found.best:
         text = best_toml(request.run.settings, request.run.capital, found)

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from bot.sweep.sharpe import annual, deflated_sharpe
+from bot.sweep.space import Values
 from bot.sweep.study import Opened, Tried
 from bot.sweep.trial import Figures, Outcome, figures_of
 from bot.sweep.windows import Plan
@@ -64,22 +65,21 @@ def best_of(tried: Sequence[Tried], windows: Sequence[int]) -> Tried | None:
 
 
 def findings(
-    plan: Plan, tried: Sequence[Tried], opened: Opened | None, usual: Tried | None
+    plan: Plan, tried: Sequence[Tried], opened: Opened | None, as_they_are: Values
 ) -> Findings:
     """Of all trials that are done; of those under way nothing is said."""
     whole = done(plan, tried)
+    usual = next((one for one in whole if one.values == as_they_are), None)
     walk, usually = [], []
     for fold in plan.folds():
         if (chosen := best_of(whole, fold.train)) is None:
             continue
         sealed = fold.test == plan.sealed
-        known = None if opened is None else opened.outcome
-        outside = known if sealed else chosen.outcomes[fold.test]
+        outside = chosen.outcomes.get(fold.test)
         if sealed and opened is not None:
-            chosen = tried[opened.number]
+            chosen, outside = tried[opened.number], opened.outcome
         walk.append(_choice(whole, chosen, fold.train, range(fold.test, fold.test + 1), outside))
-        known_usual = usual is not None and not sealed
-        usually.append(scored(usual, [fold.test]) if known_usual and usual else None)
+        usually.append(None if usual is None or sealed else scored(usual, [fold.test]))
     last = plan.folds()[-1].train
     before = range(last.start)
     best = [

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import count
-from math import floor, isfinite, prod
+from math import floor, prod
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,6 +23,8 @@ Values = dict[str, Number]
 
 _GRID_MAX = 100_000
 _REPEATED_MAX = 10_000  # nothing new in so many: there is nothing new
+_STEPS_MAX = 1_000_000
+_MOST = 10**15  # of a setting
 _FIGURES = 6  # of a drawn number: as many as a person would write
 _EXAMPLE = "{low = 4, high = 48}, with log = true or step = 4 if you like"
 
@@ -169,14 +171,12 @@ def _dimension(origin: str, section: str, key: str, value: Any) -> Dimension:
     except msgspec.ValidationError as error:
         raise SweepError(f"{where}: {error}: write {_EXAMPLE}") from None
     low, high, step = asked.low, asked.high, asked.step
-    if not (isfinite(low) and isfinite(high) and low < high):
-        raise SweepError(f"{where}: low {low} is not below high {high}")
+    if any(abs(number) > _MOST for number in (low, high)) or not low < high:
+        raise SweepError(f"{where}: low is not below high, or one of them is beyond all reason")
     if asked.log and (low <= 0 or step is not None):
         raise SweepError(f"{where}: log = true needs a low above zero, and no step")
-    if step is not None and step <= 0:
-        raise SweepError(f"{where}: step must be more than zero, got {step}")
-    if step is not None and (_exact(high) - _exact(low)) % _exact(step):
-        raise SweepError(f"{where}: from {low} to {high} is no whole number of steps of {step}")
+    if step is not None:
+        _require_steps(where, low, high, step)
     whole = kind is int
     if whole:
         if any(number != int(number) for number in (low, high, step or 1)):
@@ -184,6 +184,16 @@ def _dimension(origin: str, section: str, key: str, value: Any) -> Dimension:
         low, high = int(low), int(high)
         step = None if asked.log else int(step or 1)
     return Dimension(name, low, high, asked.log, step, whole)
+
+
+def _require_steps(where: str, low: Number, high: Number, step: Number) -> None:
+    if not 0 < step <= high - low:
+        raise SweepError(f"{where}: step must be more than zero and at most {high - low}")
+    steps = (_exact(high) - _exact(low)) / _exact(step)
+    if steps > _STEPS_MAX or steps != int(steps):
+        raise SweepError(
+            f"{where}: from {low} to {high} is no whole number of steps of {step}, or of too many"
+        )
 
 
 class _Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

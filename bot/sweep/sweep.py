@@ -68,10 +68,16 @@ def sweep(
     with open_study(request.directory, request.space, run.seed, first) as study:
         study.require(identity(request), request.directory)
         _refuse_second_look(study, request)
-        with _processes(request.jobs) as pool:
-            whole = _try_more(request, study, pool, on_progress, should_stop)
-            if whole and request.open_sealed:
-                whole = _look_into_sealed(request, study, pool, should_stop)
+        try:
+            with _processes(request.jobs) as pool:
+                whole = _try_more(request, study, pool, on_progress, should_stop)
+                if whole and request.open_sealed:
+                    whole = _look_into_sealed(request, study, pool, should_stop)
+        except BrokenProcessPool:
+            raise SweepError(
+                "a process was ended from outside, perhaps for want of memory: the same command "
+                "goes on, with fewer --jobs if it was that"
+            ) from None
         return SweepResult(study.tried, study.opened, not whole)
 
 
@@ -203,14 +209,7 @@ def _played(
             return
         ready, _ = wait(working, timeout=_LISTENS_SECONDS, return_when=FIRST_COMPLETED)
         for future in ready:
-            try:
-                outcome = future.result()
-            except BrokenProcessPool:
-                raise SweepError(
-                    "a process was ended from outside, perhaps for want of memory: the same "
-                    "command goes on, with fewer --jobs if it was that"
-                ) from None
-            yield *working.pop(future), outcome
+            yield *working.pop(future), future.result()
 
 
 @contextmanager

@@ -2,9 +2,12 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from bot.sweep.windows import plan_windows
 from domain.time import DAY, parse_instant
 from tests.benchmarks.synthetic_history import write_history
 
+ROOT = Path(__file__).resolve().parents[4]
 START, SEALED, END = "2024-01-01", "2024-03-01", "2024-04-01"
 SPACE = (
     Dimension("strategy.funding_half_life_hours", 4, 48, log=True),
@@ -197,6 +201,19 @@ def test_a_line_that_a_kill_left_half_written_is_dropped(copied: SweepRequest) -
 
     assert swept(copied).tried == before
     assert all(log_of(copied))
+
+
+def test_a_process_that_is_killed_costs_no_more_than_it_was_at(copied: SweepRequest) -> None:
+    request = replace(copied, trials=4)
+
+    def kill(_done: int, _of: int) -> None:
+        for child in active_children():
+            child.kill()
+
+    with pytest.raises(SweepError, match="ended from outside"):
+        sweep(request, kill, never)
+    assert len(swept(request).tried) == 4
+    assert len(played(request)) == len(set(played(request))) == 8
 
 
 def test_two_sweeps_of_one_study_are_refused(copied: SweepRequest) -> None:
@@ -386,6 +403,23 @@ def test_bad_input_is_one_line_that_says_what_to_do(
     (told,) = capsys.readouterr().err.splitlines()
     assert told.startswith("error: ")
     assert said in told
+
+
+def test_ctrl_c_ends_the_command_and_the_same_command_goes_on(
+    history: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "bot.cli.main", *words(history, tmp_path, "--trials", "3")]
+    log = tmp_path / "study" / "study.log"
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not (log.exists() and '"window 0"' in log.read_text()):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert "the same command goes on from there" in told
+    assert subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode == 0
+    assert log.read_text().count('"window ') == 6
 
 
 def test_without_optuna_the_command_says_how_to_get_it(
