@@ -95,10 +95,10 @@ def _context(listing: Listing, context: ActiveAssetContext, received_ns: int) ->
     )
 
 
-def positive(text: str) -> float | None:
+def positive(text: str | None) -> float | None:
     """A figure that is good to know, and no reason to doubt the rest; None of zero or less."""
     try:
-        return market(text)
+        return market(text) if text is not None else None
     except BadMessage:
         return None
 

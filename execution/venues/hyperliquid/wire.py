@@ -204,8 +204,8 @@ class AssetContext(Message, frozen=True):
     funding: Number
     oracle_px: Number
     mark_px: Number
-    open_interest: Number = ""
-    day_ntl_vlm: Number = ""
+    open_interest: Number | None = None
+    day_ntl_vlm: Number | None = None
 
 
 class ActiveAssetContext(Message, frozen=True):

@@ -78,6 +78,29 @@ def test_what_is_shown_names_every_setting(fundarb: Fundarb) -> None:
     assert all(name.partition(".")[2] in shown for name in load().origins)
 
 
+def test_a_check_says_until_when_the_calendar_goes_and_what_has_ended(fundarb: Fundarb) -> None:
+    row = '[[event]]\nkind = "upgrade"\nat = 2020-01-01T00:00:00Z\nsource = "told"\n'
+    Path("mine.toml").write_text('[calendar]\nfile = "events.toml"\n', encoding="utf-8")
+    Path("events.toml").write_text(row, encoding="utf-8")
+
+    told = fundarb("config", "check", "mine.toml")
+
+    assert told.code == 0
+    assert "calendar: 1 events, upgrade to 2020-01-01" in told.out
+    assert "warning: no upgrade is ahead" in told.out
+
+
+def test_a_wrong_calendar_is_told_in_one_line_with_file_and_row(fundarb: Fundarb) -> None:
+    Path("mine.toml").write_text('[calendar]\nfile = "events.toml"\n', encoding="utf-8")
+    Path("events.toml").write_text("[[event]]\n", encoding="utf-8")
+
+    told = fundarb("config", "check", "mine.toml")
+
+    assert told.code == 2
+    assert "mine.toml: calendar.file: events.toml: event 1: has to have kind" in told.err
+    assert told.err.count("\n") == 1
+
+
 def test_two_files_are_one_too_many(fundarb: Fundarb) -> None:
     answer = fundarb("config", "show", "a.toml", "--config", "b.toml")
 
