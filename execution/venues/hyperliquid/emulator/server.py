@@ -16,6 +16,7 @@ from domain.market import MarketInput
 from execution.ports import Reply
 from execution.venues.hyperliquid.emulator.emulator import Emulator
 from execution.venues.hyperliquid.emulator.faults import GARBAGE, Fault, Faults
+from execution.venues.hyperliquid.emulator.house import House
 from execution.venues.hyperliquid.emulator.limits import Limits
 from execution.venues.simulated.source import MarketSource
 
@@ -30,7 +31,7 @@ _SHUTDOWN_SECONDS = 1.0
 class Tape:
     """A source's market as it comes, looked at more closely while an order rests."""
 
-    def __init__(self, source: MarketSource, emulator: Emulator) -> None:
+    def __init__(self, source: MarketSource, emulator: Emulator | House) -> None:
         self._source, self._emulator = source, emulator
         self._events = source.events(source.start_ns)
         self._ahead: deque[MarketInput] = deque()
@@ -45,7 +46,7 @@ class Tape:
             self._emulator.play(event)
 
     def _next(self) -> MarketInput | None:
-        event, resting = self._upcoming, self._emulator.exchange.resting
+        event, resting = self._upcoming, self._emulator.resting
         if event is None or not resting or event.venue_time_ns <= self._closely_ns:
             return event
         self._closely_ns = event.venue_time_ns
@@ -60,7 +61,7 @@ class _Front:
 
     def __init__(
         self,
-        emulator: Emulator,
+        emulator: Emulator | House,
         now_ns: Callable[[], int],
         faults: Faults | None,
         limits: Limits | None,
@@ -204,7 +205,7 @@ async def _write(socket: web.WebSocketResponse, queue: asyncio.Queue[bytes | Non
 
 @contextlib.asynccontextmanager
 async def serve(
-    emulator: Emulator,
+    emulator: Emulator | House,
     source: MarketSource,
     now_ns: Callable[[], int],
     port: int = 0,
