@@ -30,9 +30,10 @@ KEPT_IN = {"*.key": _KEY, "*.token": _WORD, "channels*": _WORD}
 _LINK = re.compile(rb"#token=[A-Za-z0-9_-]+")
 """Of `fundarb web`, which is asked for it."""
 
-known: set[bytes] = {word for text in PLANTED.values() for word in _WORD.findall(text.encode())}
-"""Grows by whatever a test keeps in a file for secrets."""
+_PLANTED = {word for text in PLANTED.values() for word in _WORD.findall(text.encode())}
 _said: list[bytes] = []
+_kept: set[bytes] = set()
+"""What a test was told, and the secrets in its directory; both are forgotten after it."""
 
 
 def forms(secret: bytes) -> set[bytes]:
@@ -81,8 +82,8 @@ def _content(path: Path) -> bytes:
 
 
 def _clean(folder: Path) -> None:
-    known.update(secrets_in(folder))
-    found = leaks(folder, known)
+    _kept.update(secrets_in(folder))
+    found = leaks(folder, _PLANTED | _kept)
     if found:
         pytest.fail(f"a secret is in {', '.join(found)}", pytrace=False)
 
@@ -106,11 +107,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Generator[None, A
     told = [f"{report.longrepr or ''}", *(text for _, text in report.sections)]
     _said.extend(text.encode() for text in told)
     if report.when == "teardown":
-        sought = {form for secret in known for form in forms(secret)}
+        sought = {form for secret in _PLANTED | _kept for form in forms(secret)}
         if any(holds(text, sought) for text in _said):
             report.outcome, report.longrepr = "failed", f"{item.nodeid} has said a secret"
             report.sections = []
         _said.clear()
+        _kept.clear()
     return report
 
 

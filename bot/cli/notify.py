@@ -137,15 +137,15 @@ def answered(state: Path, verb: str, argument: str, actor: str) -> str:
 
 
 def _as_text(view: Any) -> str:
-    """As on a terminal that is as narrow as a telephone."""
+    """As on a terminal that is just wide enough for a table, without what only pads its lines."""
     from io import StringIO
 
     from rich.console import Console
 
-    shown = Console(file=StringIO(), width=48, color_system=None, highlight=False, emoji=False)
+    shown = Console(file=StringIO(), width=60, color_system=None, highlight=False, emoji=False)
     with shown.capture() as text:
         shown.print(view)
-    return text.get()
+    return "\n".join(line.rstrip() for line in text.get().splitlines())
 
 
 def _follow(

@@ -58,6 +58,9 @@ class BotApi:
         if method == "getUpdates":
             return self._updates(asked)
         if method == "sendMessage" and len(asked["text"]) <= 4096:
+            units = len(asked["text"].encode("utf-16-le")) // 2
+            if asked["entities"] != [{"type": "pre", "offset": 0, "length": units}]:
+                return refusal(400, "Bad Request: an entity that is none of the text's")
             with self._changed:
                 self.sent.append((asked["chat_id"], asked["text"]))
                 self._changed.notify_all()

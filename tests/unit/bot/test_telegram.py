@@ -218,6 +218,12 @@ def test_nobody_there_is_waited_out_and_the_token_is_not_told() -> None:
     assert TOKEN[:-1] not in repr(bot.log.lines) + repr(wrong.log.lines)
 
 
+def test_an_answer_is_text_whatever_stands_in_it(bot: Bot) -> None:
+    bot.says = "*HYPE_PURR* <b>[x](http://y)</b> 🚀 –"
+
+    assert bot.hears(READER, "/status") == [bot.says]  # the API checks what is said to be what
+
+
 def test_no_answer_holds_a_secret_and_none_is_longer_than_telegram_takes(bot: Bot) -> None:
     bot.says = f"the token is {TOKEN}, or {TOKEN[15:27]}; key 0x{'5e' * 32}; " + "x" * 9000
     (said,) = bot.hears(READER, "/status")

@@ -93,7 +93,7 @@ def test_the_version_is_said(fundarb: Fundarb) -> None:
         "paper --from 2025-01-01",
         "paper --bar 2m --feed replay:.",
         "paper --pairs BTC,,",
-        "paper --pairs NOSUCH --for 1h",
+        "paper --pairs NOSUCH --for 1h --no-web",
         "paper --config missing.toml",
         "paper --json no/such/folder/x.json",
         "backtest",

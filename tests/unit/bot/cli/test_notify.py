@@ -211,6 +211,8 @@ def test_a_running_bot_is_asked_and_paused_from_a_telephone(tmp_path: Path, phon
     assert "SYNTHETIC" in status
     assert "Equity" in status
     assert "SYNTHETIC" in positions
+    assert not [line for text in (status, positions, why) for line in text.splitlines()
+                if len(line) > 60 or line != line.rstrip()]  # fmt: skip
     assert "Decisions, newest last" in why
     assert "NONE" in nobody
     assert paused.startswith("pause: done. paper is paused")
