@@ -100,6 +100,7 @@ from execution.pairs import (
     Situation,
     Wanted,
     gave_up,
+    patience,
     step,
 )
 from execution.reconcile import differences, is_comparable, missing_orders
@@ -1093,8 +1094,7 @@ class Engine:
         if situation is None:
             return
         if gave_up(situation):
-            patience = self._execution.maker_patience_seconds
-            self._keep(trade, f"maker_not_filled: no fill for {patience:g} s")
+            self._keep(trade, f"maker_not_filled: no fill for {patience(situation):g} s")
             situation = self._situation(self.state.trades[trade_id])
             assert situation is not None
         work = step(situation)
