@@ -532,9 +532,11 @@ class Engine:
         if event.money.asset == self.state.books.quote:
             return True
         token = self.state.spot_of(event.money.asset)
+        if token is None or token.id not in self.marks():
+            return False
         self._mark_equity()  # the price of this moment is what they are booked at
         marked = self.state.equity
-        return token is not None and marked is not None and token.id in marked.marks
+        return marked is not None and token.id in marked.marks
 
     def _on_leverage(self, event: LeverageConfirmed) -> None:
         trade = self.state.trade_on(self.state.pair_of[event.instrument].name)
