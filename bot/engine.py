@@ -101,6 +101,7 @@ from execution.pairs import (
     Situation,
     Wanted,
     gave_up,
+    patience,
     step,
 )
 from execution.reconcile import differences, is_comparable, missing_orders
@@ -536,9 +537,11 @@ class Engine:
         if event.money.asset == self.state.books.quote:
             return True
         token = self.state.spot_of(event.money.asset)
+        if token is None or token.id not in self.marks():
+            return False
         self._mark_equity()  # the price of this moment is what they are booked at
         marked = self.state.equity
-        return token is not None and marked is not None and token.id in marked.marks
+        return marked is not None and token.id in marked.marks
 
     def _on_leverage(self, event: LeverageConfirmed) -> None:
         trade = self.state.trade_on(self.state.pair_of[event.instrument].name)
@@ -1113,8 +1116,7 @@ class Engine:
         if situation is None:
             return
         if gave_up(situation):
-            patience = self._execution.maker_patience_seconds
-            self._keep(trade, f"maker_not_filled: no fill for {patience:g} s")
+            self._keep(trade, f"maker_not_filled: no fill for {patience(situation):g} s")
             situation = self._situation(self.state.trades[trade_id])
             assert situation is not None
         work = step(situation)

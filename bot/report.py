@@ -269,6 +269,8 @@ class _Told:
         price = ONE if flow.money.asset == self.quote else self.marks.get(token or "", ZERO)
         with exact():
             self.capital += flow.money.amount * price
+        if self.run is not None and flow.venue_time_ns <= self.run.time_ns:
+            self.marked.clear()  # what was there at the start was not complete before
 
     def _decided(self, fact: Decided) -> None:
         target = fact.target

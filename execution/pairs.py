@@ -402,12 +402,18 @@ def _slice(
     return half if too_small and _tradable(leg, half, price) else bound
 
 
+def patience(s: Situation) -> float:
+    """How long the trade may go without a fill, seconds: a signal does not wait for one."""
+    enters = s.trade.legs.is_alone and not s.trade.is_closing
+    return s.policy.max_naked_seconds if enters else s.policy.maker_patience_seconds
+
+
 def _out_of_patience(s: Situation) -> bool:
-    return s.now_ns - s.trade.worked_ns > s.policy.maker_patience_seconds * SECOND
+    return s.now_ns - s.trade.worked_ns > patience(s) * SECOND
 
 
 def gave_up(s: Situation) -> bool:
-    """An opening trade whose resting order found no counterpart in time."""
+    """An opening trade that found no counterpart in time."""
     lead = _lead_leg(s)
     return lead is not None and lead[1] > ZERO and _out_of_patience(s)
 

@@ -95,6 +95,7 @@ def test_coins_that_were_there_are_capital_and_shown_as_the_opening() -> None:
     assert (opening["quantity"], opening["mark"]) == ("100", "20")
     equity = run.report(run.facts())["equity"]
     assert (equity["start"], equity["deposits"], equity["max_drawdown"]) == ("12000", "0", 0.0)
+    assert equity["min"] == "12000"
     assert run.engine.state.books.capital == 12_000
     assert_whole(run)
 

@@ -427,6 +427,15 @@ def test_a_trade_of_one_leg_trades_the_perp_and_nothing_else(
     assert out.role is Role.FORCED
 
 
+def test_an_entry_on_a_signal_gives_up_within_seconds_and_a_rested_one_within_its_patience() -> (
+    None
+):
+    later = NOW + 20 * SECOND
+    assert gave_up(situation(of_legs(Legs.LONG), "0", "30", now_ns=later))
+    assert not gave_up(situation(of_legs(Legs.OVERLAY), "0", "-30", now_ns=later))
+    assert gave_up(situation(of_legs(Legs.OVERLAY), "0", "-30", now_ns=NOW + 1801 * SECOND))
+
+
 @given(
     legs=st.sampled_from(Legs),
     wanted=st.integers(0, 100),
