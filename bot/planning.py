@@ -33,9 +33,11 @@ from execution.risk.margin import (
     equity_at,
     margin_down,
     max_leverage,
+    stressed_margin,
     survived_gap,
 )
 from execution.state import State
+from strategies.market.reach import unlikely_move
 from strategies.market.state import InstrumentState, Market
 
 _BASIS_POINT = Decimal("0.0001")
@@ -73,7 +75,8 @@ def plan_entry(desk: Desk, target: Target, trade_id: str) -> TradePlanned | tupl
     if quantity == ZERO:
         return (f"minimum_quantity: {target.notional} buys less than one lot of {pair.lot}",)
     highest = max_leverage(target.notional, pair.perp.margin_tiers)
-    leverage = min(int(desk.limits.leverage_target.to_integral_value(ROUND_CEILING)), highest)
+    wanted = margin_policy(desk, pair, target.notional).leverage_target
+    leverage = min(int(wanted.to_integral_value(ROUND_CEILING)), highest)
     proposal = propose(
         pair,
         quantity,
@@ -82,10 +85,15 @@ def plan_entry(desk: Desk, target: Target, trade_id: str) -> TradePlanned | tupl
         amount_at_risk=target.amount_at_risk,
         leverage=Decimal(leverage),
         leverage_cap=desk.limits.leverage_cap,
+        stressed_margin=max(_stressed(desk, pair, quantity * mark), quantity * mark / wanted),
     )
     verdict = pass_gate(proposal, _gate_context(desk, pair, spot, perp), desk.limits)
     if not isinstance(verdict, Approved):
         return tuple(map(str, verdict))
+    left = verdict.proposal.quantity
+    if "stress" in verdict.clipped_by and 2 * left < quantity:
+        # A fragment would block the pair for as long as it is held.
+        return (f"stress: only {left} of {quantity} would live through it",)
     return _checklist(desk, target, trade_id, pair, verdict, leverage)
 
 
@@ -177,6 +185,7 @@ def _gate_context(
         dislocation=spot.mid / perp.oracle - 1 if spot.mid and perp.oracle else math.inf,
         active_limits=state.limits.names,
         size_factor=size_factor(state.loss_streak, desk.limits),
+        stress_taken=_stress_taken(desk),
     )
 
 
@@ -194,12 +203,17 @@ def exposure_of(desk: Desk, trade: PairTrade) -> Decimal:
     return held * mark if mark is not None else trade.plan.notional
 
 
+def is_opening(trade: PairTrade) -> bool:
+    """Whether it may still take collateral."""
+    return trade.stage in (Stage.PREPARING, Stage.WORKING)
+
+
 def promised(desk: Desk) -> Decimal:
     """Collateral that trades still being opened will take, quote: not free for another."""
     taken = ZERO
     for trade_id in desk.state.open_trades.values():
         trade = desk.state.trades[trade_id]
-        if trade.stage not in (Stage.PREPARING, Stage.WORKING):
+        if not is_opening(trade):
             continue
         spot, perp = desk.state.quantities(trade)
         price = trade.plan.notional / trade.plan.quantity
@@ -207,6 +221,36 @@ def promised(desk: Desk) -> Decimal:
         to_margin = max(trade.quantity + perp, ZERO) * price / trade.plan.leverage
         taken += to_buy + to_margin
     return taken
+
+
+def _stressed(desk: Desk, pair: Pair, notional: Decimal) -> Decimal:
+    """Margin (quote) with which a perp of ``notional`` lives through the stress of the limits."""
+    limits = desk.limits
+    move = unlikely_move(
+        _volatility(desk, pair), limits.stress_hours, limits.guard_reach_probability_max
+    )
+    return stressed_margin(
+        notional, max(limits.stress_move, decimal_of(move)), pair.perp.margin_tiers
+    )
+
+
+def _stress_taken(desk: Desk) -> Decimal:
+    """Free collateral (quote) that what is open already would need under stress."""
+    taken = ZERO
+    for trade_id in desk.state.open_trades.values():
+        trade = desk.state.trades[trade_id]
+        pair, notional = desk.state.pairs[trade.plan.pair], exposure_of(desk, trade)
+        position = desk.account.position(pair.perp.id)
+        margin = position.margin if position is not None else ZERO
+        margin = max(margin, notional / trade.plan.leverage) if is_opening(trade) else margin
+        taken += max(_stressed(desk, pair, notional) - margin, ZERO)
+    return taken
+
+
+def _volatility(desk: Desk, pair: Pair) -> float:
+    """Of the perp, a fraction per square root of an hour; none known counts as none."""
+    perp = desk.market.of(pair.perp.id)
+    return (perp.volatility or 0.0) if perp is not None else 0.0
 
 
 # --- margin ------------------------------------------------------------------------------------
@@ -257,6 +301,7 @@ def margin_policy(desk: Desk, pair: Pair, notional: Decimal) -> MarginPolicy:
         spot_cost=pair.spot.fees.taker + slippage,
         perp_cost=pair.perp.fees.taker + slippage,
         proceeds_reach_margin=desk.account.margin_free is None,
+        volatility_hourly=_volatility(desk, pair),
     )
 
 

@@ -33,12 +33,12 @@ from strategies.carry.thresholds import (
     basis_stop,
     entering,
     hurdle_hourly,
-    liquidation_probability,
     replaces,
     staying,
 )
 from strategies.funding.forecast import Forecast, ForecastPolicy, MeanReverting
 from strategies.market.basis import UsualBasis
+from strategies.market.reach import reach_probability
 from strategies.market.state import InstrumentState, Market
 from strategies.sizing import CENT, maintenance_rate, notional_for_loss
 from strategies.strategy import Holding
@@ -443,7 +443,7 @@ class CashAndCarry:
         """Leave when the modelled loss from liquidation exceeds the round trip (SPEC R15)."""
         policy = self._policy
         volatility = max(look.spot.volatility or 0.0, look.perp.volatility or 0.0)
-        chance = liquidation_probability(volatility, look.terms.distance, policy.guard_hours)
+        chance = reach_probability(volatility, look.terms.distance, policy.guard_hours)
         avoided = chance * look.terms.liquidation_loss
         if avoided <= trip.total:
             return None
