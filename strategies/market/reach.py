@@ -2,17 +2,17 @@
 
 Over a sum of independent, symmetric steps the chance of ever having been ``d`` away is at most
 twice that of ending there (Lévy's inequality; for a Brownian motion the reflection principle
-makes it an equality). Where it ends is given the tails that returns have: those of Student's
-distribution with three degrees of freedom, whose density falls with the fourth power
-(Gopikrishnan, Meyer, Amaral & Stanley 1998, Eur. Phys. J. B 3, the inverse cubic law; the
-tails of longer returns are thinner, so this errs toward caution). Scaled to the standard
-deviation that was measured, both together are
+makes it an equality). Where it ends is given the larger of two tails, each of the standard
+deviation that was measured: the normal one, and for the far end that of Student's distribution
+with three degrees of freedom, whose density falls with the fourth power as that of returns
+does (the inverse cubic law: Gopikrishnan, Meyer, Amaral & Stanley 1998, Eur. Phys. J. B 3).
+With ``u = distance / (volatility √hours)``
 
-    P(reached) ≤ 1 - 2/π (atan u + u / (1 + u²)),    u = distance / (volatility √hours)
+    P(reached) ≤ max(erfc(u / √2), 1 - 2/π (atan u + u / (1 + u²)))
 """
 
 from functools import lru_cache
-from math import atan, pi, sqrt
+from math import atan, erfc, pi, sqrt
 
 
 def reach_probability(volatility: float, distance: float, hours: float) -> float:
@@ -26,14 +26,14 @@ def reach_probability(volatility: float, distance: float, hours: float) -> float
     if volatility <= 0.0:
         return 0.0
     u = distance / (volatility * sqrt(hours))
-    return 1.0 - 2.0 / pi * (atan(u) + u / (1.0 + u * u))
+    return max(erfc(u / sqrt(2.0)), 1.0 - 2.0 / pi * (atan(u) + u / (1.0 + u * u)))
 
 
 def unlikely_move(volatility: float, hours: float, probability: float) -> float:
     """The distance (fraction) that is touched in ``hours`` with at most this ``probability``.
 
     >>> round(unlikely_move(0.01, 1.0, 0.01), 4)
-    0.0341
+    0.0337
     """
     return deviations(probability) * volatility * sqrt(hours)
 

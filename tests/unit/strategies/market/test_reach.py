@@ -23,11 +23,16 @@ def ended_beyond(u: float) -> float:
     return total
 
 
-@pytest.mark.parametrize("u", [0.5, 1.0, 3.0, 7.46])
-def test_it_is_twice_the_chance_of_ending_there(u: float) -> None:
+@pytest.mark.parametrize("u", [3.0, 7.46, 20.0])
+def test_far_out_it_is_twice_the_chance_of_ending_there_by_the_fat_tail(u: float) -> None:
     assert reach_probability(0.01, u * 0.01 * 2.0, 4.0) == pytest.approx(
         2.0 * ended_beyond(u), rel=1e-4
     )
+
+
+def test_a_move_of_two_deviations_is_touched_twice_as_often_as_a_normal_walk_ends_beyond() -> None:
+    # 24 h at 1 % per root hour: deviation 4.9 %; P(|Z| > 2) = 4.55 %.
+    assert reach_probability(0.01, 2 * 0.01 * 24**0.5, 24.0) == pytest.approx(0.0455, rel=0.01)
 
 
 def test_at_no_distance_it_is_certain_and_without_volatility_impossible() -> None:
