@@ -15,8 +15,6 @@ class CarryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Over which the expected net is reckoned and pairs are compared, hours."""
     hurdle_apr: float = 0.01
     """What the capital could earn elsewhere, simple annual rate on all capital tied up."""
-    interest_hourly: float = 1.25e-5
-    """Funding rate per hour that forecasts revert to: the venue's rate without premium."""
     funding_half_life_hours: float = 16.0
     """How fast a funding spike is expected to die out, hours."""
     warm_hours: float = 24.0
@@ -61,7 +59,6 @@ class CarryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _BOUNDS: dict[str, tuple[float, float]] = {
     "horizon_hours": (1, HOURS_PER_YEAR),
     "hurdle_apr": (0, 5),
-    "interest_hourly": (-0.001, 0.001),
     "funding_half_life_hours": (1, 168),
     "warm_hours": (0, 1416),
     "reserve_fraction": (0, 1),
