@@ -837,8 +837,7 @@ class Engine:
             missing = missing_margin(desk, trade) if desk is not None else ZERO
             if missing > ZERO and trade.stage is Stage.HOLDING:
                 pair = self.state.pairs[trade.plan.pair]
-                target = self._limits.leverage_target
-                self._move_margin(trade, pair, missing, f"opened above leverage target {target}")
+                self._move_margin(trade, pair, missing, "opened above the leverage target")
             del self._opened[trade_id]
 
     def _moves_margin(self, pair: Pair) -> bool:

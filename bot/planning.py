@@ -47,9 +47,11 @@ from execution.risk.margin import (
     maintenance_rate,
     margin_down,
     max_leverage,
+    stressed_margin,
     survived_gap,
 )
 from execution.state import State
+from strategies.market.reach import unlikely_move
 from strategies.market.state import InstrumentState, Market
 from strategies.sizing import highest_leverage
 
@@ -94,11 +96,14 @@ def plan_entry(desk: Desk, target: Target, trade_id: str) -> TradePlanned | tupl
     if quantity == ZERO:
         return (f"minimum_quantity: {target.notional} buys less than one lot of {pair.lot}",)
     highest = max_leverage(target.notional, pair.perp.margin_tiers)
-    leverage = min(int(desk.limits.leverage_target.to_integral_value(ROUND_CEILING)), highest)
+    wanted = margin_policy(desk, pair, how.legs, target.notional).leverage_target
+    leverage = min(int(wanted.to_integral_value(ROUND_CEILING)), highest)
+    stressed = max(_stressed(desk, pair, how.legs, quantity * mark), quantity * mark / wanted)
     if how.legs.is_alone:
         if _is_reached(how.legs, how.stop_price, mark):
             return (f"stop: {how.stop_price} is already reached by the mark {mark}",)
         leverage = min(_leverage_alone(desk.limits, pair, how, mark), highest)
+        stressed = ZERO  # its stop comes first
     proposal = propose(
         pair,
         quantity,
@@ -109,10 +114,15 @@ def plan_entry(desk: Desk, target: Target, trade_id: str) -> TradePlanned | tupl
         leverage_cap=desk.limits.leverage_cap,
         legs=how.legs,
         stop=how.stop_price or None,
+        stressed_margin=stressed,
     )
     verdict = pass_gate(proposal, _gate_context(desk, pair, spot, perp, how.legs), desk.limits)
     if not isinstance(verdict, Approved):
         return tuple(map(str, verdict))
+    left = verdict.proposal.quantity
+    if "stress" in verdict.clipped_by and 2 * left < quantity:
+        # A fragment would block the pair for as long as it is held.
+        return (f"stress: only {left} of {quantity} would live through it",)
     return _checklist(desk, target, trade_id, pair, verdict, leverage)
 
 
@@ -245,6 +255,7 @@ def _gate_context(
         forced_hours=_forced_hours(desk, pair, perp, legs.opens(Kind.PERP).opposite),
         event=ahead(desk.events, now_ns),
         weekend=is_weekend(now_ns),
+        stress_taken=_stress_taken(desk),
     )
 
 
@@ -292,6 +303,11 @@ def exposure_of(desk: Desk, trade: PairTrade) -> Decimal:
     return held * mark if mark is not None else trade.plan.notional
 
 
+def is_opening(trade: PairTrade) -> bool:
+    """Whether it may still take collateral."""
+    return trade.stage in (Stage.PREPARING, Stage.WORKING)
+
+
 def promised(desk: Desk) -> Decimal:
     """Collateral that trades still being opened will take, quote: not free for another."""
     taken = ZERO
@@ -300,12 +316,37 @@ def promised(desk: Desk) -> Decimal:
         spot, perp = desk.state.along(trade)
         if trade.legs is Legs.REVERSE:  # what buys the spot back
             taken += max(spot, ZERO) * desk.marks[desk.state.pairs[trade.plan.pair].spot.id]
-        if trade.stage not in (Stage.PREPARING, Stage.WORKING):
+        if not is_opening(trade):
             continue
         price = trade.plan.notional / trade.plan.quantity
         to_buy = max(trade.quantity - spot, ZERO) * price if trade.legs is Legs.CARRY else ZERO
         to_margin = max(trade.quantity - perp, ZERO) * price / trade.plan.leverage
         taken += to_buy + to_margin
+    return taken
+
+
+def _stressed(desk: Desk, pair: Pair, legs: Legs, notional: Decimal) -> Decimal:
+    """Margin (quote) with which a perp of ``notional`` lives through the stress of the limits."""
+    limits = desk.limits
+    move = unlikely_move(
+        _volatility(desk, pair) or 0.0, limits.stress_hours, limits.guard_reach_probability_max
+    )
+    most = max(limits.stress_move, decimal_of(move))
+    return stressed_margin(legs.opens(Kind.PERP), notional, most, pair.perp.margin_tiers)
+
+
+def _stress_taken(desk: Desk) -> Decimal:
+    """Free collateral (quote) that what is open already would need under stress."""
+    taken = ZERO
+    for trade_id in desk.state.open_trades.values():
+        trade = desk.state.trades[trade_id]
+        if trade.legs.is_alone:
+            continue
+        pair, notional = desk.state.pairs[trade.plan.pair], exposure_of(desk, trade)
+        position = desk.account.position(pair.perp.id)
+        margin = position.margin if position is not None else ZERO
+        margin = max(margin, notional / trade.plan.leverage) if is_opening(trade) else margin
+        taken += max(_stressed(desk, pair, trade.legs, notional) - margin, ZERO)
     return taken
 
 
@@ -327,7 +368,7 @@ def margin_action(desk: Desk, trade: PairTrade) -> GuardAction:
     pair = desk.state.pairs[trade.plan.pair]
     free = desk.account.free_margin(pair.perp.quote)
     notional = abs(view.quantity) * view.mark
-    usual = margin_policy(desk, trade, notional)
+    usual = margin_policy(desk, pair, trade.legs, notional)
     caution = wanted_distance(
         desk.limits,
         _volatility(desk, pair),
@@ -337,7 +378,7 @@ def margin_action(desk: Desk, trade: PairTrade) -> GuardAction:
     careful = wider(desk.limits, caution) if caution is not None else None
     if caution is None or careful is None:
         return guard_margin(view, free, usual)
-    tight = margin_policy(desk, trade, notional, careful)
+    tight = margin_policy(desk, pair, trade.legs, notional, careful)
     return cautious(view, free, usual, tight, caution, _stake(pair, view, tight))
 
 
@@ -371,7 +412,7 @@ def missing_margin(desk: Desk, trade: PairTrade) -> Decimal:
         return ZERO
     pair = desk.state.pairs[trade.plan.pair]
     notional = abs(view.quantity) * view.mark
-    policy = margin_policy(desk, trade, notional)
+    policy = margin_policy(desk, pair, trade.legs, notional)
     margin = equity_at(view.quantity, view.raw_margin, view.mark)
     if effective_leverage(notional, margin) <= policy.leverage_target * _NEAR_TARGET:
         return ZERO
@@ -389,24 +430,25 @@ def margin_trigger(desk: Desk, trade: PairTrade) -> float | None:
         return None
     if trade.legs.is_alone:
         return float(trade.plan.stop_price)
-    return trigger_price(view, margin_policy(desk, trade, abs(view.quantity) * view.mark))
+    pair, notional = desk.state.pairs[trade.plan.pair], abs(view.quantity) * view.mark
+    return trigger_price(view, margin_policy(desk, pair, trade.legs, notional))
 
 
 def margin_policy(
-    desk: Desk, trade: PairTrade, notional: Decimal, limits: RiskLimits | None = None
+    desk: Desk, pair: Pair, legs: Legs, notional: Decimal, limits: RiskLimits | None = None
 ) -> MarginPolicy:
     """Of the desk's limits, or of stricter ones."""
-    pair = desk.state.pairs[trade.plan.pair]
     slippage = desk.execution.slippage_bps_max * _BASIS_POINT
     return policy_for(
         limits if limits is not None else desk.limits,
-        trade.legs.opens(Kind.PERP),
+        legs.opens(Kind.PERP),
         notional,
         pair.perp.margin_tiers,
         equity=desk.equity,
         spot_cost=pair.spot.fees.taker + slippage,
         perp_cost=pair.perp.fees.taker + slippage,
         proceeds_reach_margin=desk.account.margin_free is None,
+        volatility_hourly=_volatility(desk, pair) or 0.0,
     )
 
 

@@ -22,7 +22,7 @@ from domain.money import ONE, ZERO, decimal_of
 from domain.targets import Action, ExitCause, Legs, Tactic, Target
 from domain.time import HOURS_PER_YEAR, SECOND
 from strategies.carry.policy import CarryPolicy
-from strategies.funding.forecast import Forecast, ForecastPolicy, MeanReverting
+from strategies.funding.forecast import Forecast, MeanReverting
 from strategies.market.state import InstrumentState, Market
 from strategies.sizing import notional_for_loss
 from strategies.strategy import Holding
@@ -64,12 +64,7 @@ class Hedge:
         self._risk_per_trade = risk_per_trade
         self._capital = float(ONE / leverage_target + shared.reserve_fraction)
         self._age_ns = int(shared.book_age_seconds_max * SECOND)
-        self._forecast = MeanReverting(
-            ForecastPolicy(
-                anchor_hourly=shared.interest_hourly,
-                deviation_half_life_hours=shared.funding_half_life_hours,
-            )
-        )
+        self._forecast = {p.name: MeanReverting(shared.process(p.perp)) for p in self._pairs}
 
     def targets(
         self, market: Market, holdings: Mapping[str, Holding], equity: Decimal, now_ns: int
@@ -96,7 +91,7 @@ class Hedge:
             return Verdict(pair, idle, "stale_data: no quote of the perp yet", held)
         if reason := stale(perp, now_ns, self._age_ns):
             return Verdict(pair, idle, reason, held)
-        forecast = self._forecast(perp, HORIZON_HOURS)
+        forecast = self._forecast[pair.name](perp, HORIZON_HOURS)
         if holding is None:
             return self._entry(pair, perp, forecast, equity)
         return self._stay(pair, perp, forecast, holding)

@@ -72,12 +72,8 @@ class ReverseCarry:
         self._capital = self._margin + float(policy.reserve_fraction)
         self._hurdle = hurdle_hourly(policy.hurdle_apr, self._capital)
         self._age_ns = int(policy.book_age_seconds_max * SECOND)
-        process = ForecastPolicy(
-            anchor_hourly=policy.interest_hourly,
-            deviation_half_life_hours=policy.funding_half_life_hours,
-        )
-        self._forecast = MeanReverting(process)
-        self._mirrored = msgspec.structs.replace(process, anchor_hourly=-process.anchor_hourly)
+        self._forecast = {p.name: MeanReverting(policy.process(p.perp)) for p in self._pairs}
+        self._mirrored = {p.name: _mirror(policy.process(p.perp)) for p in self._pairs}
 
     def targets(
         self, market: Market, holdings: Mapping[str, Holding], equity: Decimal, now_ns: int
@@ -98,7 +94,7 @@ class ReverseCarry:
             return Verdict(pair, idle, "stale_data: no quote of both legs yet", held)
         if reason := stale(perp, now_ns, self._age_ns, spot):
             return Verdict(pair, idle, reason, held)
-        forecast = mirrored(self._forecast(perp, self._policy.horizon_hours))
+        forecast = mirrored(self._forecast[pair.name](perp, self._policy.horizon_hours))
         look = _Look(pair, spot, perp, forecast, market.usual_basis(pair))
         quantity = float(pair.lot if holding is None else max(holding.quantity, pair.lot))
         trip = round_trip(pair, spot, perp, quantity)
@@ -114,7 +110,8 @@ class ReverseCarry:
             return wait(reason)
         if trip is None:
             return wait(f"thin_depth: the books cannot take one lot of {look.pair.lot}")
-        judged = entering(look.forecast, trip.total, look.gain, self._hurdle, self._mirrored)
+        process = self._mirrored[look.pair.name]
+        judged = entering(look.forecast, trip.total, look.gain, self._hurdle, process)
         level = f"level {yearly(look.forecast.now.level)} to longs, in above"
         if not judged.pays_entry:
             reason = f"carry_below_hurdle: {level} {yearly(judged.band.enter)}"
@@ -174,7 +171,8 @@ class ReverseCarry:
             return leave(reason, ExitCause.BASIS_STOP)
         if trip is None:
             return hold(f"thin_depth: the books cannot take {holding.quantity} on both legs")
-        judged = staying(look.forecast, trip.total, look.gain, self._hurdle, self._mirrored)
+        process = self._mirrored[look.pair.name]
+        judged = staying(look.forecast, trip.total, look.gain, self._hurdle, process)
         worth = (
             f"staying is worth {percent(judged.most)}, a round trip {percent(trip.total)}; "
             f"level {yearly(look.forecast.now.level)} to longs, "
@@ -201,6 +199,10 @@ class ReverseCarry:
             cost=cost,
             capital_per_notional=self._capital,
         )
+
+
+def _mirror(process: ForecastPolicy) -> ForecastPolicy:
+    return msgspec.structs.replace(process, anchor_hourly=-process.anchor_hourly)
 
 
 def mirrored(forecast: Forecast) -> Forecast:

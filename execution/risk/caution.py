@@ -9,15 +9,15 @@ further than usual, the cheapest remedy comes first:
 - margin is added from what is free, all of it where it is not enough;
 - a part of both legs is sold, or all, where what it is expected to save exceeds what it
   costs. Saved is ``chance of liquidation x loss``, before less after; the chance is that of a price
-  without drift to touch the distance within the hours, by the reflection principle
-  ``erfc(d / (sigma sqrt(2 h)))``, as if no guard acted meanwhile; the loss is the maintenance
-  margin and the way out. The costs are those of the round trip of what is sold.
+  without drift to touch the distance within the hours (``reach_probability``), as if no guard
+  acted meanwhile; the loss is the maintenance margin and the way out. The costs are those of
+  the round trip of what is sold.
 
 None of it weakens the usual guard, which acts first and asks for no price.
 """
 
 from decimal import Decimal
-from math import erfc, inf, sqrt
+from math import inf, sqrt
 from typing import Final
 
 import msgspec
@@ -38,6 +38,7 @@ from execution.risk.guard import (
 )
 from execution.risk.limits import RiskLimits
 from execution.risk.margin import margin_down
+from strategies.market.reach import reach_probability
 
 _DISTANCE_MAX: Final = 1.0
 """A doubling within the hours: more is not guarded against beforehand."""
@@ -127,19 +128,10 @@ def cautious(
     return Close(why, caution.cause)
 
 
-def touch_chance(volatility: float, distance: float, hours: float) -> float:
-    """The chance that a price without drift touches ``distance`` (fraction) within ``hours``.
-
-    >>> round(touch_chance(0.01, 0.04, 16.0), 4)  # one standard deviation
-    0.3173
-    """
-    return min(1.0, erfc(distance / (volatility * sqrt(2.0 * hours))))
-
-
 def _saved(caution: Caution, stake: Stake, share: float) -> float:
     """Expected loss before less expected loss after ``share`` is gone; of the notional now."""
-    before = touch_chance(caution.volatility, stake.distance, caution.hours)
-    after = touch_chance(caution.volatility, stake.distance_after, caution.hours)
+    before = reach_probability(caution.volatility, stake.distance, caution.hours)
+    after = reach_probability(caution.volatility, stake.distance_after, caution.hours)
     return stake.loss * (before - (1.0 - share) * after)
 
 

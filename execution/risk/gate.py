@@ -38,7 +38,8 @@ class Proposal(msgspec.Struct, frozen=True):
     ``adds_risk`` is False), in whole ``lot``; ``notional`` its value at ``entry_mark``,
     ``margin`` the isolated margin and ``capital`` all the free collateral that it
     takes (spot purchase, margin, fees), ``amount_at_risk`` what is lost at the
-    basis stop under stress: all quote, all in proportion to ``quantity``.
+    basis stop under stress, ``stressed_margin`` what the perp's margin must be to live through
+    the stress of the limits: all quote, all in proportion to ``quantity``.
 
     ``leverage``, ``liquidation_price`` and ``stop_price`` are of the whole perp
     position as it will be; None where no price liquidates, or stops.
@@ -60,6 +61,7 @@ class Proposal(msgspec.Struct, frozen=True):
     entry_mark: Decimal
     stop_price: Decimal | None
     liquidation_price: Decimal | None
+    stressed_margin: Decimal = ZERO
 
 
 class Exposure(msgspec.Struct, frozen=True):
@@ -80,7 +82,8 @@ class GateContext(msgspec.Struct, frozen=True):
     Ages and skews in seconds, infinite where never seen. ``data_age_seconds`` holds one
     age a leg. ``spread`` is the wider of the two legs' (of mid), ``dislocation`` the
     distance of spot mid from oracle (of oracle), ``volatility_hourly`` the standard
-    deviation of hourly returns. ``size_factor`` is ``halts.size_factor``.
+    deviation of hourly returns. ``size_factor`` is ``halts.size_factor``, ``stress_taken``
+    the free collateral that the positions there are would need under stress (quote).
 
     ``depth`` is what rests near the mid in the thinnest book of the pair (quote), ``depeg``
     the median dislocation of all pairs, ``forced_hours`` the forced orders estimated on the
@@ -107,6 +110,7 @@ class GateContext(msgspec.Struct, frozen=True):
     forced_hours: float | None = None
     event: Ahead = Ahead()
     weekend: bool = False
+    stress_taken: Decimal = ZERO
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -179,6 +183,7 @@ def propose(
     held_raw_margin: Decimal = ZERO,
     legs: Legs = Legs.CARRY,
     stop: Decimal | None = None,
+    stressed_margin: Decimal = ZERO,
 ) -> Proposal:
     """An entry by ``legs``, with the prices that follow from it.
 
@@ -228,6 +233,7 @@ def propose(
             entry_mark=mark,
             stop_price=stop or worst(stop_price(q, raw, leverage_cap) for q, raw in perps),
             liquidation_price=worst(liquidation_price(q, raw, tiers) for q, raw in perps),
+            stressed_margin=stressed_margin,
         )
 
 
@@ -296,6 +302,7 @@ def _clip(
         margin=margin_up(proposal.margin * quantity / before),
         capital=proposal.capital * quantity / before,
         amount_at_risk=proposal.amount_at_risk * quantity / before,
+        stressed_margin=proposal.stressed_margin * quantity / before,
     )
     return scaled, tuple(binding), ()
 
@@ -495,6 +502,16 @@ CHECKS: Final[tuple[Check, ...]] = (
     _few_forced_orders,
 )
 
+
+def _under_stress(p: Proposal, c: GateContext, limits: RiskLimits) -> tuple[Decimal, Decimal]:
+    """Of free collateral, with what the guard may have to add by then: here and elsewhere."""
+    added = max(p.stressed_margin - p.margin, ZERO)
+    if not (added or c.stress_taken):
+        return ZERO, ZERO  # then it is what ``free_collateral`` asks
+    left = c.free_collateral - c.equity * limits.free_collateral_reserve
+    return p.capital + added, left - c.stress_taken
+
+
 CAPS: Final[dict[str, Cap]] = {
     "risk_per_trade": lambda p, c, limits: (
         p.amount_at_risk,
@@ -505,6 +522,7 @@ CAPS: Final[dict[str, Cap]] = {
         c.free_collateral - c.equity * limits.free_collateral_reserve,
     ),
     "depth": lambda p, c, limits: (p.notional, c.depth * limits.depth_share_max),
+    "stress": _under_stress,
     "pair_exposure": lambda p, c, limits: (
         p.notional,
         c.equity * limits.pair_exposure_max - c.exposure.pair,

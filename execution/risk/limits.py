@@ -28,6 +28,17 @@ class RiskLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Liquidation lies at least this far beyond the stop; of the stop's price, 0.05 or more."""
     liquidation_distance_min: Decimal = Decimal("0.25")
     """Liquidation lies at least this far from the mark; of the mark. Tightens guard and target."""
+    guard_reaction_minutes: float = 15.0
+    """How long the margin guard may be unable to act: host, road or venue away."""
+    guard_reach_probability_max: float = 0.001
+    """Largest chance that the price goes from target to guard level within that time: where
+    volatility makes it larger the target is lower, though never below 1."""
+    stress_move: Decimal = Decimal("0.5")
+    """Rise of price that margin and free collateral must carry without selling; about the
+    largest in a day of BTC (March 2020) and HYPE (December 2024)."""
+    stress_hours: float = 24.0
+    """Where volatility makes more than that rise as unlikely in so many hours as
+    ``guard_reach_probability_max`` says, that is the stress."""
     free_collateral_reserve: Decimal = Decimal("0.05")
     """Free collateral that neither entries nor top-ups touch; of equity."""
 
@@ -113,6 +124,10 @@ class RiskLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name in ("event_volatility", "weekend_volatility"):
             if getattr(self, name) < 1.0:
                 raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
+        if self.guard_reach_probability_max > 0.5:
+            raise ValueError(
+                f"guard_reach_probability_max: at most 0.5, got {self.guard_reach_probability_max}"
+            )
         if self.risk_per_trade > Decimal("0.05"):
             raise ValueError(f"risk_per_trade: at most 0.05 of equity, got {self.risk_per_trade}")
         if self.liquidation_buffer < Decimal("0.05"):

@@ -5,7 +5,9 @@ from math import isfinite
 
 import msgspec
 
+from domain.instruments import Instrument
 from domain.time import HOURS_PER_YEAR
+from strategies.funding.forecast import ForecastPolicy
 
 NAMES = ("cash_and_carry", "reverse_carry", "hedge", "mean_reversion", "breakout")
 
@@ -19,8 +21,6 @@ class CarryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Over which the expected net is reckoned and pairs are compared, hours."""
     hurdle_apr: float = 0.01
     """What the capital could earn elsewhere, simple annual rate on all capital tied up."""
-    interest_hourly: float = 1.25e-5
-    """Funding rate per hour that forecasts revert to: the venue's rate without premium."""
     funding_half_life_hours: float = 16.0
     """How fast a funding spike is expected to die out, hours."""
     warm_hours: float = 24.0
@@ -63,11 +63,17 @@ class CarryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if not (isfinite(value) and low <= value <= high):
                 raise ValueError(f"{name}: must be between {low:g} and {high:g}, got {value}")
 
+    def process(self, perp: Instrument) -> ForecastPolicy:
+        """How this perp's funding is foreseen: it reverts to the interest of its venue."""
+        return ForecastPolicy(
+            anchor_hourly=perp.funding_interest_hourly,
+            deviation_half_life_hours=self.funding_half_life_hours,
+        )
+
 
 _BOUNDS: dict[str, tuple[float, float]] = {
     "horizon_hours": (1, HOURS_PER_YEAR),
     "hurdle_apr": (0, 5),
-    "interest_hourly": (-0.001, 0.001),
     "funding_half_life_hours": (1, 168),
     "warm_hours": (0, 1416),
     "reserve_fraction": (0, 1),

@@ -55,4 +55,5 @@ def rsi(closes: Sequence[float]) -> float:
     moves = [b - a for a, b in pairwise(closes)]
     gains = fsum(move for move in moves if move > 0.0)
     losses = -fsum(move for move in moves if move < 0.0)
-    return 100.0 * gains / (gains + losses) if gains + losses > 0.0 else 50.0
+    # The share first: it is at most one, whatever is rounded.
+    return gains / (gains + losses) * 100.0 if gains + losses > 0.0 else 50.0

@@ -13,7 +13,7 @@ from domain.orders import Side
 from domain.targets import ExitCause
 from domain.time import HOUR, MINUTE
 from execution.risk.calendar import Ahead
-from execution.risk.caution import Stake, cautious, touch_chance, wanted_distance, wider
+from execution.risk.caution import Stake, cautious, wanted_distance, wider
 from execution.risk.clusters import forced_within, levels
 from execution.risk.gate import Approved, Exposure, GateContext, pass_gate, propose
 from execution.risk.guard import (
@@ -28,6 +28,7 @@ from execution.risk.guard import (
 from execution.risk.halts import size_factor
 from execution.risk.limits import RiskLimits
 from execution.risk.margin import effective_leverage, equity_at
+from strategies.market.reach import reach_probability
 from strategies.market.state import Traded
 from tests.property.test_risk import decimals, relaxed
 from tests.unit.strategies.world import pair
@@ -234,7 +235,7 @@ def test_caution_never_takes_margin_away_and_never_undoes_the_usual_guard(
             assert action.cause is ExitCause.MARGIN_GUARD
     elif isinstance(action, Shrink | Close):
         share = float(action.fraction) if isinstance(action, Shrink) else 1.0
-        chance = touch_chance(caution.volatility, distance, caution.hours)
+        chance = reach_probability(caution.volatility, distance, caution.hours)
         assert action.cause is not ExitCause.MARGIN_GUARD
         assert chance * stake.loss > round_trip * share  # what is sold saves more than it costs
         assert free - usual.reserve < view.minimum_notional

@@ -45,6 +45,7 @@ from execution.facts import (
 )
 from execution.risk.calendar import Event
 from execution.risk.guard import NOTHING, Close, Release, Shrink, TopUp
+from execution.risk.margin import liquidation_price
 from execution.state import State, apply
 from strategies.market.state import Market
 from strategies.strategy import Holding
@@ -265,9 +266,80 @@ def test_what_is_promised_is_not_free_for_the_next(desk: Desk) -> None:
     assert alone.clipped_by == ()
     balances = (Balance("USDC", Decimal(5000), Decimal(1000)),)
     poor = with_(desk, account=msgspec.structs.replace(desk.account, balances=balances))
-    clipped = plan(poor, notional=Decimal(6000))
+    clipped = plan(poor, notional=Decimal(4000))
     assert clipped.notional < Decimal(3000)
     assert "free_collateral" in " ".join(clipped.clipped_by)
+
+
+def restless(desk: Desk, volatility: float) -> Desk:
+    """``volatility`` of the perp, a fraction per square root of an hour."""
+    perp = desk.market.of(PERP.id)
+    assert perp is not None
+    perp.variance = volatility**2
+    return desk
+
+
+@pytest.mark.parametrize("move", ["0.5", "0.7"])
+def test_what_is_planned_lives_through_the_stress_on_margin_and_free_collateral_alone(
+    desk: Desk, move: str
+) -> None:
+    limits = msgspec.structs.replace(
+        desk.limits, stress_move=Decimal(move), pair_exposure_max=Decimal(1),
+        asset_exposure_max=Decimal(1), venue_exposure_max=Decimal(1), total_exposure_max=Decimal(1),
+    )  # fmt: skip
+    made = plan(with_(desk, limits=limits), notional=Decimal(10_000), amount_at_risk=Decimal(1))
+    bought = made.quantity * Decimal("20.002") * Decimal("1.0007")
+    spent = bought + made.notional * (Decimal("0.5") + Decimal("0.00045"))
+    to_add = 10_000 - spent - 500  # the reserve is not touched
+
+    raw = made.notional / made.leverage + made.notional + to_add
+    dies_at = liquidation_price(-made.quantity, raw, PERP.margin_tiers)
+    assert dies_at is not None
+    assert 20 * (1 + Decimal(move)) <= dies_at < 20 * (1 + Decimal(move)) * Decimal("1.01")
+    assert "stress" in made.clipped_by
+
+
+def test_the_stress_of_a_restless_pair_is_what_its_volatility_makes_of_it(desk: Desk) -> None:
+    calm = plan(desk, notional=Decimal(3000))
+    assert calm.clipped_by == ()
+    wild = plan(restless(desk, 0.049), notional=Decimal(3000))
+    assert wild.clipped_by == ()  # 3000 x (1 + 1.79 + 5 % of 2.79) are there
+    lone = with_(desk, account=msgspec.structs.replace(
+        desk.account, balances=(Balance("USDC", Decimal(7000), ZERO),)
+    ))  # fmt: skip
+    assert plan(lone, notional=Decimal(3000)).clipped_by == ("stress",)
+
+
+def test_what_is_held_takes_of_the_stress_first(desk: Desk) -> None:
+    limits = msgspec.structs.replace(desk.limits, stress_move=Decimal(2))
+    alone = plan(with_(desk, limits=limits))
+    other = opened(with_(desk, limits=limits), Stage.WORKING)
+    second = plan(other)
+    assert alone.clipped_by == ()
+    assert second.clipped_by == ("stress",)
+    assert second.notional < alone.notional
+    # Of twice as much less than half is left: it would block the pair for as long as it is held.
+    (refusal,) = plan_entry(
+        other, msgspec.structs.replace(WANTED, notional=Decimal(4000)), "HYPE#2"
+    )  # type: ignore[misc]
+    assert refusal == f"stress: only {second.quantity} of 199.98 would live through it"
+
+
+def test_a_restless_perp_is_held_at_less_leverage_and_the_difference_is_topped_up(
+    holding: Desk,
+) -> None:
+    trade = holding.state.trades["HYPE#1"]
+    assert missing_margin(holding, trade) == ZERO
+    calm = margin_trigger(holding, trade)
+
+    missing = missing_margin(restless(holding, 0.04), trade)
+    position = holding.account.position(PERP.id)
+    assert position is not None
+    notional = -position.quantity * 20
+    assert notional / (position.margin + missing) == pytest.approx(
+        Decimal("1.6422"), rel=Decimal("0.001")
+    )
+    assert margin_trigger(holding, trade) == calm, "the guard itself acts where it did"
 
 
 def test_exposure_is_the_larger_of_what_is_held_and_what_is_wanted_at_mark(desk: Desk) -> None:

@@ -10,7 +10,7 @@ from domain.instruments import MarginTier
 from domain.orders import Side
 from domain.targets import ExitCause
 from execution.risk.calendar import Ahead
-from execution.risk.caution import Caution, Stake, cautious, touch_chance, wanted_distance, wider
+from execution.risk.caution import Caution, Stake, cautious, wanted_distance, wider
 from execution.risk.guard import (
     NOTHING,
     Close,
@@ -23,6 +23,7 @@ from execution.risk.guard import (
     policy_for,
 )
 from execution.risk.limits import RiskLimits
+from strategies.market.reach import reach_probability
 
 D = Decimal
 NONE = Ahead()
@@ -136,8 +137,8 @@ def test_both_legs_shrink_where_that_saves_more_than_it_costs_and_it_says_both()
     assert isinstance(action, Shrink)
     assert action.cause is ExitCause.VOLATILITY
     share = float(action.fraction)
-    before = touch_chance(WILD.volatility, 0.2, WILD.hours)
-    after = touch_chance(WILD.volatility, 0.6, WILD.hours)
+    before = reach_probability(WILD.volatility, 0.2, WILD.hours)
+    after = reach_probability(WILD.volatility, 0.6, WILD.hours)
     saved = 0.06 * (before - (1 - share) * after)
     assert saved > 0.02 * share
     assert action.why.endswith(f"; saves {saved:.2%}, costs {0.02 * share:.2%}")
@@ -152,7 +153,7 @@ def test_a_pair_is_closed_only_where_the_loss_avoided_exceeds_its_round_trip() -
         stake = msgspec.structs.replace(NEAR, round_trip=round_trip)
         return cautious(tiny, D(0), policy(LIMITS), policy(careful), WILD, stake)
 
-    chance = touch_chance(WILD.volatility, NEAR.distance, WILD.hours)
+    chance = reach_probability(WILD.volatility, NEAR.distance, WILD.hours)
     dear, cheap = at(chance * 0.06 * 1.001), at(chance * 0.06 * 0.999)
     assert dear is NOTHING
     assert isinstance(cheap, Close)

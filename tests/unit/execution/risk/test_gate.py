@@ -292,6 +292,27 @@ def test_too_much_of_something_is_clipped_to_what_is_left(
     assert result.proposal.amount_at_risk == D(quantity) / 2
 
 
+def test_what_the_guard_would_have_to_add_under_stress_must_be_free() -> None:
+    """800 and 400 a leg; under stress the perp needs 600. With 0.92 of fees 1400.92 in all."""
+    stressed = msgspec.structs.replace(proposal(), stressed_margin=D(600))
+    enough = context(free_collateral=D("1900.92"))  # 500 stay in reserve
+    short = context(free_collateral=D("1900.91"))
+    others = context(free_collateral=D(10_000), stress_taken=D(9_000))
+
+    assert approved(pass_gate(stressed, enough, LIMITS)).clipped_by == ()
+    smaller = approved(pass_gate(stressed, short, LIMITS))
+    assert (smaller.clipped_by, smaller.proposal.quantity) == (("stress",), D("19.99"))
+    assert smaller.proposal.stressed_margin == D("599.7")
+    assert approved(pass_gate(stressed, others, LIMITS)).proposal.quantity == D("7.13")
+
+
+def test_where_stress_leaves_nothing_the_refusal_says_what_it_takes_and_what_there_is() -> None:
+    stressed = msgspec.structs.replace(proposal(), stressed_margin=D(600))
+    (refusal,) = pass_gate(stressed, context(stress_taken=D(9_490)), LIMITS)  # type: ignore[misc]
+
+    assert (refusal.check, refusal.actual, refusal.limit) == ("stress", D("1400.92"), D(10))
+
+
 def test_size_follows_from_what_may_be_lost() -> None:
     result = approved(pass_gate(proposal(risk="200"), context(), LIMITS))
 

@@ -60,8 +60,8 @@ def test_no_reserve_no_event_no_cluster_and_no_weekend_are_choices() -> None:
     chosen = RiskLimits(
         free_collateral_reserve=D(0), event_hours=0.0, cluster_distance=0.0, weekend_entries=False
     )
-    assert (chosen.free_collateral_reserve, chosen.event_hours) == (0, 0)
-    assert (chosen.cluster_distance, chosen.weekend_entries) == (0, False)
+    assert (chosen.free_collateral_reserve, chosen.event_hours) == (D(0), 0.0)
+    assert (chosen.cluster_distance, chosen.weekend_entries) == (0.0, False)
 
 
 def test_a_misspelt_key_is_refused() -> None:
