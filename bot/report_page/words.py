@@ -61,6 +61,9 @@ WORDS = {
     "event": "a scheduled event is near",
     "weekend": "nothing is entered at the weekend",
     "clusters": "forced orders may be near",
+    "minimum_quantity": "less than the smallest order would remain",
+    "depth": "the books are too thin near the mid",
+    "stress": "the position would not live through the stress",
     "depeg": "the quote currency is off its peg",
     # limits
     "drawdown": "fall from the highest equity",
