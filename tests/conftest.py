@@ -3,10 +3,15 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.canary import nothing_secret_is_left, pytest_runtest_makereport, tmp_path
 
 __all__ = ["nothing_secret_is_left", "pytest_runtest_makereport", "tmp_path"]
+
+# How long one example takes depends on what else the machine does; tests are no benchmarks.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 

@@ -22,7 +22,7 @@ stories = st.tuples(st.integers(0, 2**32), st.integers(1, 50))
 deposits = st.fixed_dictionaries(
     {"USDC": st.sampled_from(["900", "20000"]), "HYPE": st.sampled_from(["0", "40"])}
 )
-many = settings(max_examples=25, deadline=None)
+many = settings(max_examples=25)
 
 
 def told(world: World, story: tuple[int, int]) -> list[VenueEvent]:

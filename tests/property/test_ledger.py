@@ -134,7 +134,7 @@ def parts(books: Books, at: dict[str, Decimal]) -> PnL:
     return total
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(bookings(EVERYTHING))
 def test_the_books_balance_after_every_event(events: list[Booking]) -> None:
     books = Books()
@@ -143,7 +143,7 @@ def test_the_books_balance_after_every_event(events: list[Booking]) -> None:
         assert books.balanced()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(bookings(EVERYTHING), marks)
 def test_all_trades_and_the_unassigned_sum_to_the_change_of_equity(
     events: list[Booking], at: dict[str, Decimal]
@@ -156,7 +156,7 @@ def test_all_trades_and_the_unassigned_sum_to_the_change_of_equity(
     assert parts(books, at).total == earned
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(bookings(EVERYTHING))
 def test_what_trades_hold_is_what_the_account_holds(events: list[Booking]) -> None:
     books = booked(events)
@@ -170,7 +170,7 @@ def test_what_trades_hold_is_what_the_account_holds(events: list[Booking]) -> No
             assert books.balance(instrument.base) == books.position(instrument.id)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(bookings(VENUES_WORD), st.data(), marks)
 def test_any_prefix_told_again_changes_nothing(
     events: list[Booking], data: st.DataObject, at: dict[str, Decimal]
@@ -184,7 +184,7 @@ def test_any_prefix_told_again_changes_nothing(
     assert twice.equity(at) == once.equity(at)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(bookings(EVERYTHING), st.randoms(use_true_random=False), marks)
 def test_the_order_in_which_word_arrives_changes_no_figure(
     events: list[Booking], dice: object, at: dict[str, Decimal]
@@ -198,7 +198,7 @@ def test_the_order_in_which_word_arrives_changes_no_figure(
     assert one.cash() == other.cash()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(bookings(EVERYTHING), marks, prices)
 def test_a_trade_that_handed_everything_on_has_its_result_for_good(
     events: list[Booking], at: dict[str, Decimal], price: Decimal
@@ -213,7 +213,7 @@ def test_a_trade_that_handed_everything_on_has_its_result_for_good(
     assert parts(books, at) == books.pnl_total(at)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(bookings(EVERYTHING), marks, prices)
 def test_handing_dust_on_creates_no_profit(
     events: list[Booking], at: dict[str, Decimal], price: Decimal

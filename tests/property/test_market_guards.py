@@ -35,7 +35,7 @@ from tests.unit.strategies.world import pair
 
 D = Decimal
 LIMITS = RiskLimits()
-thorough = settings(deadline=None, max_examples=300)
+thorough = settings(max_examples=300)
 WIDE = RiskLimits(
     pair_exposure_max=ONE,
     asset_exposure_max=ONE,

@@ -45,7 +45,7 @@ TABLES = (
     (MarginTier(D(0), 10), MarginTier(D(3000), 5)),
     (MarginTier(D(0), 3),),
 )
-relaxed = settings(deadline=None, max_examples=60)  # the machine may be busy
+relaxed = settings(max_examples=60)
 tables = st.sampled_from(TABLES)
 
 
@@ -243,7 +243,7 @@ def walk(
 targets = st.lists(st.floats(0.4, 2.5), min_size=1, max_size=4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data(), targets=targets, tiers=tables, returns=st.booleans())
 def test_no_path_of_small_steps_reaches_liquidation_when_the_guard_acts(
     data: st.DataObject, targets: list[float], tiers: tuple[MarginTier, ...], returns: bool

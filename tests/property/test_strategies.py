@@ -64,7 +64,7 @@ def strategy() -> CashAndCarry:
     )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(story=stories, later=stories, held=holdings)
 def test_a_decision_does_not_change_when_the_future_is_cut_off(
     story: list[tuple[int, tuple[object, ...]]],
@@ -86,7 +86,7 @@ def test_a_decision_does_not_change_when_the_future_is_cut_off(
     assert decided == [fresh.targets(cut, held, EQUITY, last_ns(past))]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(story=stories, held=holdings, equity=st.integers(-100, 1_000_000).map(Decimal))
 def test_every_pair_gets_one_target_within_its_limits(
     story: list[tuple[int, tuple[object, ...]]], held: dict[str, Holding], equity: Decimal

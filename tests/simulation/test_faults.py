@@ -656,7 +656,7 @@ def anything_said(draw: st.DrawFn) -> Callable[[str, int], VenueEvent]:
     return said
 
 
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=40)
 @given(said=st.lists(anything_said(), min_size=1, max_size=30))
 def test_nothing_that_is_said_about_an_order_in_any_order_breaks_the_engine(
     said: list[Callable[[str, int], VenueEvent]],

@@ -79,7 +79,7 @@ def test_the_result_of_a_neutral_pair_does_not_depend_on_where_the_price_goes() 
     assert max(results) - min(results) < Decimal(20)  # 0.5 % of 4000: costs scale with price
 
 
-@hypothesis_settings(max_examples=15, deadline=None)
+@hypothesis_settings(max_examples=15)
 @given(
     moves=st.lists(st.floats(-STEP, STEP), min_size=60, max_size=240),
     notional=st.integers(500, 6000),

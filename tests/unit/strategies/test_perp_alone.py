@@ -197,7 +197,7 @@ def test_both_enter_somewhere_or_what_follows_would_hold_of_nothing() -> None:
         assert told(strategy, market, now_ns).action is Action.ENTER
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(
     noise=st.lists(st.floats(-0.002, 0.002), min_size=194, max_size=194),
     stretch=st.floats(-1.5, 1.5),

@@ -28,7 +28,7 @@ def shuffled(seed: int) -> list[int]:
     return [*nonces, *nonces[::3]]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seeds)
 def test_no_nonce_is_taken_twice(seed: int) -> None:
     taken = accepted(shuffled(seed))
@@ -36,7 +36,7 @@ def test_no_nonce_is_taken_twice(seed: int) -> None:
     assert len(taken) == len(set(taken))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seeds)
 def test_exactly_those_below_the_hundredth_highest_so_far_are_too_low(seed: int) -> None:
     taken: list[int] = []
@@ -49,7 +49,6 @@ def test_exactly_those_below_the_hundredth_highest_so_far_are_too_low(seed: int)
     assert accepted(shuffled(seed)) == taken
 
 
-@settings(deadline=None)
 @given(st.lists(near, max_size=99, unique=True))
 def test_the_first_hundred_may_come_in_any_order(nonces: list[int]) -> None:
     assert accepted(nonces) == nonces

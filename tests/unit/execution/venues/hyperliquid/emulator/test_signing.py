@@ -73,7 +73,7 @@ def test_the_signer_of_every_action_is_recovered(
     assert found == ADDRESS
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(nonce=st.integers(min_value=0, max_value=2**63 - 1))
 def test_a_signature_whose_leading_zeros_were_dropped_is_read(nonce: int) -> None:
     signature = sdk.sign_l1_action(WALLET, {"type": "noop"}, None, nonce, None, False)
