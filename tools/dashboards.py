@@ -608,7 +608,7 @@ MACHINE = [
         "none",
         ask("fundarb_orders_doubted_total", "doubted"),
         ask("fundarb_order_doubt_seconds_count", "proven"),
-        ask("sum(fundarb_bad_messages_total)", "bad messages"),
+        ask("sum(fundarb_bad_messages_total) or vector(0)", "bad messages"),
         steps=((None, "text"),),
         size=(8, 4),
     ),
