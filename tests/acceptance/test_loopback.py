@@ -46,7 +46,11 @@ def urls(text: str) -> list[str]:
     return [url for url in _URL.findall(text) if "[" not in url and urlsplit(url).hostname]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "config").rglob("*.toml")), ids=lambda p: p.name)
+# Of events the addresses are where a date is from: text for a person, which no code asks.
+SETTING_FILES = sorted(set((ROOT / "config").rglob("*.toml")) - {ROOT / "config" / "events.toml"})
+
+
+@pytest.mark.parametrize("path", SETTING_FILES, ids=lambda p: p.name)
 def test_no_configuration_names_a_host_but_this_one_and_the_venues_own(path: Path) -> None:
     found = [url for text in texts(tomllib.loads(path.read_text())) for url in urls(text)]
 
