@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.amounts import percent
-from bot.settings import Account, Settings, altered, as_toml
+from bot.settings import Settings, altered, as_toml
 from bot.sweep.results import Findings
 from bot.sweep.sharpe import annual
 from bot.sweep.space import Values
@@ -44,7 +44,8 @@ def tables(plan: Plan, found: Findings, best: Path) -> RenderableType:
 def best_toml(settings: Settings, capital: Decimal, found: Findings) -> str:
     """The settings of the first of the best, and beside them what they are worth."""
     first = found.best[0]
-    settings = msgspec.structs.replace(settings, account=Account(capital))
+    account = msgspec.structs.replace(settings.account, capital=capital)
+    settings = msgspec.structs.replace(settings, account=account)
     return (
         f"# Trial {first.tried.number} of {found.trials}: in sample {percent(first.inside.apr)} "
         f"net a year,\n# deflated Sharpe ratio {_share(first.deflated)}.\n"

@@ -92,6 +92,7 @@ def identity(request: SweepRequest) -> dict[str, str]:
         f"({plan.train} to train on)",
         "bar": run.bar or "any",
         "capital": str(run.capital),
+        "inventory": run.settings.account.inventory or "none",
         "seed": str(run.seed),
         "gaps": "allowed" if run.allow_gaps else "refused",
         "space": "; ".join(
