@@ -100,6 +100,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 lock: $(READY) ## resolve the lock files again; UPGRADE=--upgrade takes newer releases
 	$(LOCK) $(UPGRADE) -o requirements.lock pyproject.toml
+	$(LOCK) $(UPGRADE) --extra sweep -c requirements.lock -o requirements-sweep.lock pyproject.toml
 	$(LOCK) $(UPGRADE) --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 
 pin-images: $(READY) ## pin the base images of deploy/ by digest; wants docker with buildx, and the registries

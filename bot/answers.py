@@ -67,7 +67,7 @@ def _pair(history: Record, name: str) -> Answer:
         "opened": _iso(trade.opened_ns) if trade is not None else None,
         "spot_quantity": spot,
         "perp_quantity": perp,
-        "notional": _notional(history, name, max(spot, -perp)),
+        "notional": _notional(history, name, max(abs(spot), abs(perp))),
         "pnl": pnl_of(history.pnl(trade.trade_id)) if trade is not None else None,
         "decision": decision_of(decided) if decided is not None else None,
     }

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from bot.backtest.coverage import Coverage
+from bot.choosing import chosen
 from bot.clock import SystemClock
 from bot.control import Control
 from bot.feeds.heard import recording
@@ -31,7 +32,6 @@ from execution.effects import RaiseAlarm
 from execution.facts import Fact
 from execution.snapshot import Snapshot
 from execution.venues.simulated.source import MarketSource
-from strategies.cash_and_carry import CashAndCarry
 
 if TYPE_CHECKING:
     from bot.monitor import Monitor
@@ -99,7 +99,21 @@ def run(
         from bot.feeds.follow import follow
 
         return asyncio.run(follow(request, on_snapshot, should_stop, on_fact, on_alarm, warn))
-    source = _source(request)
+    source = open_market(request)
+    settle_memory()
+    return play(request, source, on_snapshot, should_stop, on_fact, on_alarm, warn)
+
+
+def play(
+    request: RunRequest,
+    source: MarketSource,
+    on_snapshot: Callable[[Snapshot], None] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_fact: Callable[[Fact], None] | None = None,
+    on_alarm: Callable[[RaiseAlarm], None] | None = None,
+    warn: Callable[[str], None] = lambda _: None,
+) -> RunResult:
+    """``run`` over a market that is open already, and may be played again."""
     with (
         Onlookers(request, source.pairs, on_snapshot, on_fact, on_alarm) as onlookers,
         closing(begin(request, source, onlookers)) as started,
@@ -111,15 +125,9 @@ def run(
 
 def begin(request: RunRequest, source: MarketSource, onlookers: "Onlookers") -> Run:
     """The run over ``source``, taken up where its state directory left it."""
-    strategy = paced(request.settings, source.cadence_ns).strategy
     run = Run(
         source,
-        CashAndCarry(
-            strategy,
-            source.pairs,
-            leverage_target=request.settings.risk.leverage_target,
-            risk_per_trade=request.settings.risk.risk_per_trade,
-        ),
+        chosen(paced(request.settings, source.cadence_ns), source.pairs),
         request.settings,
         mode=request.mode,
         seed=request.seed,
@@ -219,7 +227,6 @@ def _loop(
     """Advance in slices: of wall time at a person's pace, of simulated time at full speed."""
     clock = SystemClock()
     end_ns = end_of(run, request)
-    settle_memory()
     began = clock.monotonic_ns()
     origin_ns = reached_ns = run.venue.now_ns
     while not run.venue.ended and (end_ns is None or run.venue.now_ns < end_ns):
@@ -256,7 +263,12 @@ def steered(request: RunRequest, warn: Callable[[str], None]) -> Iterator[Contro
         yield control
 
 
-def _source(request: RunRequest) -> MarketSource:
+def open_market(request: RunRequest) -> MarketSource:
+    """What the request wants played: generated, recorded live, or history.
+
+    Raises:
+        RunError, DataError, UnknownPair: there is no such market, or it has gaps.
+    """
     if request.feed == "simulated":
         from execution.venues.simulated.generated import generated_market
 

@@ -1,10 +1,10 @@
-"""A Hyperliquid-compatible exchange on this machine: one account, on a market that nobody moves."""
+"""A Hyperliquid-compatible exchange on this machine, on a market that nobody moves."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
@@ -15,6 +15,8 @@ from domain.money import ZERO
 from domain.time import DAY, HOUR, SECOND
 from execution.venues.hyperliquid.emulator.emulator import Emulator
 from execution.venues.hyperliquid.emulator.faults import Fault, Faults
+from execution.venues.hyperliquid.emulator.house import House
+from execution.venues.hyperliquid.emulator.limits import Limits
 from execution.venues.hyperliquid.emulator.listing import PERP_WALLET, SETTLEMENT
 from execution.venues.hyperliquid.emulator.server import serve
 from execution.venues.hyperliquid.emulator.wallets import STANDARD, UNIFIED
@@ -155,25 +157,32 @@ def recorded(directory: Path, now_ns: int) -> MarketSource:
     return Shifted(source, (now_ns - source.start_ns) // HOUR * HOUR)
 
 
+class Account(NamedTuple):
+    """``deposits``: ``perp.USDC``, ``spot.USDC`` and ``spot.`` any token, to its amount."""
+
+    address: str
+    deposits: Mapping[str, Decimal]
+    agents: Sequence[str] = ()
+
+
 def emulate(
     *,
     directory: Path | None = None,
-    account: str,
-    deposits: Mapping[str, Decimal],
-    agents: Sequence[str],
+    accounts: Sequence[Account],
     unified: bool,
     seed: int,
     speed: float,
     clock: Callable[[], int],
     port: int,
     faults: Sequence[Fault] = (),
+    limited: bool = False,
 ) -> AbstractAsyncContextManager[str]:
     """Serve until the context ends; yields the address. ``clock`` is the machine's, ns, UTC.
 
     The market is generated, or replayed from ``directory``.
 
-    ``deposits``: ``perp.USDC``, ``spot.USDC`` and ``spot.`` any token, to its amount. In a
-    ``unified`` account the two are one balance.
+    In a ``unified`` account ``perp.USDC`` and ``spot.USDC`` are one balance. ``limited``: to what
+    the venue takes from one address.
 
     Raises:
         DataError: the directory has nothing that could be replayed.
@@ -188,19 +197,25 @@ def emulate(
     )
     cadence_ns = int(max(speed, 1.0) * SECOND)
     source = Restated(market, cadence_ns, now_ns - STEP_NS)
-    amounts = _balances(deposits, SETTLEMENT if unified else PERP_WALLET)
-    exchange = Exchange(source.instruments, VenueRules(), amounts, market.start_ns)
-    emulator = Emulator(
-        exchange,
-        market.pairs,
-        account,
-        dict.fromkeys(agents),
-        history=source.history(),
-        mode=UNIFIED if unified else STANDARD,
-        wall_ns=pace.wall_ns,
-    )
+    wallet = SETTLEMENT if unified else PERP_WALLET
+    emulators = [
+        Emulator(
+            Exchange(
+                source.instruments, VenueRules(), _balances(one.deposits, wallet), market.start_ns
+            ),
+            market.pairs,
+            one.address,
+            dict.fromkeys(one.agents),
+            history=source.history(),
+            mode=UNIFIED if unified else STANDARD,
+            wall_ns=pace.wall_ns,
+        )
+        for one in accounts
+    ]
+    venue = House(emulators) if len(emulators) > 1 else emulators[0]
     trouble = Faults(faults, seed, now_ns) if faults else None
-    return serve(emulator, source, lambda: pace.venue_ns(clock()), port, trouble)
+    limits = Limits() if limited else None
+    return serve(venue, source, lambda: pace.venue_ns(clock()), port, trouble, limits)
 
 
 def _balances(deposits: Mapping[str, Decimal], perp_wallet: str) -> dict[str, Decimal]:

@@ -15,6 +15,7 @@ import msgspec
 
 from bot.planning import (
     Desk,
+    inventory,
     is_dust,
     margin_action,
     margin_trigger,
@@ -56,7 +57,7 @@ from domain.orders import (
     client_order_id,
     is_own,
 )
-from domain.targets import Action, ExitCause, Target
+from domain.targets import Action, ExitCause, Legs, Target
 from domain.time import HOUR, MINUTE, SECOND
 from execution.effects import (
     CancelOrder,
@@ -76,6 +77,7 @@ from execution.facts import (
     CommandGiven,
     Decided,
     EquityMarked,
+    Extremes,
     Fact,
     LimitTripped,
     MarginIntended,
@@ -99,9 +101,11 @@ from execution.pairs import (
     Situation,
     Wanted,
     gave_up,
+    patience,
     step,
 )
 from execution.reconcile import differences, is_comparable, missing_orders
+from execution.risk.calendar import Event as ScheduledEvent
 from execution.risk.guard import Close, Release, Shrink, TopUp
 from execution.risk.halts import (
     KILLED,
@@ -133,12 +137,22 @@ class _Perp(msgspec.Struct):
     """A held perp on the hot path: when to ask the guard, and the worst mark it has seen.
 
     A short's leverage and distance to liquidation are worst at the highest mark, so
-    one comparison an update is enough to know both extremes afterwards.
+    one comparison an update is enough to know both extremes afterwards. A long's at the
+    lowest: its ``against`` is -1.0, a short's 1.0, and marks are counted times it.
     """
 
     trigger: float
     worst: float
+    against: float
     position: PositionReport
+
+    def triggers(self, mark: float) -> bool:
+        """Whether the guard is to be asked at this mark."""
+        return mark * self.against >= self.trigger
+
+    @property
+    def worst_mark(self) -> float:
+        return self.worst * self.against
 
 
 class Engine:
@@ -152,6 +166,7 @@ class Engine:
         execution: ExecutionPolicy,
         limits: RiskLimits,
         evaluation_ns: int,
+        events: tuple[ScheduledEvent, ...] = (),
     ) -> None:
         self.state = state
         self.market = market
@@ -162,11 +177,13 @@ class Engine:
         self._execution = execution
         self._limits = limits
         self._evaluation_ns = evaluation_ns
+        self._events = events
         self._facts: list[Fact] = []
         self._effects: list[Effect] = []
         self._working: dict[str, str] = {}  # perp -> trade that has something to do
         self._perps: dict[str, _Perp] = {}  # by instrument, those that are held
         self._extremes = state.extremes
+        self._lately = Extremes()  # the same since the last valuation
         self._worth_now: tuple[dict[str, Decimal], Decimal] | None = None
         self._suspicion: tuple[str, ...] = ()  # differences that one read has found
         self._clean_ns = 0  # venue time up to which the books are known to be complete
@@ -255,8 +272,8 @@ class Engine:
         perp = self._perps.get(event.instrument)
         guard = False
         if perp is not None:
-            guard = event.mark >= perp.trigger
-            perp.worst = max(perp.worst, event.mark)
+            guard = perp.triggers(event.mark)
+            perp.worst = max(perp.worst, event.mark * perp.against)
         trade_id = self._working.get(event.instrument)
         if not guard and trade_id is None:
             return NOTHING
@@ -482,7 +499,7 @@ class Engine:
         """
         books = self.state.books
         held, others = books.quantity(trade.trade_id, leg.id), books.quantity(None, leg.id)
-        if held * others >= ZERO:
+        if held * others >= ZERO or self.state.is_owed(trade.trade_id, leg.id):
             return ZERO
         taken = others if abs(others) < abs(held) else -held
         self._move_residual(leg, taken, None, trade.trade_id)
@@ -501,8 +518,7 @@ class Engine:
     def _leg_lost(self, trade: PairTrade, what: str) -> None:
         """The venue or a person traded one leg: keep what is still hedged, shed the rest."""
         pair = self.state.pairs[trade.plan.pair]
-        spot, perp = self.state.quantities(trade)
-        kept = pair.floor_quantity(max(min(spot, -perp), ZERO))
+        kept = pair.floor_quantity(max(self.state.matched(trade), ZERO))
         if kept < trade.quantity:
             cause, reason = ExitCause.LEG_LOST, f"leg_lost: {what}"
             self._retarget(trade, kept, urgent=True, cause=cause, reason=reason)
@@ -521,9 +537,11 @@ class Engine:
         if event.money.asset == self.state.books.quote:
             return True
         token = self.state.spot_of(event.money.asset)
+        if token is None or token.id not in self.marks():
+            return False
         self._mark_equity()  # the price of this moment is what they are booked at
         marked = self.state.equity
-        return token is not None and marked is not None and token.id in marked.marks
+        return marked is not None and token.id in marked.marks
 
     def _on_leverage(self, event: LeverageConfirmed) -> None:
         trade = self.state.trade_on(self.state.pair_of[event.instrument].name)
@@ -595,7 +613,7 @@ class Engine:
         # What a shrink has freed, or a fill has used up, may ask for margin right now.
         for instrument, perp in list(self._perps.items()):
             market = self.market.of(instrument)
-            if market is not None and market.mark is not None and market.mark >= perp.trigger:
+            if market is not None and market.mark is not None and perp.triggers(market.mark):
                 self._guard_margin(self.state.pair_of[instrument])
         if report.venue_time_ns >= self.state.private_ns:
             self._meet_leverage_target()
@@ -714,10 +732,21 @@ class Engine:
         if desk is None:
             return
         self._check_limits(desk)
+        for trade in self._open_trades():
+            self._cover(trade)
         for target in self._strategy.targets(
             self.market, self._holdings(), desk.equity, self.now_ns
         ):
             self._consider(target)
+
+    def _cover(self, trade: PairTrade) -> None:
+        """A hedge is never larger than what it hedges, whoever sold of that."""
+        pair = self.state.pairs[trade.plan.pair]
+        owned = pair.floor_quantity(inventory(self.state, pair))
+        if trade.legs is Legs.OVERLAY and owned < trade.quantity:
+            reason = f"leg_lost: the account holds {owned} {pair.spot.base} of its own"
+            self._retarget(trade, owned, urgent=False, cause=ExitCause.LEG_LOST, reason=reason)
+            self._work(trade.trade_id)
 
     def _check_limits(self, desk: Desk) -> None:
         broken = breaches(readings(desk), self._limits)
@@ -792,8 +821,10 @@ class Engine:
         elif isinstance(action, Shrink | Close) and (not trade.urgent or self._is_endangered(pair)):
             # A trade that is on its way there, but slowly, now goes fast.
             quantity = action.quantity if isinstance(action, Shrink) else ZERO
-            reason, cause = f"margin_guard: {action.why}", ExitCause.MARGIN_GUARD
-            self._alarm("margin_guard", pair.name, f"{pair.name}: {action.why}")
+            cause = ExitCause.STOP if trade.legs.is_alone else action.cause
+            reason = f"{cause}: {action.why}"
+            if cause is not ExitCause.STOP:  # a stop is part of the plan
+                self._alarm("margin_guard", pair.name, f"{pair.name}: {action.why}")
             quantity = min(quantity, trade.quantity)
             self._retarget(trade, quantity, urgent=True, cause=cause, reason=reason)
             self._work(trade.trade_id)
@@ -806,8 +837,7 @@ class Engine:
             missing = missing_margin(desk, trade) if desk is not None else ZERO
             if missing > ZERO and trade.stage is Stage.HOLDING:
                 pair = self.state.pairs[trade.plan.pair]
-                target = self._limits.leverage_target
-                self._move_margin(trade, pair, missing, f"opened above leverage target {target}")
+                self._move_margin(trade, pair, missing, "opened above the leverage target")
             del self._opened[trade_id]
 
     def _moves_margin(self, pair: Pair) -> bool:
@@ -838,8 +868,12 @@ class Engine:
         trade = self.state.trade_on(pair.name) if pair is not None else None
         desk = self._desk()
         trigger = margin_trigger(desk, trade) if trade is not None and desk is not None else None
+        against = -1.0 if position.quantity > ZERO else 1.0
         self._perps[name] = _Perp(
-            trigger if trigger is not None else float("inf"), float(position.mark), position
+            trigger * against if trigger is not None else float("inf"),
+            float(position.mark) * against,
+            against,
+            position,
         )
         grown = before is None or abs(position.quantity) > abs(before.position.quantity)
         if grown and position.margin > ZERO:
@@ -853,18 +887,28 @@ class Engine:
         """Before a position changes or goes: how bad was it at its worst mark?"""
         perp = self._perps.pop(instrument, None)
         if perp is not None:
-            self._extremes = worse(self._extremes, self.state, perp.position, perp.worst)
+            self._note_worst(perp)
+
+    def _note_worst(self, perp: _Perp) -> None:
+        self._extremes = worse(self._extremes, self.state, perp.position, perp.worst_mark)
+        self._lately = worse(self._lately, self.state, perp.position, perp.worst_mark)
 
     # --- value -----------------------------------------------------------------------------
 
     def not_ours(self) -> dict[str, Decimal] | None:
         """What the account holds that belongs to no trade: signed base units of every instrument.
 
+        So does a perp that hedges what its owner holds: nothing of it is to be undone in a hurry.
         None until the books have agreed with the venue once: before, nobody knows.
         """
         if self.reconciled_ns is None:
             return None
-        return {name: self.state.books.quantity(None, name) for name in self.state.instruments}
+        found = {name: self.state.books.quantity(None, name) for name in self.state.instruments}
+        for trade in self._open_trades():
+            if trade.legs is Legs.OVERLAY:
+                perp = self.state.pairs[trade.plan.pair].perp.id
+                found[perp] += self.state.books.quantity(trade.trade_id, perp)
+        return found
 
     def marks(self) -> dict[str, Decimal]:
         """Prices that value everything: spot mid, perp mark; the last known where there is none."""
@@ -924,14 +968,16 @@ class Engine:
             self._orders_last_minute(),
             self._clock_skew_seconds,
             self.now_ns,
+            self._events,
         )
 
     def _mark_equity(self) -> None:
         if self.account is None:
             return
         marks, equity = self._worth()
-        for perp in self._perps.values():
-            self._extremes = worse(self._extremes, self.state, perp.position, perp.worst)
+        for name, perp in self._perps.items():
+            self._note_worst(perp)
+            perp.worst = float(marks.get(name, perp.position.mark)) * perp.against
         with exact():
             spot_value = sum(
                 (
@@ -950,23 +996,34 @@ class Engine:
             cash = equity - spot_value - margin - unrealized
         self._record(
             EquityMarked(
-                equity, cash, spot_value, margin, unrealized, marks, self.now_ns, self._extremes
+                equity,
+                cash,
+                spot_value,
+                margin,
+                unrealized,
+                marks,
+                self.now_ns,
+                self._extremes,
+                self._lately,
             )
         )
+        self._lately = Extremes()
 
     def _holdings(self) -> dict[str, Holding]:
         """What the strategy may know of our trades: closing ones are already given up."""
         held = {}
         for trade in self._open_trades():
             pair = self.state.pairs[trade.plan.pair]
-            spot, perp = self.state.quantities(trade)
-            quantity = max(trade.quantity, min(spot, -perp))
+            quantity = max(trade.quantity, self.state.matched(trade))
             held[pair.name] = Holding(
                 pair.name,
                 quantity,
                 trade.plan.notional * quantity / trade.plan.quantity,
                 trade.opened_ns if trade.opened_ns is not None else trade.plan.time_ns,
                 trade.entry_basis,
+                trade.legs,
+                trade.plan.stop_price,
+                trade.plan.target_price,
             )
         return held
 
@@ -1058,8 +1115,7 @@ class Engine:
         if situation is None:
             return
         if gave_up(situation):
-            patience = self._execution.maker_patience_seconds
-            self._keep(trade, f"maker_not_filled: no fill for {patience:g} s")
+            self._keep(trade, f"maker_not_filled: no fill for {patience(situation):g} s")
             situation = self._situation(self.state.trades[trade_id])
             assert situation is not None
         work = step(situation)
@@ -1083,9 +1139,8 @@ class Engine:
 
     def _keep(self, trade: PairTrade, reason: str) -> None:
         """Grow no further: what is hedged by now is all there will be."""
-        spot, perp = self.state.quantities(trade)
         pair = self.state.pairs[trade.plan.pair]
-        kept = min(pair.floor_quantity(max(min(spot, -perp), ZERO)), trade.quantity)
+        kept = min(pair.floor_quantity(max(self.state.matched(trade), ZERO)), trade.quantity)
         if kept != trade.quantity:
             self._retarget(trade, kept, urgent=False, cause=ExitCause.LIMIT, reason=reason)
 
@@ -1146,7 +1201,8 @@ class Engine:
         More than dust is somebody else's: what a person bought is not ours to sell.
         """
         pair = self.state.pairs[trade.plan.pair]
-        for leg in (pair.spot, pair.perp):
+        # Only what buys spot takes over spot: otherwise it is its owner's.
+        for leg in (pair.spot, pair.perp) if trade.legs is Legs.CARRY else (pair.perp,):
             quantity = self.state.books.quantity(None, leg.id)
             if quantity != ZERO and is_dust(leg, quantity, self.marks()[leg.id]):
                 self._move_residual(leg, quantity, None, trade.trade_id)
@@ -1160,8 +1216,9 @@ class Engine:
     def _situation(self, trade: PairTrade) -> Situation | None:
         pair = self.state.pairs[trade.plan.pair]
         spot_market, perp_market = self.market.of(pair.spot.id), self.market.of(pair.perp.id)
-        if spot_market is None or perp_market is None:
+        if perp_market is None or (spot_market is None and trade.legs.trades_spot):
             return None
+        spot_market = spot_market or perp_market  # of a leg that is not traded nobody asks
         unquoted = any(m.bid is None and m.ask is None for m in (spot_market, perp_market))
         if unquoted and self.now_ns - self._started_ns < _UNSURE_NS:
             return None  # a book that is still on its way is no empty one

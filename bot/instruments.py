@@ -14,6 +14,7 @@ T = TypeVar("T")
 
 _MAGNITUDE_MAX = 18  # powers of ten, either way
 _REASON_LENGTH = 300
+_INTEREST_MAX = 0.001  # an hour, either way
 
 
 class UnknownPair(ValueError):
@@ -71,6 +72,7 @@ class _Venue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spot: tuple[_Row, ...]
     perp: tuple[_Row, ...]
     significant_figures: int | None = None
+    funding_interest_hourly: float = 1.25e-5
     urls: dict[str, str] = {}
 
 
@@ -151,6 +153,8 @@ def _listing(venue: str, rules: _Venue, kind: Kind, row: _Row) -> Listing:
     minimum = rules.minimum_notional if row.minimum_notional is None else row.minimum_notional
     fees = rules.fees.perp if perp else rules.fees.spot
     tiers = [tier.lower_bound for tier in row.margin_tiers]
+    if not abs(rules.funding_interest_hourly) <= _INTEREST_MAX:
+        raise ValueError(f"funding_interest_hourly: {rules.funding_interest_hourly} is no rate")
     for number in (row.lot, minimum, fees.maker, fees.taker, *tiers):
         if not number.is_finite() or abs(number.adjusted()) > _MAGNITUDE_MAX:
             raise ValueError(f"{row.base}: {number} is a number beyond all reason")
@@ -167,5 +171,6 @@ def _listing(venue: str, rules: _Venue, kind: Kind, row: _Row) -> Listing:
         significant_figures=rules.significant_figures,
         margin_tiers=row.margin_tiers,
         funding_interval_hours=rules.funding_interval_hours if perp else None,
+        funding_interest_hourly=rules.funding_interest_hourly,
     )
     return Listing(instrument, row.history or row.base, row.quotes)

@@ -48,6 +48,11 @@ class LiveGateway(VenueGateway, Protocol):
     @property
     def progress(self) -> Mapping[str, int]: ...
 
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        """Messages that could not be believed so far, by where they came."""
+        ...
+
     def tasks(self) -> Mapping[str, Coroutine[Any, Any, None]]:
         """What has to run for as long as it is used, by name; each for ever."""
         ...
@@ -152,7 +157,13 @@ async def live(
             market.observe(event)
         gateway = venue.gateway(inbox.put, state.nonce, state.venue_orders)
         engine = Engine(
-            state, market, strategy(pairs), settings.execution, settings.risk, evaluation_ns
+            state,
+            market,
+            strategy(pairs),
+            settings.execution,
+            settings.risk,
+            evaluation_ns,
+            settings.events,
         )
         tell_alarm, tell_fact = record.told(on_alarm, on_fact)
         trader = Trader(engine, journal, gateway, clock, lease, inbox, tell_alarm, tell_fact)
@@ -290,4 +301,5 @@ def _run_started(
         pairs=tuple(pair.name for pair in pairs),
         config_digest=settings_module.digest(settings),
         time_ns=now_ns,
+        strategy=settings.strategy.name,
     )

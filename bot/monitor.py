@@ -6,6 +6,7 @@ clock of its last update, and when each critical loop last got on.
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -82,6 +83,7 @@ class Monitor:
         clock_ns: int,
         loops: Mapping[str, int],
         agent_until_ns: int | None = None,
+        bad_messages: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         """Bring the page up to date. ``clock_ns`` and ``loops`` are of the engine's clock."""
         self.recorder.shown(picture)
@@ -92,6 +94,7 @@ class Monitor:
                 wall_ns=self._clock.now_ns(),
                 loops=dict(loops),
                 agent_until_ns=agent_until_ns,
+                bad_messages=dict(bad_messages),
             )
         )
 
@@ -107,7 +110,8 @@ class Monitor:
             picture = snapshot(running.trader.engine)
             heard = {"decide": running.trader.progress_ns, **running.gateway.progress}
             loops = {name: heard[name] for name in SILENT_SECONDS if name in heard}
-            self.show(picture, clock.now_ns(), loops, agent_until_ns())
+            bad = running.gateway.rejected
+            self.show(picture, clock.now_ns(), loops, agent_until_ns(), bad)
             before_ns = self._clock.monotonic_ns()
             await asyncio.sleep(PERIOD_SECONDS)
             took = (self._clock.monotonic_ns() - before_ns) / SECOND

@@ -3,8 +3,9 @@
 from decimal import Decimal
 
 from bot.engine import Engine
-from domain.instruments import Pair
+from domain.instruments import Kind, Pair
 from domain.money import ZERO, decimal_of
+from domain.targets import Legs
 from domain.time import SECOND
 from execution.ledger.pnl import PnL
 from execution.pairs import PairTrade, naked_quantity
@@ -76,8 +77,11 @@ def pair_view(engine: Engine, pair: Pair, marks: dict[str, Decimal]) -> PairView
     mid = spot_market.mid if spot_market is not None else None
     predicted = perp_market.predicted if perp_market is not None else None
     spot, perp = state.quantities(trade) if trade is not None else (ZERO, ZERO)
+    legs = trade.legs if trade is not None else Legs.CARRY
     price = decimal_of(mark) if mark is not None else ZERO
-    naked = abs(naked_quantity(pair, spot, perp, price)) * price if price else ZERO
+    naked = ZERO
+    if price and legs.trades_spot:
+        naked = abs(naked_quantity(pair, spot, perp, price)) * price
     leverage, liquidation, way = _margin(engine, pair, trade, price)
     return PairView(
         pair=pair.name,
@@ -85,8 +89,8 @@ def pair_view(engine: Engine, pair: Pair, marks: dict[str, Decimal]) -> PairView
         stage=trade.stage if trade is not None else None,
         spot_quantity=spot,
         perp_quantity=perp,
-        notional=max(spot, -perp) * price,
-        net_delta=spot + perp,
+        notional=max(legs.along(Kind.SPOT, spot), legs.along(Kind.PERP, perp)) * price,
+        net_delta=spot + perp if legs.trades_spot else ZERO,
         naked_notional=naked,
         naked_seconds=_naked_seconds(engine, trade),
         spot_mid=mid,

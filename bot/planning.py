@@ -4,21 +4,34 @@ Pure: reads the desk, changes nothing.
 """
 
 import math
+from collections.abc import Iterator
 from decimal import ROUND_CEILING, Decimal
 
 import msgspec
 
 from domain.account import AccountReport, PositionReport
-from domain.instruments import Instrument, Pair
+from domain.instruments import Instrument, Kind, Pair
 from domain.money import ZERO, decimal_of
 from domain.orders import Side
-from domain.targets import ExitCause, Target
+from domain.targets import ExitCause, Legs, Tactic, Target
 from domain.time import DAY, HOUR, SECOND
 from execution.facts import Extremes, Stage, TradePlanned
 from execution.pairs import ExecutionPolicy, PairTrade
+from execution.risk.calendar import Event, ahead, is_weekend
+from execution.risk.caution import (
+    Stake,
+    as_distance,
+    cautious,
+    wanted_distance,
+    wider,
+)
+from execution.risk.clusters import forced_within, hourly_volume, levels
+from execution.risk.depeg import quote_dislocation
+from execution.risk.depth import depth_within
 from execution.risk.gate import Approved, Exposure, GateContext, pass_gate, propose
 from execution.risk.guard import (
     NOTHING,
+    Close,
     GuardAction,
     MarginPolicy,
     PositionView,
@@ -31,12 +44,16 @@ from execution.risk.limits import RiskLimits
 from execution.risk.margin import (
     effective_leverage,
     equity_at,
+    maintenance_rate,
     margin_down,
     max_leverage,
+    stressed_margin,
     survived_gap,
 )
 from execution.state import State
+from strategies.market.reach import unlikely_move
 from strategies.market.state import InstrumentState, Market
+from strategies.sizing import highest_leverage
 
 _BASIS_POINT = Decimal("0.0001")
 _NEAR_TARGET = Decimal("1.02")
@@ -58,6 +75,7 @@ class Desk(msgspec.Struct, frozen=True):
     orders_last_minute: int
     clock_skew_seconds: float
     now_ns: int
+    events: tuple[Event, ...] = ()
 
 
 def plan_entry(desk: Desk, target: Target, trade_id: str) -> TradePlanned | tuple[str, ...]:
@@ -69,11 +87,23 @@ def plan_entry(desk: Desk, target: Target, trade_id: str) -> TradePlanned | tupl
     if spot is None or perp is None or spot.ask is None or perp.mark is None:
         return ("no_market: a leg of the pair has no quote",)
     mark, price = decimal_of(perp.mark), decimal_of(spot.ask)
+    how = target.tactic
     quantity = pair.floor_quantity(target.notional / max(mark, price))
+    if how.legs.uses_inventory:
+        quantity = min(quantity, pair.floor_quantity(inventory(desk.state, pair) * how.share))
+        if quantity == ZERO:
+            return (f"inventory: the account holds too little {pair.spot.base} of its own",)
     if quantity == ZERO:
         return (f"minimum_quantity: {target.notional} buys less than one lot of {pair.lot}",)
     highest = max_leverage(target.notional, pair.perp.margin_tiers)
-    leverage = min(int(desk.limits.leverage_target.to_integral_value(ROUND_CEILING)), highest)
+    wanted = margin_policy(desk, pair, how.legs, target.notional).leverage_target
+    leverage = min(int(wanted.to_integral_value(ROUND_CEILING)), highest)
+    stressed = max(_stressed(desk, pair, how.legs, quantity * mark), quantity * mark / wanted)
+    if how.legs.is_alone:
+        if _is_reached(how.legs, how.stop_price, mark):
+            return (f"stop: {how.stop_price} is already reached by the mark {mark}",)
+        leverage = min(_leverage_alone(desk.limits, pair, how, mark), highest)
+        stressed = ZERO  # its stop comes first
     proposal = propose(
         pair,
         quantity,
@@ -82,17 +112,49 @@ def plan_entry(desk: Desk, target: Target, trade_id: str) -> TradePlanned | tupl
         amount_at_risk=target.amount_at_risk,
         leverage=Decimal(leverage),
         leverage_cap=desk.limits.leverage_cap,
+        legs=how.legs,
+        stop=how.stop_price or None,
+        stressed_margin=stressed,
     )
-    verdict = pass_gate(proposal, _gate_context(desk, pair, spot, perp), desk.limits)
+    verdict = pass_gate(proposal, _gate_context(desk, pair, spot, perp, how.legs), desk.limits)
     if not isinstance(verdict, Approved):
         return tuple(map(str, verdict))
+    left = verdict.proposal.quantity
+    if "stress" in verdict.clipped_by and 2 * left < quantity:
+        # A fragment would block the pair for as long as it is held.
+        return (f"stress: only {left} of {quantity} would live through it",)
     return _checklist(desk, target, trade_id, pair, verdict, leverage)
+
+
+def inventory(state: State, pair: Pair) -> Decimal:
+    """Spot in the account that is of no trade: what its owner holds anyway, base units."""
+    return max(state.books.quantity(None, pair.spot.id), ZERO)
+
+
+def _leverage_alone(limits: RiskLimits, pair: Pair, how: Tactic, mark: Decimal) -> int:
+    """The most whole leverage at which liquidation is far enough beyond the stop (SPEC R8, R12)."""
+    stop = abs(mark - how.stop_price) / mark
+    distance = max(stop + limits.liquidation_buffer, limits.liquidation_distance_min)
+    most = highest_leverage(
+        how.leverage or limits.leverage_target,
+        limits.leverage_cap / _NEAR_TARGET,  # what the price moves until it is filled
+        Decimal(pair.perp.margin_tiers[0].max_leverage),
+        stop=stop,
+        buffer=distance - stop,
+        maintenance=maintenance_rate(ZERO, pair.perp.margin_tiers),
+    )
+    return max(int(most), 1)
+
+
+def _is_reached(legs: Legs, stop: Decimal, mark: Decimal) -> bool:
+    """Whether the mark is at the stop of a perp alone, or beyond it."""
+    return (mark - stop) * legs.opens(Kind.PERP).sign <= ZERO
 
 
 def _checklist(
     desk: Desk, target: Target, trade_id: str, pair: Pair, verdict: Approved, leverage: int
 ) -> TradePlanned:
-    p = verdict.proposal
+    p, how = verdict.proposal, target.tactic
     perp = desk.market.of(pair.perp.id)
     funding = perp.predicted.per_hour if perp is not None and perp.predicted is not None else 0.0
     break_even = target.cost / target.forecast_hourly if target.forecast_hourly > 0 else 0.0
@@ -104,8 +166,16 @@ def _checklist(
         notional=p.notional,
         leverage=leverage,
         thesis=target.reason,
-        invalidation=("forecast below the exit band, basis stop, margin guard or a tripped limit"),
-        objective=f"funding over {target.horizon_hours:g} h; costs repaid in {break_even:.0f} h",
+        invalidation=(
+            f"mark at {how.stop_price}, or a tripped limit"
+            if how.legs.is_alone
+            else "forecast below the exit band, basis stop, margin guard or a tripped limit"
+        ),
+        objective=(
+            f"mark at {how.target_price}"
+            if how.legs.is_alone
+            else f"funding over {target.horizon_hours:g} h; costs repaid in {break_even:.0f} h"
+        ),
         amount_at_risk=p.amount_at_risk,
         liquidation_price=p.liquidation_price if p.liquidation_price is not None else ZERO,
         stop_price=p.stop_price if p.stop_price is not None else ZERO,
@@ -114,6 +184,8 @@ def _checklist(
         cost=target.cost,
         clipped_by=verdict.clipped_by,
         time_ns=desk.now_ns,
+        legs=how.legs,
+        target_price=how.target_price,
     )
 
 
@@ -148,7 +220,7 @@ def is_dust(leg: Instrument, quantity: Decimal, price: Decimal) -> bool:
 
 
 def _gate_context(
-    desk: Desk, pair: Pair, spot: InstrumentState, perp: InstrumentState
+    desk: Desk, pair: Pair, spot: InstrumentState, perp: InstrumentState, legs: Legs
 ) -> GateContext:
     now_ns, state = desk.now_ns, desk.state
     exposures = {name: exposure_of(desk, state.trades[i]) for name, i in state.open_trades.items()}
@@ -157,9 +229,10 @@ def _gate_context(
         (now_ns - desk.reconciled_ns) / SECOND if desk.reconciled_ns is not None else math.inf
     )
     reconciled = state.reconciled
-    legs = (spot, perp)
-    known = all(m.spread is not None and m.mid for m in legs)
-    spread = max((m.spread or 0.0) / (m.mid or 1.0) for m in legs) if known else math.inf
+    both = (spot, perp)
+    traded = both if legs.trades_spot else (perp,)
+    known = all(m.spread is not None and m.mid for m in traded)
+    spread = max((m.spread or 0.0) / (m.mid or 1.0) for m in traded) if known else math.inf
     return GateContext(
         equity=desk.equity,
         free_collateral=desk.account.free(pair.perp.quote) - promised(desk),
@@ -173,11 +246,47 @@ def _gate_context(
         orders_last_minute=desk.orders_last_minute,
         clock_skew_seconds=desk.clock_skew_seconds,
         spread=spread,
-        volatility_hourly=max(math.inf if m.volatility is None else m.volatility for m in legs),
+        volatility_hourly=max(math.inf if m.volatility is None else m.volatility for m in both),
         dislocation=spot.mid / perp.oracle - 1 if spot.mid and perp.oracle else math.inf,
         active_limits=state.limits.names,
         size_factor=size_factor(state.loss_streak, desk.limits),
+        depth=decimal_of(min(_depths(desk, traded))),
+        depeg=quote_dislocation(_quoted(desk)),
+        forced_hours=_forced_hours(desk, pair, perp, legs.opens(Kind.PERP).opposite),
+        event=ahead(desk.events, now_ns),
+        weekend=is_weekend(now_ns),
+        stress_taken=_stress_taken(desk),
     )
+
+
+def _depths(desk: Desk, traded: tuple[InstrumentState, ...]) -> Iterator[float]:
+    """Notional (quote) within the price bound of an order, of each leg's thinner side."""
+    bound = float(desk.execution.slippage_bps_max * _BASIS_POINT)
+    for leg in traded:
+        yield depth_within(leg.bids, leg.asks, leg.mid, bound) if leg.mid else 0.0
+
+
+def _quoted(desk: Desk) -> Iterator[tuple[float, float]]:
+    """(spot mid, oracle) of every pair whose quotes are fresh."""
+    age_ns = int(desk.limits.data_age_seconds_max * SECOND)
+    for pair in desk.state.pairs.values():
+        spot, perp = desk.market.of(pair.spot.id), desk.market.of(pair.perp.id)
+        if spot is None or perp is None or not spot.is_fresh(desk.now_ns, age_ns):
+            continue
+        if spot.mid and perp.oracle and perp.has_fresh_context(desk.now_ns, age_ns):
+            yield spot.mid, perp.oracle
+
+
+def _forced_hours(desk: Desk, pair: Pair, perp: InstrumentState, side: Side) -> float | None:
+    """Orders of ``side`` estimated to be forced near the mark, in hours of the perp's trading.
+
+    None where open interest or volume is not known, as in a backtest, and where it is off.
+    """
+    distance, hourly = desk.limits.cluster_distance, hourly_volume(perp.traded)
+    if distance <= 0.0 or not perp.open_interest or hourly <= 0.0 or perp.mark is None:
+        return None
+    found = levels(perp.traded, perp.open_interest, perp.mark, pair.perp.margin_tiers, desk.now_ns)
+    return forced_within(found, perp.mark, side, distance)[0] / hourly
 
 
 def _heard(spot: InstrumentState, perp: InstrumentState) -> tuple[int, int]:
@@ -188,10 +297,15 @@ def _heard(spot: InstrumentState, perp: InstrumentState) -> tuple[int, int]:
 def exposure_of(desk: Desk, trade: PairTrade) -> Decimal:
     """Notional of one trade at mark, quote: what it holds or still means to hold."""
     pair = desk.state.pairs[trade.plan.pair]
-    spot, perp = desk.state.quantities(trade)
+    spot, perp = desk.state.along(trade)
     mark = desk.marks.get(pair.perp.id)
-    held = max(trade.quantity, spot, -perp)
+    held = max(trade.quantity, spot, perp)
     return held * mark if mark is not None else trade.plan.notional
+
+
+def is_opening(trade: PairTrade) -> bool:
+    """Whether it may still take collateral."""
+    return trade.stage in (Stage.PREPARING, Stage.WORKING)
 
 
 def promised(desk: Desk) -> Decimal:
@@ -199,13 +313,40 @@ def promised(desk: Desk) -> Decimal:
     taken = ZERO
     for trade_id in desk.state.open_trades.values():
         trade = desk.state.trades[trade_id]
-        if trade.stage not in (Stage.PREPARING, Stage.WORKING):
+        spot, perp = desk.state.along(trade)
+        if trade.legs is Legs.REVERSE:  # what buys the spot back
+            taken += max(spot, ZERO) * desk.marks[desk.state.pairs[trade.plan.pair].spot.id]
+        if not is_opening(trade):
             continue
-        spot, perp = desk.state.quantities(trade)
         price = trade.plan.notional / trade.plan.quantity
-        to_buy = max(trade.quantity - spot, ZERO) * price
-        to_margin = max(trade.quantity + perp, ZERO) * price / trade.plan.leverage
+        to_buy = max(trade.quantity - spot, ZERO) * price if trade.legs is Legs.CARRY else ZERO
+        to_margin = max(trade.quantity - perp, ZERO) * price / trade.plan.leverage
         taken += to_buy + to_margin
+    return taken
+
+
+def _stressed(desk: Desk, pair: Pair, legs: Legs, notional: Decimal) -> Decimal:
+    """Margin (quote) with which a perp of ``notional`` lives through the stress of the limits."""
+    limits = desk.limits
+    move = unlikely_move(
+        _volatility(desk, pair) or 0.0, limits.stress_hours, limits.guard_reach_probability_max
+    )
+    most = max(limits.stress_move, decimal_of(move))
+    return stressed_margin(legs.opens(Kind.PERP), notional, most, pair.perp.margin_tiers)
+
+
+def _stress_taken(desk: Desk) -> Decimal:
+    """Free collateral (quote) that what is open already would need under stress."""
+    taken = ZERO
+    for trade_id in desk.state.open_trades.values():
+        trade = desk.state.trades[trade_id]
+        if trade.legs.is_alone:
+            continue
+        pair, notional = desk.state.pairs[trade.plan.pair], exposure_of(desk, trade)
+        position = desk.account.position(pair.perp.id)
+        margin = position.margin if position is not None else ZERO
+        margin = max(margin, notional / trade.plan.leverage) if is_opening(trade) else margin
+        taken += max(_stressed(desk, pair, trade.legs, notional) - margin, ZERO)
     return taken
 
 
@@ -213,23 +354,65 @@ def promised(desk: Desk) -> Decimal:
 
 
 def margin_action(desk: Desk, trade: PairTrade) -> GuardAction:
-    """What the margin guard wants done about this trade's perp now."""
+    """What the margin guard wants done about this trade's perp now.
+
+    A perp alone is never topped up: its price stop comes long before liquidation.
+    """
     view = _position_view(desk, trade)
     if view is None:
         return NOTHING
+    if trade.legs.is_alone:
+        stop = trade.plan.stop_price
+        reached = _is_reached(trade.legs, stop, view.mark)
+        return Close(f"mark {view.mark}, stop {stop}") if reached else NOTHING
     pair = desk.state.pairs[trade.plan.pair]
     free = desk.account.free_margin(pair.perp.quote)
-    return guard_margin(view, free, margin_policy(desk, pair, abs(view.quantity) * view.mark))
+    notional = abs(view.quantity) * view.mark
+    usual = margin_policy(desk, pair, trade.legs, notional)
+    caution = wanted_distance(
+        desk.limits,
+        _volatility(desk, pair),
+        ahead(desk.events, desk.now_ns),
+        weekend=is_weekend(desk.now_ns),
+    )
+    careful = wider(desk.limits, caution) if caution is not None else None
+    if caution is None or careful is None:
+        return guard_margin(view, free, usual)
+    tight = margin_policy(desk, pair, trade.legs, notional, careful)
+    return cautious(view, free, usual, tight, caution, _stake(pair, view, tight))
+
+
+def _volatility(desk: Desk, pair: Pair) -> float | None:
+    """Of the livelier leg; None while that of the perp is not known."""
+    spot, perp = desk.market.of(pair.spot.id), desk.market.of(pair.perp.id)
+    if perp is None or perp.volatility is None:
+        return None
+    return max(perp.volatility, (spot.volatility or 0.0) if spot is not None else 0.0)
+
+
+def _stake(pair: Pair, view: PositionView, tight: MarginPolicy) -> Stake:
+    """What selling costs and what being liquidated does: both of the notional now."""
+    tiers, notional = pair.perp.margin_tiers, abs(view.quantity) * view.mark
+    maintenance = maintenance_rate(notional, tiers)
+    way_out = tight.spot_cost + tight.perp_cost
+    after = notional / tight.leverage_target - view.quantity * view.mark
+    gap = survived_gap(view.quantity, view.raw_margin, view.mark, tiers)
+    return Stake(
+        as_distance(gap),
+        as_distance(survived_gap(view.quantity, after, view.mark, tiers)),
+        float(maintenance + way_out),
+        float(2 * way_out),
+    )
 
 
 def missing_margin(desk: Desk, trade: PairTrade) -> Decimal:
     """Margin (quote) that takes the perp to the leverage target; zero within two percent of it."""
     view = _position_view(desk, trade)
-    if view is None:
+    if view is None or trade.legs.is_alone:
         return ZERO
     pair = desk.state.pairs[trade.plan.pair]
     notional = abs(view.quantity) * view.mark
-    policy = margin_policy(desk, pair, notional)
+    policy = margin_policy(desk, pair, trade.legs, notional)
     margin = equity_at(view.quantity, view.raw_margin, view.mark)
     if effective_leverage(notional, margin) <= policy.leverage_target * _NEAR_TARGET:
         return ZERO
@@ -238,25 +421,34 @@ def missing_margin(desk: Desk, trade: PairTrade) -> Decimal:
 
 
 def margin_trigger(desk: Desk, trade: PairTrade) -> float | None:
-    """The mark from which on ``margin_action`` has to be asked, or None without a position."""
+    """The mark from which on ``margin_action`` has to be asked, or None without a position.
+
+    For a short that is at this mark and above, for a long at it and below.
+    """
     view = _position_view(desk, trade)
     if view is None:
         return None
-    pair = desk.state.pairs[trade.plan.pair]
-    return trigger_price(view, margin_policy(desk, pair, abs(view.quantity) * view.mark))
+    if trade.legs.is_alone:
+        return float(trade.plan.stop_price)
+    pair, notional = desk.state.pairs[trade.plan.pair], abs(view.quantity) * view.mark
+    return trigger_price(view, margin_policy(desk, pair, trade.legs, notional))
 
 
-def margin_policy(desk: Desk, pair: Pair, notional: Decimal) -> MarginPolicy:
+def margin_policy(
+    desk: Desk, pair: Pair, legs: Legs, notional: Decimal, limits: RiskLimits | None = None
+) -> MarginPolicy:
+    """Of the desk's limits, or of stricter ones."""
     slippage = desk.execution.slippage_bps_max * _BASIS_POINT
     return policy_for(
-        desk.limits,
-        Side.SELL,
+        limits if limits is not None else desk.limits,
+        legs.opens(Kind.PERP),
         notional,
         pair.perp.margin_tiers,
         equity=desk.equity,
         spot_cost=pair.spot.fees.taker + slippage,
         perp_cost=pair.perp.fees.taker + slippage,
         proceeds_reach_margin=desk.account.margin_free is None,
+        volatility_hourly=_volatility(desk, pair) or 0.0,
     )
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from domain.account import CashCause, Cashflow
 from domain.instruments import Instrument, Kind, Pair
-from domain.money import ZERO, exact
+from domain.money import ONE, ZERO, exact
 from domain.orders import Fill, FillCause, OrderCanceled, OrderRejected, OrderStatus
 from domain.targets import Action
 from domain.time import SECOND, iso
@@ -114,7 +114,7 @@ def build(facts: Iterable[Fact], books: Books, pairs: Sequence[Pair], closing: C
     Raises:
         ValueError: when no run was started, or a held instrument has no mark.
     """
-    told = _Told(books.quote)
+    told = _Told(books.quote, {pair.spot.base: pair.spot.id for pair in pairs})
     for fact in facts:
         told.hear(fact)
     run = told.run
@@ -173,8 +173,9 @@ class _Trade(msgspec.Struct):
 class _Told:
     """What one pass over the facts leaves to be written down."""
 
-    def __init__(self, quote: str) -> None:
-        self.quote = quote
+    def __init__(self, quote: str, tokens: Mapping[str, str]) -> None:
+        self.quote, self.tokens = quote, tokens
+        self.marks: Mapping[str, Decimal] = {}
         self.run: RunStarted | None = None
         self.digest = Digest()
         self.facts = 0
@@ -186,7 +187,7 @@ class _Told:
         self.unknown_resolved = 0
         self.liquidations: set[tuple[str, int]] = set()
         self.limits: dict[str, None] = {}  # a dict, for its order
-        self.capital = ZERO  # quote that came in by deposits so far, less withdrawals
+        self.capital = ZERO  # what came in by deposits so far, less withdrawals
         self.marked: list[tuple[Decimal, Decimal]] = []  # (equity, capital then)
         self.reconciled: Reconciled | None = None
         self.decisions: Counter[str] = Counter()
@@ -208,6 +209,7 @@ class _Told:
                 self._decided(fact)
             case EquityMarked():
                 self.marked.append((fact.equity, self.capital))
+                self.marks = fact.marks
             case LimitTripped():
                 self.limits[fact.limit] = None
             case Reconciled():
@@ -261,9 +263,14 @@ class _Told:
             trade.opened_ns = fill.venue_time_ns
 
     def _cashflow(self, flow: Cashflow) -> None:
-        if is_capital(flow) and flow.money.asset == self.quote:
-            with exact():
-                self.capital += flow.money.amount
+        if not is_capital(flow):
+            return
+        token = self.tokens.get(flow.money.asset)
+        price = ONE if flow.money.asset == self.quote else self.marks.get(token or "", ZERO)
+        with exact():
+            self.capital += flow.money.amount * price
+        if self.run is not None and flow.venue_time_ns <= self.run.time_ns:
+            self.marked.clear()  # what was there at the start was not complete before
 
     def _decided(self, fact: Decided) -> None:
         target = fact.target
@@ -292,7 +299,7 @@ def _equity(told: _Told, run: RunStarted, books: Books, closing: Closing) -> Doc
     end = books.equity(closing.marks)
     with exact():
         start = run.capital + sum((h.quantity * h.mark for h in closing.opening), ZERO)
-        # Capital that the facts do not tell (tokens, by their value) was there all along.
+        # Capital that the facts do not tell (tokens without a price) was there all along.
         untold = books.capital - told.capital
         series = [*told.marked, (end, told.capital)]
         profits = [equity - capital - untold for equity, capital in series]

@@ -1,6 +1,6 @@
 """One run over a simulated venue: the graph put together, and the loop over it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -11,14 +11,15 @@ import msgspec
 from bot import settings as settings_module
 from bot.engine import NOTHING, Engine, Outcome
 from bot.record import Record
-from bot.report import Closing, RiskFigures, build
+from bot.report import Closing, Holding, RiskFigures, build
 from bot.settings import Settings
-from domain.instruments import Pair
+from domain.account import Cashflow
+from domain.instruments import Instrument, Pair
 from domain.market import Book
 from domain.time import HOUR, MINUTE, SECOND, iso
 from execution.effects import RaiseAlarm, VenueEffect, WakeAt
 from execution.events import Command
-from execution.facts import Fact, RunStarted
+from execution.facts import EquityMarked, Fact, RunStarted
 from execution.journal import MemoryJournal, SqliteJournal
 from execution.ports import Journal
 from execution.state import State, apply
@@ -99,6 +100,8 @@ class Run:
             config_digest=settings_module.digest(settings),
             time_ns=source.start_ns,
             cadence_ns=source.cadence_ns,
+            strategy=settings.strategy.name,
+            inventory=settings.account.inventory,
         )
         kept = self.record.state
         self.first_ns = 0
@@ -111,7 +114,9 @@ class Run:
             if self._recorded:
                 self.record.add(fact)
         self.first_ns = self.first_ns or source.start_ns
-        exchange, market_ns, venue_ns = _exchange(source, capital, self._store)
+        exchange, market_ns, venue_ns = _exchange(
+            source, {source.pairs[0].perp.quote: capital, **_coins(source, settings)}, self._store
+        )
         resumed_ns = max(venue_ns, kept.time_ns, source.start_ns)
         market = Market(source.pairs)
         _warm_up(market, source, exchange, venue_ns)
@@ -123,7 +128,15 @@ class Run:
             market.observe(event)
         chosen = paced(settings, source.cadence_ns)
         evaluation_ns = max(_EVALUATION_NS, source.cadence_ns)
-        self.engine = Engine(kept, market, strategy, chosen.execution, chosen.risk, evaluation_ns)
+        self.engine = Engine(
+            kept,
+            market,
+            strategy,
+            chosen.execution,
+            chosen.risk,
+            evaluation_ns,
+            chosen.events,
+        )
         self._commit(self.engine.start(msgspec.structs.replace(run, time_ns=resumed_ns)))
 
     def advance(self, until_ns: int) -> None:
@@ -160,6 +173,7 @@ class Run:
                 state.exposed.notional,
                 state.exposed.seconds,
             ),
+            opening=_opening(facts, self.first_ns, state.spot_of),
             violations=self._violations(),
             coverage=msgspec.to_builtins(getattr(self.source, "coverage", None)),
         )
@@ -205,6 +219,23 @@ class Run:
             self.venue.submit(effects)
 
 
+def _opening(
+    facts: Sequence[Fact], first_ns: int, token_of: Callable[[str], Instrument | None]
+) -> tuple[Holding, ...]:
+    """The coins that were there at the start, at the marks at which they were booked."""
+    marks: Mapping[str, Decimal] = {}
+    found = []
+    for fact in facts:
+        if isinstance(fact, EquityMarked):
+            marks = fact.marks
+        elif isinstance(fact, Cashflow) and fact.venue_time_ns <= first_ns:
+            token = token_of(fact.money.asset)
+            if token is not None:
+                held = Holding(token.symbol, token.kind, fact.money.amount, marks[token.id])
+                found.append(held)
+    return tuple(found)
+
+
 def _memory(state: Path | None) -> tuple[Journal, VenueStore]:
     """A backtest's memory ends with it; paper's is a directory, one file for each side."""
     if state is None:
@@ -230,7 +261,7 @@ def require_room(pairs: Sequence[Pair], settings: Settings) -> None:
 
 def require_same(before: RunStarted, now: RunStarted) -> None:
     """A state directory belongs to one run: raises ``RunError`` where ``now`` is another."""
-    for name in ("mode", "venue", "seed", "feed", "capital", "pairs"):
+    for name in ("mode", "venue", "seed", "feed", "capital", "pairs", "strategy", "inventory"):
         was, wanted = getattr(before, name), getattr(now, name)
         if was != wanted:
             raise RunError(
@@ -266,8 +297,24 @@ def paced(settings: Settings, cadence_ns: int) -> Settings:
     )
 
 
+def _coins(source: MarketSource, settings: Settings) -> dict[str, Decimal]:
+    """The inventory that the settings bring.
+
+    Raises:
+        RunError: it names a coin that no pair trades, which nobody could value.
+    """
+    coins, known = settings.account.coins, [pair.spot.base for pair in source.pairs]
+    for coin in coins:
+        if coin not in known:
+            raise RunError(
+                f"account.inventory: no pair of this run trades {coin}; they trade "
+                f"{', '.join(known)}"
+            )
+    return coins
+
+
 def _exchange(
-    source: MarketSource, capital: Decimal, store: VenueStore
+    source: MarketSource, deposits: Mapping[str, Decimal], store: VenueStore
 ) -> tuple[Exchange, int, int]:
     """The venue as it was left, or a new one; how far its market was played; and its time."""
     kept = store.load() if isinstance(store, SqliteVenueStore) else None
@@ -275,8 +322,6 @@ def _exchange(
         now_ns, market_ns, body, records = kept
         exchange = Exchange.restore(body, source.instruments, VenueRules(), records)
         return exchange, market_ns, now_ns
-    quote = source.pairs[0].perp.quote
-    deposits = {quote: capital}
     exchange = Exchange(source.instruments, VenueRules(), deposits, source.start_ns)
     store.save(exchange, source.start_ns, source.start_ns)
     return exchange, source.start_ns, source.start_ns

@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from ipaddress import ip_address
@@ -19,11 +19,16 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from bot.config_files import config_file
+from bot.events_file import EventsError, read_events
 from bot.transport import endpoints
 from execution.pairs import ExecutionPolicy
+from execution.risk.calendar import Event
 from execution.risk.limits import RiskLimits
 from execution.venues.simulated.gateway import Latency
+from strategies.breakout import BreakoutPolicy
 from strategies.carry.policy import CarryPolicy
+from strategies.hedge import HedgePolicy
+from strategies.mean_reversion import MeanReversionPolicy
 
 if TYPE_CHECKING:
     from pydantic_settings import BaseSettings
@@ -57,10 +62,38 @@ class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     capital: Decimal = Decimal(10_000)
     """USDC at the start, unless ``--capital`` says otherwise."""
+    inventory: str = ""
+    """Coins besides, in paper and backtest: ``HYPE:50, UBTC:0.1``."""
 
     def __post_init__(self) -> None:
         if self.capital <= 0:
             raise ValueError(f"capital: must be positive, got {self.capital}")
+        _ = self.coins
+
+    @property
+    def coins(self) -> dict[str, Decimal]:
+        """The inventory by token.
+
+        Raises:
+            ValueError: it is not a list of tokens and quantities.
+        """
+        found: dict[str, Decimal] = {}
+        for part in filter(None, (part.strip() for part in self.inventory.split(","))):
+            if not (
+                match := re.fullmatch(r"([A-Za-z0-9]{1,20}):([0-9]{1,18}(\.[0-9]{1,12})?)", part)
+            ):
+                raise ValueError(f"inventory: {part[:60]!r} is no token and quantity, like HYPE:50")
+            if match[1] in found:
+                raise ValueError(f"inventory: {match[1]} is named twice")
+            found[match[1]] = Decimal(match[2])
+        return found
+
+
+class Calendar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is known to be ahead."""
+
+    file: str = ""
+    """A table of events of your own, instead of the ``config/events.toml`` that ships."""
 
 
 class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -175,11 +208,18 @@ class Web(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All of it, a section a part. Each part of the program is handed only its own."""
+    """All of it, a section a part. Each part of the program is handed only its own.
+
+    ``events`` are those of the calendar's file; whoever makes settings without ``load`` has none.
+    """
 
     account: Account = Account()
     strategy: CarryPolicy = CarryPolicy()
+    hedge: HedgePolicy = HedgePolicy()
+    mean_reversion: MeanReversionPolicy = MeanReversionPolicy()
+    breakout: BreakoutPolicy = BreakoutPolicy()
     risk: RiskLimits = RiskLimits()
+    calendar: Calendar = Calendar()
     execution: ExecutionPolicy = ExecutionPolicy()
     paper: Latency = Latency()
     metrics: Metrics = Metrics()
@@ -187,6 +227,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     telegram: Telegram = Telegram()
     live: LivePermission = LivePermission()
     web: Web = Web()
+    events: tuple[Event, ...] = ()
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -197,8 +238,15 @@ class Loaded(msgspec.Struct, frozen=True):
 
 
 SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
-    field.name: field.type for field in msgspec.structs.fields(Settings)
+    field.name: field.type for field in msgspec.structs.fields(Settings) if field.name != "events"
 }
+
+DECIDING: Final = tuple(
+    name
+    for name in SECTIONS
+    if name not in {"account", "calendar", "metrics", "notify", "telegram", "live", "web"}
+)
+"""The sections that decide what is traded."""
 
 
 def load(path: Path | None = None) -> Loaded:
@@ -211,13 +259,21 @@ def load(path: Path | None = None) -> Loaded:
     found: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     origins: dict[str, str] = {}
     for origin, layer in _layers(path):
-        for section, key, value in _known(origin, layer):
+        for section, key, value in known(origin, layer):
             found[section][key] = _read(section, key, value) if origin == ENVIRONMENT else value
             origins[f"{section}.{key}"] = _place(origin, section, key)
     parts: dict[str, Any] = {
         section: _converted(section, found[section], origins) for section in SECTIONS
     }
-    return Loaded(Settings(**parts), origins)
+    return Loaded(Settings(**parts, events=_events(parts["calendar"].file, origins)), origins)
+
+
+def _events(file: str, origins: dict[str, str]) -> tuple[Event, ...]:
+    try:
+        return read_events(Path(file).expanduser() if file else None)
+    except EventsError as error:
+        place = origins["calendar.file"]
+        raise SettingsError(f"{place}: calendar.file: {_short(error)}") from None
 
 
 def digest(settings: Settings) -> str:
@@ -228,9 +284,9 @@ def digest(settings: Settings) -> str:
     """
     deciding = {
         section: {key: _canonical(value) for key, value in entries(settings, section).items()}
-        for section in SECTIONS
-        if section not in {"account", "metrics", "notify", "telegram", "live", "web"}
+        for section in DECIDING
     }
+    deciding["events"] = msgspec.to_builtins(settings.events)
     return hashlib.sha256(msgspec.json.encode(deciding, order="deterministic")).hexdigest()
 
 
@@ -238,6 +294,49 @@ def entries(settings: Settings, section: str) -> dict[str, Any]:
     """The keys and values of one section, in the order of its definition."""
     part = getattr(settings, section)
     return {key: getattr(part, key) for key in part.__struct_fields__}
+
+
+def altered(settings: Settings, values: Mapping[str, int | float], origin: str) -> Settings:
+    """``settings`` with some set otherwise, by ``section.key``; ``origin`` is who says so.
+
+    Raises:
+        SettingsError: as ``load`` does of a value that is out of range or fits no other.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        section, _, key = name.partition(".")
+        found.setdefault(section, entries(settings, section))[key] = value
+    origins = dict.fromkeys(values, origin)
+    parts = {section: _converted(section, part, origins) for section, part in found.items()}
+    return msgspec.structs.replace(settings, **parts)
+
+
+def as_toml(settings: Settings) -> str:
+    """The settings that are not the defaults, as a file that ``load`` reads."""
+    import tomlkit
+
+    document = tomlkit.document()
+    for section in SECTIONS:
+        usual = entries(Settings(), section)
+        table = tomlkit.table()
+        for key, value in entries(settings, section).items():
+            if value != usual[key]:
+                table.add(key, _plain_value(value))
+        if table:
+            document.add(section, table)
+    return tomlkit.dumps(document)
+
+
+def kind_of(section: str, key: str) -> Any:
+    """The type of a setting."""
+    return {field.name: field.type for field in msgspec.structs.fields(SECTIONS[section])}[key]
+
+
+def _plain_value(value: Any) -> Any:
+    """A number as TOML has it: whole, or a float of the same digits."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return value
 
 
 def _canonical(value: Any) -> Any:
@@ -292,7 +391,7 @@ def _refuse_unknown_variables() -> None:
             )
 
 
-def _known(origin: str, layer: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+def known(origin: str, layer: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
     """Every (section, key, value) of one layer, or the one sentence about what is wrong."""
     for section, table in layer.items():
         try:
@@ -344,9 +443,8 @@ def _place(origin: str, section: str, key: str) -> str:
 
 def _read(section: str, key: str, text: Any) -> Any:
     """A variable is always text: what its setting makes of it, or the text for the complaint."""
-    kinds = {field.name: field.type for field in msgspec.structs.fields(SECTIONS[section])}
     try:
-        return msgspec.convert(text, kinds[key], strict=False)
+        return msgspec.convert(text, kind_of(section, key), strict=False)
     except (msgspec.ValidationError, InvalidOperation):
         return text
 

@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.amounts import NOTHING, amount, badges, elapsed, gain, percent
-from domain.time import SECOND
+from bot.backtest.coverage import lacks
+from domain.time import SECOND, parse_instant
 
 Report = Mapping[str, Any]
 SHOWN = 20  # trades; a person reads the last, a program all
@@ -27,6 +28,7 @@ def summary(report: Report) -> RenderableType:
         *_trades(report["pairs"]),
         *_untraded(report),
         _risk(report["risk"]),
+        *_lacking(report),
         _integrity(report),
     )
 
@@ -114,6 +116,14 @@ def _risk(risk: Report) -> RenderableType:
             f"\nLimits tripped: {', '.join(map(str, risk['limits_tripped']))}", style="yellow"
         )
     return line
+
+
+def _lacking(report: Report) -> Iterator[RenderableType]:
+    """What the history did not hold: gaps, late listings, delistings."""
+    window = parse_instant(report["started"]), parse_instant(report["ended"])
+    lacking = [text for leg in report.get("coverage", ()) for text in lacks(leg, *window)]
+    if lacking:
+        yield Text("\n  ".join(("Data lacks:", *lacking)), style="yellow")
 
 
 def _integrity(report: Report) -> RenderableType:

@@ -28,7 +28,7 @@ import msgspec
 
 from bot.lease import Held, Lease, LeaseHeld, LeaseLost
 from domain.account import AccountReport
-from domain.instruments import Instrument, Pair
+from domain.instruments import Instrument, Kind, Pair
 from domain.money import ONE, ZERO
 from domain.orders import (
     FenceOutcome,
@@ -155,7 +155,7 @@ class Cancel(msgspec.Struct, frozen=True):
 
 
 class Reduce(msgspec.Struct, frozen=True):
-    """One IOC order: a spot sale, or a reduce-only purchase of the perp."""
+    """One IOC order: a spot sale, or a reduce-only one of the perp."""
 
     instrument: Instrument
     side: Side
@@ -217,8 +217,10 @@ def _difference(
     quantity = pair.floor_quantity(abs(delta))
     if quantity == ZERO:
         return None
-    if delta > ZERO:
+    if delta > ZERO:  # too little of a short, or a perp that is held alone
         leg, side, most = pair.spot, Side.SELL, min(spot, report.free(pair.spot.base))
+        if min(perp, net) > most:
+            leg, most = pair.perp, min(perp, net)
     else:
         leg, side, most = pair.perp, Side.BUY, min(-perp, -net)
     return Difference(
@@ -467,7 +469,7 @@ class Protector:
             quantity=step.quantity,
             price=step.price,
             time_in_force=TimeInForce.IOC,
-            reduce_only=step.side is Side.BUY,
+            reduce_only=step.instrument.kind is Kind.PERP,
             expires_ns=now_ns + self._ahead_ns + int(EXPIRY_SECONDS * SECOND),
         )
         self._sent += 1

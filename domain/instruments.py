@@ -38,8 +38,9 @@ class Instrument(msgspec.Struct, frozen=True):
     Prices have at most ``price_decimals`` decimals and, where
     ``significant_figures`` is given, at most that many significant figures,
     whole numbers always being allowed (Hyperliquid's rule). Quantities are
-    multiples of ``lot`` in base units. ``margin_tiers`` and
-    ``funding_interval_hours`` belong to perps only.
+    multiples of ``lot`` in base units. ``margin_tiers``, ``funding_interval_hours`` and
+    ``funding_interest_hourly``, the rate per hour that the venue's formula gives where there is
+    no premium, belong to perps only.
     """
 
     venue: str
@@ -54,6 +55,7 @@ class Instrument(msgspec.Struct, frozen=True):
     significant_figures: int | None = None
     margin_tiers: tuple[MarginTier, ...] = ()
     funding_interval_hours: int | None = None
+    funding_interest_hourly: float = 1.25e-5
 
     def __post_init__(self) -> None:
         if self.lot <= 0:

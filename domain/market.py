@@ -63,7 +63,11 @@ class RecordedFunding(msgspec.Struct, frozen=True, tag=True):
 
 
 class PerpContext(msgspec.Struct, frozen=True, tag=True):
-    """Mark, oracle and the venue's running estimate of the next funding rate."""
+    """Mark, oracle and the venue's running estimate of the next funding rate.
+
+    ``open_interest`` in base units, ``day_volume`` quote traded in the last 24 h; None where the
+    venue does not say.
+    """
 
     instrument: str
     mark: float
@@ -71,15 +75,25 @@ class PerpContext(msgspec.Struct, frozen=True, tag=True):
     predicted: FundingRate
     venue_time_ns: int
     received_ns: int
+    open_interest: float | None = None
+    day_volume: float | None = None
 
 
 class Close(msgspec.Struct, frozen=True, tag=True):
-    """A bar's last price: what a venue's history knows of a market, and no quote to act on."""
+    """A bar's last price: what a venue's history knows of a market, and no quote to act on.
+
+    ``low``, ``high`` and ``volume`` (base units) are of the bar, which is ``hours`` long; ``hours``
+    is zero where only the price is known.
+    """
 
     instrument: str
     price: float
     venue_time_ns: int
     received_ns: int
+    low: float = 0.0
+    high: float = 0.0
+    volume: float = 0.0
+    hours: float = 0.0
 
 
 class FundingSettled(msgspec.Struct, frozen=True, tag=True):

@@ -6,7 +6,8 @@ from enum import StrEnum
 import msgspec
 
 from domain.instruments import Kind
-from domain.money import ZERO
+from domain.money import ONE, ZERO
+from domain.orders import Side
 
 
 class Action(StrEnum):
@@ -23,10 +24,68 @@ class ExitCause(StrEnum):
     FUNDING_PUNISHING = "funding_punishing"
     BASIS_STOP = "basis_stop"
     VOLATILITY = "volatility"
+    EVENT = "event"
     MARGIN_GUARD = "margin_guard"
     LIMIT = "limit"
     OPERATOR = "operator"
     LEG_LOST = "leg_lost"
+    STOP = "stop"
+    TARGET = "target"
+
+
+class Legs(StrEnum):
+    """What a trade is made of: which side of the perp, and what of the spot goes with it."""
+
+    CARRY = "carry"  # buys spot, sells the perp
+    REVERSE = "reverse"  # sells spot that its owner holds and buys it back, buys the perp
+    OVERLAY = "overlay"  # sells the perp against spot that its owner holds and keeps
+    LONG = "long"  # buys the perp alone
+    SHORT = "short"  # sells the perp alone
+
+    @property
+    def trades_spot(self) -> bool:
+        return self in (Legs.CARRY, Legs.REVERSE)
+
+    @property
+    def uses_inventory(self) -> bool:
+        """Whether it can be no larger than the spot that its owner holds."""
+        return self in (Legs.REVERSE, Legs.OVERLAY)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether nothing offsets the perp, so that a price stops the trade."""
+        return self in (Legs.LONG, Legs.SHORT)
+
+    def opens(self, kind: Kind) -> Side:
+        """The side by which a leg of this trade grows."""
+        buys_perp = self in (Legs.REVERSE, Legs.LONG)
+        return Side.BUY if buys_perp == (kind is Kind.PERP) else Side.SELL
+
+    def along(self, kind: Kind, quantity: Decimal) -> Decimal:
+        """A signed quantity as the trade counts it: positive where the leg is as it should be.
+
+        >>> Legs.CARRY.along(Kind.PERP, Decimal(-2))
+        Decimal('2')
+        """
+        return quantity if self.opens(kind) is Side.BUY else -quantity
+
+
+class Tactic(msgspec.Struct, frozen=True):
+    """How a target is held where it is not by long spot against short perp.
+
+    ``share`` is how much of the inventory it takes at most, where ``legs`` use it. A perp alone
+    has a ``stop_price`` and a ``target_price`` (quote/base, of the mark) and a ``leverage``
+    that its margin is for at most; all are zero where there are none.
+    """
+
+    legs: Legs
+    share: Decimal = ONE
+    stop_price: Decimal = ZERO
+    target_price: Decimal = ZERO
+    leverage: Decimal = ZERO
+
+
+CARRY = Tactic(Legs.CARRY)
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -40,6 +99,7 @@ class Target(msgspec.Struct, frozen=True):
     annualized. ``amount_at_risk`` is what ``notional`` loses at the basis stop under
     stress (quote, SPEC R9); ``maker_leg`` is the leg that is dearer to take, which rests
     while the other hedges. ``urgent`` asks for the fast way out: perp first, takers only.
+    ``how`` is left out, of the journal as well, where it is ``CARRY``.
     """
 
     pair: str
@@ -56,3 +116,8 @@ class Target(msgspec.Struct, frozen=True):
     maker_leg: Kind = Kind.SPOT
     exit_cause: ExitCause | None = None
     urgent: bool = False
+    how: Tactic | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def tactic(self) -> Tactic:
+        return CARRY if self.how is msgspec.UNSET else self.how

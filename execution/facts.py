@@ -26,7 +26,7 @@ from domain.orders import (
     OrderRequest,
     OrderStatus,
 )
-from domain.targets import ExitCause, Target
+from domain.targets import ExitCause, Legs, Target
 
 
 class Role(StrEnum):
@@ -50,7 +50,8 @@ class Stage(StrEnum):
 
 class RunStarted(msgspec.Struct, frozen=True, tag=True):
     """First fact of a state directory. All but settings and time must match on resume;
-    ``config_digest`` tells afterwards under which settings it began."""
+    ``config_digest`` tells afterwards under which settings it began. ``inventory`` are coins
+    that were there besides the capital, as the settings spell them."""
 
     mode: str
     venue: str
@@ -62,6 +63,8 @@ class RunStarted(msgspec.Struct, frozen=True, tag=True):
     config_digest: str
     time_ns: int
     cadence_ns: int = 0
+    strategy: str = "cash_and_carry"
+    inventory: str = ""
 
 
 class Decided(msgspec.Struct, frozen=True, tag=True):
@@ -73,7 +76,7 @@ class Decided(msgspec.Struct, frozen=True, tag=True):
 
 
 class TradePlanned(msgspec.Struct, frozen=True, tag=True):
-    """The pre-trade checklist (SPEC R21). ``quantity`` base units each leg."""
+    """The pre-trade checklist (SPEC R21). ``quantity`` base units each leg that ``legs`` trade."""
 
     trade_id: str
     pair: str
@@ -92,6 +95,8 @@ class TradePlanned(msgspec.Struct, frozen=True, tag=True):
     cost: float
     clipped_by: tuple[str, ...]
     time_ns: int
+    legs: Legs = Legs.CARRY
+    target_price: Decimal = ZERO
 
 
 class Retargeted(msgspec.Struct, frozen=True, tag=True):
@@ -222,7 +227,8 @@ class EquityMarked(msgspec.Struct, frozen=True, tag=True):
 
     ``equity = cash + spot_value + margin + unrealized``: ``cash`` is free of
     isolated margin, ``margin`` what was put behind positions, ``unrealized``
-    their profit at mark.
+    their profit at mark. ``lately`` is the worst since the valuation before this one, between
+    the hours included; its ``effective_leverage`` is not kept.
     """
 
     equity: Decimal
@@ -233,6 +239,7 @@ class EquityMarked(msgspec.Struct, frozen=True, tag=True):
     marks: dict[str, Decimal]
     time_ns: int
     extremes: Extremes = Extremes()
+    lately: Extremes = Extremes()
 
 
 class CommandGiven(msgspec.Struct, frozen=True, tag=True):

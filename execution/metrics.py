@@ -314,6 +314,12 @@ FAMILIES = (
         ("loop",),
         _loops,
     ),
+    _counter(
+        "fundarb_bad_messages_total",
+        "Messages and answers of the venue that could not be believed, in this process.",
+        "stream",
+        lambda s: s.bad_messages,
+    ),
     _instant(
         "fundarb_start_timestamp_seconds", "Engine time at the first start.", lambda s: s.started_ns
     ),

@@ -1,6 +1,7 @@
 """The two-legged state machine: from what is held to what is wanted, leg by leg. Pure.
 
-A trade is long spot and short the same quantity of the perp. ``step`` looks at the
+A trade is long spot and short the same quantity of the perp, or its mirror, or a perp
+alone (``Legs``): then it has one leg, which cannot be naked. ``step`` looks at the
 quantities *received*, the orders still live and the books, and says what to send
 or cancel next. It keeps nothing between calls, so it can be asked again at any
 time, also by another process after a crash.
@@ -28,7 +29,7 @@ import msgspec
 from domain.instruments import Instrument, Kind, Pair
 from domain.money import ONE, ZERO, decimal_of
 from domain.orders import Side, TimeInForce
-from domain.targets import ExitCause
+from domain.targets import ExitCause, Legs
 from domain.time import SECOND
 from execution.facts import Role, Stage, TradePlanned
 from execution.orders import Order, OrderState
@@ -85,8 +86,7 @@ class PairTrade(msgspec.Struct, frozen=True):
     ``quantity`` is what is wanted now (base units, each leg). ``worked_ns`` is the
     last progress on the way there, from which patience is counted; ``naked_ns``
     when the legs began to differ by a tradable amount, None while they do not.
-    ``bought`` and ``sold`` are (quantity, quote) of the fills that built the spot and
-    the perp leg.
+    ``spot_built`` and ``perp_built`` are (quantity, quote) of the fills that built the legs.
     """
 
     plan: TradePlanned
@@ -100,8 +100,8 @@ class PairTrade(msgspec.Struct, frozen=True):
     setbacks: int = 0
     setback_ns: int = 0
     naked_ns: int | None = None
-    bought: tuple[Decimal, Decimal] = (ZERO, ZERO)
-    sold: tuple[Decimal, Decimal] = (ZERO, ZERO)
+    spot_built: tuple[Decimal, Decimal] = (ZERO, ZERO)
+    perp_built: tuple[Decimal, Decimal] = (ZERO, ZERO)
     held: bool = False
     opened_ns: int | None = None
     closed_ns: int | None = None
@@ -111,13 +111,17 @@ class PairTrade(msgspec.Struct, frozen=True):
         return self.plan.trade_id
 
     @property
+    def legs(self) -> Legs:
+        return self.plan.legs
+
+    @property
     def maker_leg(self) -> Kind:
         return Kind(self.plan.maker_leg)
 
     @property
     def entry_basis(self) -> float | None:
         """Perp over spot, less one, at the average prices of the fills that opened it."""
-        (spot, spot_cost), (perp, perp_cost) = self.bought, self.sold
+        (spot, spot_cost), (perp, perp_cost) = self.spot_built, self.perp_built
         if not (spot and perp):
             return None
         return float(perp_cost / perp) / float(spot_cost / spot) - 1.0
@@ -206,7 +210,7 @@ def step(s: Situation) -> Work:
     if s.live or _is_waiting(s, 60.0):
         return Work()
     if lead is None:  # what has no price is not known to be dust
-        return Work(settled=None not in (_mid(s.spot_market), _mid(s.perp_market)))
+        return Work(settled=all(_mid(_market(s, leg)) is not None for leg in _legs(s)))
     order = _lead_order(s, *lead)
     return Work(place=(order,)) if order is not None else Work()
 
@@ -261,6 +265,8 @@ def _tradable(instrument: Instrument, quantity: Decimal, price: Decimal) -> bool
 
 
 def _is_naked(s: Situation) -> bool:
+    if not s.trade.legs.trades_spot:
+        return False
     mid = _mid(s.perp_market) or _mid(s.spot_market)
     return mid is not None and naked_quantity(s.pair, s.spot, s.perp, mid) != ZERO
 
@@ -269,7 +275,7 @@ def _hedge(s: Situation) -> Wanted | None:
     completing = _complete(s)
     unwinding = _unwind(s)
     overdue = _is_overdue(s)
-    growing = max(s.spot, -s.perp) <= s.trade.quantity + s.pair.lot
+    growing = max(_held(s, leg) for leg in _legs(s)) <= s.trade.quantity + s.pair.lot
     if s.closes_only:
         return unwinding
     preferred, other = (completing, unwinding) if growing else (unwinding, completing)
@@ -290,30 +296,29 @@ def _rescue(s: Situation) -> Wanted | None:
     """
     if not (s.endangered and s.trade.urgent):
         return None
-    held = -s.perp
-    quantity = held - s.trade.quantity
+    quantity = _held(s, s.pair.perp) - s.trade.quantity
     if quantity <= ZERO:
         return None
-    return _take(s, s.pair.perp, Side.BUY, quantity, Role.FORCED, reduce_only=True)
+    side = s.trade.legs.opens(Kind.PERP).opposite
+    return _take(s, s.pair.perp, side, quantity, Role.FORCED, reduce_only=True)
 
 
 def _complete(s: Situation) -> Wanted | None:
     """Grow the leg that is behind."""
-    delta = s.spot + s.perp
-    if delta > ZERO:
-        return _take(s, s.pair.perp, Side.SELL, delta, Role.HEDGE, reduce_only=False)
-    return _take(s, s.pair.spot, Side.BUY, -delta, Role.HEDGE, reduce_only=False)
+    ahead = _spot_ahead(s)
+    leg = s.pair.perp if ahead > ZERO else s.pair.spot
+    side = s.trade.legs.opens(leg.kind)
+    return _take(s, leg, side, abs(ahead), Role.HEDGE, reduce_only=False)
 
 
 def _unwind(s: Situation) -> Wanted | None:
     """Reduce the leg that is ahead, leaving no dust on it when the trade is closing."""
-    delta = s.spot + s.perp
-    leg, side, held = (
-        (s.pair.spot, Side.SELL, s.spot) if delta > ZERO else (s.pair.perp, Side.BUY, -s.perp)
-    )
-    if held <= ZERO:  # long perp or short spot: nothing of ours to reduce, only to complete
+    ahead = _spot_ahead(s)
+    leg = s.pair.spot if ahead > ZERO else s.pair.perp
+    side, held = s.trade.legs.opens(leg.kind).opposite, _held(s, leg)
+    if held <= ZERO:  # on the wrong side of nothing: none of ours to reduce, only to complete
         return None
-    quantity = min(abs(delta), held)
+    quantity = min(abs(ahead), held)
     mid = _mid(_market(s, leg))
     if mid is not None and s.trade.is_closing and not _tradable(leg, held - quantity, mid):
         quantity = held
@@ -339,7 +344,8 @@ def _lead_leg(s: Situation) -> tuple[Instrument, Decimal] | None:
     """The leg that leads and what it has left to trade (signed); None when only dust is left."""
     maker = s.pair.spot if s.trade.maker_leg is Kind.SPOT else s.pair.perp
     other = s.pair.perp if maker is s.pair.spot else s.pair.spot
-    for leg in (s.pair.perp, s.pair.spot) if s.trade.urgent else (maker, other):
+    order = (s.pair.perp, s.pair.spot) if s.trade.urgent else (maker, other)
+    for leg in order if s.trade.legs.trades_spot else _legs(s):
         price = _mid(_market(s, leg))
         if price is None:
             continue
@@ -353,10 +359,11 @@ def _lead_order(s: Situation, leg: Instrument, remaining: Decimal) -> Wanted | N
     grows = remaining > ZERO
     if grows and not s.may_grow:
         return None
-    side = Side.BUY if grows == (leg.kind is Kind.SPOT) else Side.SELL
+    side = _side(s, leg, grows=grows)
     market = _market(s, leg)
     price = _touch(market, side.opposite)
-    takes = s.trade.urgent or (not grows and _out_of_patience(s))
+    # A perp alone is entered on a signal, which does not wait.
+    takes = s.trade.urgent or (s.trade.legs.is_alone if grows else _out_of_patience(s))
     reach = _reach(s, leg, side) if takes else None
     # A purchase that takes may pay its bound, and is then worth more than at the touch.
     dearest = max(price, reach[0]) if reach is not None else price
@@ -380,6 +387,8 @@ def _slice(
     In whole lots, and no rest too small to trade; zero where not even the smallest
     order could be hedged.
     """
+    if not s.trade.legs.trades_spot:
+        return remaining
     other = s.pair.perp if leg is s.pair.spot else s.pair.spot
     reach = _reach(s, other, side.opposite)
     room = s.policy.max_naked_notional / price - abs(s.spot + s.perp)
@@ -393,12 +402,18 @@ def _slice(
     return half if too_small and _tradable(leg, half, price) else bound
 
 
+def patience(s: Situation) -> float:
+    """How long the trade may go without a fill, seconds: a signal does not wait for one."""
+    enters = s.trade.legs.is_alone and not s.trade.is_closing
+    return s.policy.max_naked_seconds if enters else s.policy.maker_patience_seconds
+
+
 def _out_of_patience(s: Situation) -> bool:
-    return s.now_ns - s.trade.worked_ns > s.policy.maker_patience_seconds * SECOND
+    return s.now_ns - s.trade.worked_ns > patience(s) * SECOND
 
 
 def gave_up(s: Situation) -> bool:
-    """An opening trade whose resting order found no counterpart in time."""
+    """An opening trade that found no counterpart in time."""
     lead = _lead_leg(s)
     return lead is not None and lead[1] > ZERO and _out_of_patience(s)
 
@@ -409,7 +424,7 @@ def _is_misplaced(s: Situation, order: Order, lead: tuple[Instrument, Decimal] |
         return True
     leg, remaining = lead
     grows = remaining > ZERO
-    side = Side.BUY if grows == (leg.kind is Kind.SPOT) else Side.SELL
+    side = _side(s, leg, grows=grows)
     if order.request.side is not side or order.remaining > abs(remaining):
         return True
     if (grows and not s.may_grow) or _out_of_patience(s):
@@ -488,8 +503,24 @@ def _cancelable(orders: Iterable[Order]) -> tuple[Order, ...]:
     return tuple(o for o in orders if o.state is OrderState.OPEN)
 
 
+def _legs(s: Situation) -> tuple[Instrument, ...]:
+    """The legs that the trade trades."""
+    return (s.pair.spot, s.pair.perp) if s.trade.legs.trades_spot else (s.pair.perp,)
+
+
 def _held(s: Situation, leg: Instrument) -> Decimal:
-    return s.spot if leg.kind is Kind.SPOT else -s.perp
+    """What is held of a leg, positive where it is on the side by which the trade opens."""
+    return s.trade.legs.along(leg.kind, s.spot if leg.kind is Kind.SPOT else s.perp)
+
+
+def _spot_ahead(s: Situation) -> Decimal:
+    """How much more of the trade the spot has done than the perp; negative where it is behind."""
+    return _held(s, s.pair.spot) - _held(s, s.pair.perp)
+
+
+def _side(s: Situation, leg: Instrument, *, grows: bool) -> Side:
+    opening = s.trade.legs.opens(leg.kind)
+    return opening if grows else opening.opposite
 
 
 def _market(s: Situation, leg: Instrument) -> InstrumentState:

@@ -13,7 +13,8 @@ class PairView(msgspec.Struct, frozen=True):
     """One configured pair: its market, its last decision, and the trade on it, if any.
 
     Rates are fractions per hour; ``basis`` is perp mark over spot mid, less one;
-    ``net_delta`` base units; ``naked_notional`` quote, zero while hedged;
+    ``net_delta`` what the legs differ by, base units, zero of a perp without a spot leg;
+    ``naked_notional`` quote, zero while hedged;
     ``liquidation_distance`` the fraction the mark must move to reach liquidation, which
     is the gap in a single step that is survived; ``way_gone`` the share of the way from
     entry to liquidation that the mark has gone.
@@ -52,7 +53,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     From ``clock_ns`` on it is what only whoever runs the engine knows: ``clock_ns`` is the clock
     that its instants are in, read when the picture was taken; ``wall_ns`` the wall clock then;
     ``loops`` when each critical loop last got on; ``agent_until_ns`` when the venue stops taking
-    the key. ``last_reconciled_ns`` is when books and venue last agreed.
+    the key; ``bad_messages`` how many could not be believed, by where they came.
+    ``last_reconciled_ns`` is when books and venue last agreed.
     """
 
     mode: str
@@ -89,3 +91,4 @@ class Snapshot(msgspec.Struct, frozen=True):
     wall_ns: int | None = None
     loops: dict[str, int] = {}
     agent_until_ns: int | None = None
+    bad_messages: dict[str, int] = {}

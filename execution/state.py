@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from domain.account import Cashflow, FundingPayment, LeverageConfirmed, MarginMoved, SettingRefused
-from domain.instruments import Instrument, Pair
+from domain.instruments import Instrument, Kind, Pair
 from domain.money import ZERO
 from domain.orders import (
     RESTS_ONLY,
@@ -21,8 +21,8 @@ from domain.orders import (
     OrderAccepted,
     OrderCanceled,
     OrderRejected,
-    Side,
 )
+from domain.targets import Legs
 from domain.time import DAY, HOUR, SECOND
 from execution.facts import (
     CancelIntended,
@@ -128,6 +128,21 @@ class State:
             self.books.quantity(trade.trade_id, pair.spot.id),
             self.books.quantity(trade.trade_id, pair.perp.id),
         )
+
+    def along(self, trade: PairTrade) -> tuple[Decimal, Decimal]:
+        """The same as the trade counts it: positive on the side by which it opens."""
+        spot, perp = self.quantities(trade)
+        return trade.legs.along(Kind.SPOT, spot), trade.legs.along(Kind.PERP, perp)
+
+    def matched(self, trade: PairTrade) -> Decimal:
+        """What of the trade is there on every leg that it trades; negative on the wrong side."""
+        spot, perp = self.along(trade)
+        return min(spot, perp) if trade.legs.trades_spot else perp
+
+    def is_owed(self, trade_id: str, instrument: str) -> bool:
+        """Whether a trade owes this to its owner's inventory: nobody can take from what is sold."""
+        is_spot = self.instruments[instrument].kind is Kind.SPOT
+        return is_spot and self.trades[trade_id].legs is Legs.REVERSE
 
 
 def apply(state: State, fact: Fact) -> None:
@@ -287,7 +302,7 @@ def _fill(state: State, fact: Fill) -> None:
 
 def _reduces(state: State, trade_id: str | None, fact: Fill) -> bool:
     """Whether a fill that we did not order takes from what the trade holds."""
-    if trade_id is None:
+    if trade_id is None or state.is_owed(trade_id, fact.instrument):
         return False
     held = state.books.quantity(trade_id, fact.instrument)
     return held * fact.side.sign < ZERO
@@ -298,15 +313,17 @@ def _progress(state: State, trade_id: str, fact: Fill) -> None:
     trade = state.trades[trade_id]
     pair = state.pairs[trade.plan.pair]
     spot, perp = state.quantities(trade)
-    naked = naked_quantity(pair, spot, perp, fact.price)
+    naked = ZERO
     now_ns = fact.received_ns
     _exposed_for(state, trade, now_ns)
-    state.exposed.notional = max(state.exposed.notional, abs(spot + perp) * fact.price)
+    if trade.legs.trades_spot:
+        naked = naked_quantity(pair, spot, perp, fact.price)
+        state.exposed.notional = max(state.exposed.notional, abs(spot + perp) * fact.price)
     # From the fill on, however late we heard of it.
     started = trade.naked_ns if trade.naked_ns is not None else min(fact.venue_time_ns, now_ns)
     is_spot = fact.instrument == pair.spot.id
-    quantity, quote = trade.bought if is_spot else trade.sold
-    if is_spot == (fact.side is Side.BUY):
+    quantity, quote = trade.spot_built if is_spot else trade.perp_built
+    if fact.side is trade.legs.opens(Kind.SPOT if is_spot else Kind.PERP):
         quantity, quote = quantity + fact.quantity, quote + fact.quantity * fact.price
     _change(
         state,
@@ -315,7 +332,7 @@ def _progress(state: State, trade_id: str, fact: Fill) -> None:
         setbacks=0,
         naked_ns=started if naked != ZERO else None,
         opened_ns=trade.opened_ns if trade.opened_ns is not None else now_ns,
-        **{"bought" if is_spot else "sold": (quantity, quote)},
+        **{"spot_built" if is_spot else "perp_built": (quantity, quote)},
     )
 
 

@@ -33,12 +33,12 @@ from strategies.carry.thresholds import (
     basis_stop,
     entering,
     hurdle_hourly,
-    liquidation_probability,
     replaces,
     staying,
 )
 from strategies.funding.forecast import Forecast, ForecastPolicy, MeanReverting
 from strategies.market.basis import UsualBasis
+from strategies.market.reach import reach_probability
 from strategies.market.state import InstrumentState, Market
 from strategies.sizing import CENT, maintenance_rate, notional_for_loss
 from strategies.strategy import Holding
@@ -59,7 +59,8 @@ class _Terms(msgspec.Struct, frozen=True):
     ``capital_per_notional`` is spot, isolated margin and reserve for one unit of
     notional; ``distance`` the price move from entry to liquidation of the short at the
     target leverage (SPEC R11); ``liquidation_loss`` what being liquidated costs. All
-    are fractions of notional, ``hurdle`` per hour.
+    are fractions of notional, ``hurdle`` per hour. ``process`` reverts to the interest of
+    the perp's own venue.
     """
 
     capital_per_notional: Decimal
@@ -67,6 +68,7 @@ class _Terms(msgspec.Struct, frozen=True):
     distance: float
     liquidation_loss: float
     buckets: tuple[str, ...]
+    process: ForecastPolicy
 
 
 class _Look(msgspec.Struct, frozen=True):
@@ -115,12 +117,8 @@ class CashAndCarry:
         self._policy = policy
         self._pairs = tuple(pairs)
         self._risk_per_trade = risk_per_trade
-        self._process = ForecastPolicy(
-            anchor_hourly=policy.interest_hourly,
-            deviation_half_life_hours=policy.funding_half_life_hours,
-        )
-        self._forecast = MeanReverting(self._process)
         self._terms = {pair.name: _terms(pair, policy, leverage_target) for pair in self._pairs}
+        self._forecast = {name: MeanReverting(terms.process) for name, terms in self._terms.items()}
         self._age_ns = int(policy.book_age_seconds_max * SECOND)
 
     def targets(
@@ -160,7 +158,7 @@ class CashAndCarry:
             self._terms[pair.name],
             spot,
             perp,
-            self._forecast(perp, self._policy.horizon_hours),
+            self._forecast[pair.name](perp, self._policy.horizon_hours),
             usual,
             basis_gain(usual),
             basis_stop(float(self._policy.basis_stop), self._policy.basis_sigmas, usual),
@@ -206,10 +204,12 @@ class CashAndCarry:
         return cost, net, net - look.terms.hurdle * forecast.horizon_hours
 
     def _entering(self, look: _Look, trip: RoundTrip) -> Worth:
-        return entering(look.forecast, trip.total, look.gain, look.terms.hurdle, self._process)
+        terms = look.terms
+        return entering(look.forecast, trip.total, look.gain, terms.hurdle, terms.process)
 
     def _staying(self, look: _Look, trip: RoundTrip) -> Worth:
-        return staying(look.forecast, trip.total, look.gain, look.terms.hurdle, self._process)
+        terms = look.terms
+        return staying(look.forecast, trip.total, look.gain, terms.hurdle, terms.process)
 
     def _not_now(self, look: _Look, now_ns: int) -> str | None:
         """Why the market is no place to enter now, whatever it pays."""
@@ -355,7 +355,7 @@ class CashAndCarry:
             wanted = _candidate(entry)
             for look, trip, holding in held:
                 both = trip.total + entry.cost
-                if not replaces(entry.look.forecast, look.forecast, both, self._process):
+                if not replaces(entry.look.forecast, look.forecast, both, look.terms.process):
                     continue
                 over_hurdle = look.forecast.hourly - look.terms.hurdle
                 kept = over_hurdle * look.forecast.horizon_hours + look.gain + trip.total
@@ -397,6 +397,9 @@ class CashAndCarry:
             return _hold(look, holding, reason, 0.0), None
         if danger := self._danger(look, trip):
             return _exit(look, trip, danger, ExitCause.VOLATILITY, urgent=True), trip
+        if look.perp.hours_of_funding < self._policy.warm_hours:
+            reason = f"not_warm: {look.perp.hours_of_funding:.0f} h of funding known"
+            return _hold(look, holding, reason, trip.exit_cost), None
         judged = self._staying(look, trip)
         worth = (
             f"staying is worth {_percent(judged.most)}, a round trip {_percent(trip.total)}; "
@@ -443,7 +446,7 @@ class CashAndCarry:
         """Leave when the modelled loss from liquidation exceeds the round trip (SPEC R15)."""
         policy = self._policy
         volatility = max(look.spot.volatility or 0.0, look.perp.volatility or 0.0)
-        chance = liquidation_probability(volatility, look.terms.distance, policy.guard_hours)
+        chance = reach_probability(volatility, look.terms.distance, policy.guard_hours)
         avoided = chance * look.terms.liquidation_loss
         if avoided <= trip.total:
             return None
@@ -474,6 +477,7 @@ def _terms(pair: Pair, policy: CarryPolicy, leverage_target: Decimal) -> _Terms:
         float(margin - maintenance),
         float(policy.liquidation_allowance + maintenance),
         buckets(pair),
+        policy.process(pair.perp),
     )
 
 

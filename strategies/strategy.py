@@ -6,16 +6,18 @@ from typing import Protocol
 
 import msgspec
 
-from domain.targets import Target
+from domain.money import ZERO
+from domain.targets import Legs, Target
 from strategies.market.state import Market
 
 
 class Holding(msgspec.Struct, frozen=True):
     """What is held of one pair.
 
-    ``quantity`` is base units of the spot leg, long, matched by the perp;
+    ``quantity`` is base units of each of its ``legs``;
     ``notional`` what it was opened for, quote; ``entry_basis`` perp over spot, less one, at the
-    average fill prices. Where that is unknown the pair's usual basis stands in.
+    average fill prices. Where that is unknown the pair's usual basis stands in. ``stop_price``
+    and ``target_price`` are those of the plan, zero where it has none.
     """
 
     pair: str
@@ -23,6 +25,9 @@ class Holding(msgspec.Struct, frozen=True):
     notional: Decimal
     opened_ns: int
     entry_basis: float | None = None
+    legs: Legs = Legs.CARRY
+    stop_price: Decimal = ZERO
+    target_price: Decimal = ZERO
 
 
 class Strategy(Protocol):

@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("domain", "strategies", "execution", "bot")
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-sweep.lock")
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -110,13 +110,15 @@ def test_a_lock_names_no_index_and_no_address(lock: str) -> None:
 
 
 def test_the_locks_agree_with_each_other_and_with_the_project() -> None:
-    runtime, development = (locked(lock) for lock in LOCKS)
+    runtime, *larger = (locked(lock) for lock in LOCKS)
     wanted = {
         "requirements.lock": PROJECT["project"]["dependencies"],
         "requirements-dev.lock": PROJECT["dependency-groups"]["dev"],
+        "requirements-sweep.lock": PROJECT["project"]["optional-dependencies"]["sweep"],
     }
 
-    assert {name: development.get(name) for name in runtime} == runtime
+    for other in larger:
+        assert {name: other.get(name) for name in runtime} == runtime
     for lock, requirements in wanted.items():
         for requirement in map(Requirement, requirements):
             pinned = locked(lock)[canonicalize_name(requirement.name)]

@@ -61,6 +61,9 @@ TAIL = """
 
 `config/symbols.toml` lists the pairs that may be traded, and `config/venues/*.toml` hold each venue's fees, lots, ticks,
 margin tiers and quote model. They ship with the program; no option replaces them.
+
+`config/events.toml` is the table of events that the bot is careful before; `calendar.file` names one of your own instead
+([Market guards](concepts/market-guards.md#events)).
 """  # noqa: E501
 
 
@@ -102,6 +105,8 @@ def _shown(default: Any) -> str:
     """The default as it would be written into a file."""
     if isinstance(default, str):
         return f"`{default}`" if default else "none"
+    if isinstance(default, bool):
+        return str(default).lower()
     number = decimal_of(default) if isinstance(default, float) else Decimal(default)
     return plain(number)
 

@@ -602,11 +602,13 @@ MACHINE = [
     ),
     panel(
         "stat",
-        "Doubts, and their end",
-        "Orders without an answer to be trusted since this process began, and those proven.",
+        "Doubts, and bad messages",
+        "Since this process began: orders without an answer to be trusted, those proven, and "
+        "what the venue said that could not be believed.",
         "none",
         ask("fundarb_orders_doubted_total", "doubted"),
         ask("fundarb_order_doubt_seconds_count", "proven"),
+        ask("sum(fundarb_bad_messages_total)", "bad messages"),
         steps=((None, "text"),),
         size=(8, 4),
     ),

@@ -1,14 +1,15 @@
 """What a piece of history holds and lacks. Gaps are reported, never filled."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from math import ceil
+from typing import Any
 
 import msgspec
 
 from bot.backtest.funding import settlement_hour
 from domain.market import FundingSettled
-from domain.time import HOUR, iso
+from domain.time import DAY, HOUR, iso
 
 
 class Coverage(msgspec.Struct, frozen=True):
@@ -51,6 +52,30 @@ class Coverage(msgspec.Struct, frozen=True):
         if self.funding_missing is not None:
             parts.append(f"{self.funding_missing} settlements missing")
         return ", ".join([*parts, self.note] if self.note else parts)
+
+
+def lacks(leg: Mapping[str, Any], start_ns: int, end_ns: int) -> Iterator[str]:
+    """What a leg lacks of a run from ``start_ns`` to ``end_ns``, a sentence each.
+
+    ``leg`` is a ``Coverage`` as the result document has it. A coin that was delisted ends early.
+    """
+    name = str(leg["instrument"]).split(":", 1)[-1]
+    if leg["first_ns"] is None:
+        yield f"{name} has no bars in the window"
+        return
+    late, early = (leg["first_ns"] - start_ns) / DAY, (end_ns - leg["last_ns"]) / DAY
+    if late > 1:
+        yield f"{name} begins {late:.1f} days after the start: listed later, or its file does"
+    if early > 1:
+        yield (
+            f"{name} ends {early:.1f} days before the end: delisted, or its file ends; what was "
+            "still held of it is valued at its last price"
+        )
+    if missing := leg["missing_bars"]:
+        gap = leg["longest_gap_ns"] / HOUR
+        yield f"{name} lacks bars: {missing}, the longest gap {gap:.1f} hours"
+    if absent := leg["funding_missing"]:
+        yield f"{name} lacks settlements of funding: {absent}"
 
 
 def gaps(times_ns: Sequence[int], bar_ns: int) -> tuple[int, int]:

@@ -20,6 +20,7 @@ import structlog
 from bot import logs, settings
 from bot.alarms import ALARMS, AlarmFile
 from bot.checkup import Checkup, failed
+from bot.choosing import chosen
 from bot.cli import values
 from bot.cli.directory import JOURNAL
 from bot.cli.errors import FAILED, CommandError
@@ -39,18 +40,17 @@ from bot.transport import HttpTransport
 from bot.watchdog import Bounds, NonceFile, Watchdog
 from bot.web.serve import serving
 from domain.instruments import Pair
-from domain.time import MILLISECOND, SECOND, iso
+from domain.time import MILLISECOND, MINUTE, SECOND, iso
 from execution.effects import RaiseAlarm
 from execution.journal import SqliteJournal
 from execution.ports import Clock, Transport, TransportFailed
 from execution.supervise import TaskDied
-from execution.venues.hyperliquid import start
 from execution.venues.hyperliquid.sign import AgentSigner, Caps
 from execution.venues.hyperliquid.symbols import VENUE, Listing
 from execution.venues.hyperliquid.timing import Timing
 from execution.venues.hyperliquid.venue import Hyperliquid
+from execution.venues.hyperliquid.weights import BEFORE, Paced
 from execution.venues.hyperliquid.wire import BadMessage
-from strategies.cash_and_carry import CashAndCarry
 
 LEASE, NONCES = "lease.json", "watchdog.nonces"
 """What the two keep in their state directory beside the journal, which is the trader's alone."""
@@ -157,24 +157,31 @@ class _Proven(Hyperliquid):
     def __init__(
         self,
         act: Act,
-        transport: Transport,
+        wire: Transport,
         clock: SteadyClock,
-        chance: Callable[[], float],
         *,
         restart: bool,
+        again: bool,
     ) -> None:
-        super().__init__(transport, act.signer, act.address, act.pairs, clock, chance)
+        super().__init__(
+            Paced(wire, before=BEFORE if again else 0),
+            act.signer,
+            act.address,
+            act.pairs,
+            clock,
+            _chance(clock),
+            again=again,
+        )
         self._act, self._restart = act, restart
         self.agent_until_ns: int | None = None
 
     async def load(self) -> tuple[Pair, ...]:
         try:
-            self.agent_until_ns = await require_fit(
-                self._transport, self._act, self._clock, restart=self._restart
-            )
-            return await super().load()
+            fit = await require_fit(self._transport, self._act, self._clock, restart=self._restart)
         except ValueError as error:
             raise CommandError(str(error)) from error
+        self.agent_until_ns = fit.agent_until_ns
+        return self.take(fit.listed)
 
 
 async def trade(act: Act) -> None:
@@ -186,11 +193,12 @@ async def trade(act: Act) -> None:
         JournalError: the journal cannot be read or written.
     """
     clock = SteadyClock()
-    risk = act.settings.risk
     control = Control()
     logs.configure(sys.stderr)
+    journal = act.state / JOURNAL
+    again = _ended_just_now(journal, clock)
     with (
-        SqliteJournal(act.state / JOURNAL) as kept,
+        SqliteJournal(journal) as kept,
         serving(control, act.state, act.settings.web, _warn_of_page) as page,
         ExitStack() as closing,
     ):
@@ -198,8 +206,9 @@ async def trade(act: Act) -> None:
         log = _log_start("trader", act)
         log.info("page", address=page)
         try:
-            async with HttpTransport(act.url) as transport:
-                venue = _Proven(act, transport, clock, _chance(clock), restart=len(kept) > 0)
+            async with HttpTransport(act.url) as wire:
+                restart = len(kept) > 0
+                venue = _Proven(act, wire, clock, restart=restart, again=again)
                 monitor = _monitor(act, log, closing)
                 recorder = monitor.recorder if monitor is not None else None
 
@@ -214,12 +223,7 @@ async def trade(act: Act) -> None:
                     lease,
                     clock,
                     act.settings,
-                    lambda pairs: CashAndCarry(
-                        act.settings.strategy,
-                        pairs,
-                        leverage_target=risk.leverage_target,
-                        risk_per_trade=risk.risk_per_trade,
-                    ),
+                    lambda pairs: chosen(act.settings, pairs),
                     "live" if act.place.network == "mainnet" else "testnet",
                     to_all(_outbox(act.state, log), recorder.alarm if recorder else None),
                     to_all(logs.fact_logger(log), recorder.fact if recorder else None),
@@ -234,6 +238,13 @@ async def trade(act: Act) -> None:
             raise
         except (TaskDied, LeaseLost) as error:
             raise Ended(f"{error}: start it again, it recovers from {act.state}") from error
+
+
+def _ended_just_now(journal: Path, clock: Clock) -> bool:
+    """Whether another process has written in it within what is a minute to the venue too."""
+    files = journal.parent.glob(f"{journal.name}*")  # of SQLite there are several
+    written_ns = max((file.stat().st_mtime_ns for file in files), default=0)
+    return clock.now_ns() - written_ns < MINUTE
 
 
 def _warn_of_page(what: str) -> None:
@@ -276,12 +287,13 @@ async def watch(act: Act, trader: str) -> None:
     clock = SteadyClock()
     page = _watchdog_monitor(act, log)
     try:
-        async with HttpTransport(act.url) as transport:
+        async with HttpTransport(act.url) as wire:
+            transport = Paced(wire)
             watchdog = Watchdog(
                 transport,
                 act.signer,
                 nonces,
-                await _listed(transport, act, clock, timing, log),
+                await _listed(transport, act, clock, log),
                 act.address,
                 trader,
                 clock,
@@ -328,15 +340,12 @@ def _nonces(path: Path) -> NonceFile:
         raise CommandError(str(error)) from error
 
 
-async def _listed(
-    transport: Transport, act: Act, clock: Clock, timing: Timing, log: Any
-) -> Listing:
+async def _listed(transport: Transport, act: Act, clock: Clock, log: Any) -> Listing:
     """What is traded; asked for until there is an answer."""
     silent = False
     while True:
         try:
-            await require_fit(transport, act, clock, restart=True)
-            return await start.load(transport, act.address, act.pairs, timing)
+            return (await require_fit(transport, act, clock, restart=True)).listed
         except _NO_ANSWER as error:
             if not silent:
                 log.warning("venue_silent", url=act.url, detail=str(error))
@@ -349,10 +358,10 @@ async def _listed(
 # --- both -------------------------------------------------------------------------------------
 
 
-async def require_fit(transport: Transport, act: Act, clock: Clock, *, restart: bool) -> int | None:
+async def require_fit(transport: Transport, act: Act, clock: Clock, *, restart: bool) -> Checkup:
     """Have the venue say that the account may be traded, by this key, as it is now.
 
-    Returns when the venue stops taking the key; None where it does not say.
+    Returns what was asked, and answered: what is listed is known then.
 
     Raises:
         Refused: it is not fit, and why.
@@ -367,7 +376,7 @@ async def require_fit(transport: Transport, act: Act, clock: Clock, *, restart: 
         act.settings.risk,
         Timing(),
     )
-    findings = await checkup.findings()
+    findings = await checkup.findings(restart=restart)
     refused = failed(findings, restart=restart)
     if refused:
         raise Refused("; ".join(map(str, refused)))
@@ -376,7 +385,7 @@ async def require_fit(transport: Transport, act: Act, clock: Clock, *, restart: 
             structlog.get_logger().warning(
                 "unfit", check=finding.check, detail=finding.detail, fix=finding.fix
             )
-    return checkup.agent_until_ns
+    return checkup
 
 
 def _chance(clock: SteadyClock) -> Callable[[], float]:

@@ -12,6 +12,7 @@ EXAMPLES = """\b
 Examples:
   fundarb backtest --data DIR --pairs BTC,HYPE --from 2025-02-15 --to 2025-05-15
   fundarb backtest --data DIR --pairs HYPE --bar 1h --json result.json
+  fundarb backtest --data DIR --pairs HYPE --report result.html   to read in a browser
 """
 
 
@@ -35,6 +36,7 @@ def backtest(
     config: options.Config = None,
     json: options.Json = None,
     export: options.Export = None,
+    report: options.Report = None,
 ) -> None:
     """Run the bot over recorded history.
 
@@ -52,6 +54,7 @@ def backtest(
     file = read("--config", values.existing_file, config)
     answer = read("--json", values.writable_file, json)
     folder = read("--export", values.writable_directory, export)
+    page = read("--report", values.writable_page, report)
     from bot.cli.running import run
 
     run(
@@ -69,4 +72,5 @@ def backtest(
         config=file,
         json=answer,
         export=folder,
+        report=page,
     )

@@ -52,11 +52,17 @@ def init(
 
 @app.command(epilog=CHECK_EXAMPLES)
 def check(file: File = None, config: options.Config = None) -> None:
-    """Judge the settings, and print the limits that would be in force."""
+    """Judge the settings, and print the limits that would be in force.
+
+    Says too until when the calendar of events is known, and what of it has run out.
+    """
     from rich.table import Table
 
     from bot.cli.output import console
+    from bot.clock import SystemClock
+    from bot.events_file import reach
     from bot.settings import entries
+    from execution.risk.calendar import run_out
 
     path = _file(file, config)
     loaded = _load(path)
@@ -67,6 +73,9 @@ def check(file: File = None, config: options.Config = None) -> None:
         limits.add_row(key, str(value), loaded.origins[f"risk.{key}"])
     out = console()
     out.print(limits)
+    out.print(f"\ncalendar: {reach(loaded.settings.events)}", soft_wrap=True)
+    for kind in run_out(loaded.settings.events, SystemClock().now_ns()):
+        out.print(f"warning: no {kind} is ahead: the table is outdated", style="yellow")
     out.print(f"\nsettings are valid: {path or 'defaults and environment'}", soft_wrap=True)
 
 

@@ -166,6 +166,20 @@ def _settings(config: str | None) -> Iterator[Finding]:
         return
     yield Finding("settings", "ok", config or "defaults and environment")
     yield _port(settings.metrics.port)
+    yield _calendar(settings)
+
+
+def _calendar(settings: "Settings") -> Finding:
+    """A table that has run out guards nothing, and says nothing."""
+    from bot.clock import SystemClock
+    from bot.events_file import reach
+    from execution.risk.calendar import run_out
+
+    past = run_out(settings.events, SystemClock().now_ns())
+    if past:
+        fix = "copy config/events.toml, add the next dates, name it by calendar.file"
+        return Finding("calendar", "warning", f"no {', no '.join(past)} ahead: it is outdated", fix)
+    return Finding("calendar", "ok", reach(settings.events))
 
 
 def _loaded(config: str | None) -> "Settings":
@@ -214,6 +228,7 @@ def _account(
     from execution.risk.limits import RiskLimits
     from execution.venues.hyperliquid.symbols import VENUE
     from execution.venues.hyperliquid.timing import Timing
+    from execution.venues.hyperliquid.weights import Paced
 
     whose = read("--account", values.address, account)
     key = read("--agent", values.address, agent)
@@ -226,8 +241,8 @@ def _account(
         limits = RiskLimits()  # that they are wrong is told above
 
     async def look() -> list[Finding]:
-        async with HttpTransport(at.url) as transport:
-            checkup = Checkup(transport, whose, key, wanted, SteadyClock(), limits, Timing())
+        async with HttpTransport(at.url) as wire:
+            checkup = Checkup(Paced(wire), whose, key, wanted, SteadyClock(), limits, Timing())
             return await checkup.findings()
 
     try:

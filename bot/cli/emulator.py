@@ -18,6 +18,7 @@ EXAMPLES = """\b
 Examples:
   fundarb emulator --port 8123 --account 0xACCOUNT --agent 0xAGENT --agent 0xAGENT2
   fundarb emulator --account 0xACCOUNT=perp.USDC:5000,spot.USDC:5000,spot.HYPE:5
+  fundarb emulator --account 0xA --account 0xB --agent 0xAGENT=0xB
   fundarb emulator --speed 60                    an hour of market a minute
   fundarb emulator --market DIR                  recorded history, as if it were now
   fundarb emulator --faults faults.toml          with lost answers and broken streams
@@ -38,23 +39,33 @@ def emulator(
         str, typer.Option("--port", metavar="N", help="On 127.0.0.1; a free one if not given.")
     ] = "0",
     account: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
             "--account",
             metavar="0xADDR[=SIDE.ASSET:N,…]",
             help=(
                 "Whose account it is, and what is on it: 10000 USDC on the perp side and as "
-                "much on the spot side if not said."
+                "much on the spot side if not said; repeatable."
             ),
         ),
-    ] = NOBODYS,
+    ] = None,
     unified: Annotated[
         bool,
         typer.Option("--unified", help="One balance backs both sides, instead of one for each."),
     ] = False,
+    unlimited: Annotated[
+        bool,
+        typer.Option(
+            "--unlimited", help="Answer everything: not 1200 of weight a minute and ten sockets."
+        ),
+    ] = False,
     agent: Annotated[
         list[str] | None,
-        typer.Option("--agent", metavar="0xADDR", help="A key that may trade for it; repeatable."),
+        typer.Option(
+            "--agent",
+            metavar="0xADDR[=0xACCOUNT]",
+            help="A key that may trade for it, or for the account that is named; repeatable.",
+        ),
     ] = None,
     market: Annotated[
         str,
@@ -83,26 +94,24 @@ def emulator(
 ) -> None:
     """Be an exchange that speaks Hyperliquid's protocol, on 127.0.0.1 only.
 
-    One account, signatures checked, a market that nobody moves. Runs until Ctrl-C or SIGTERM.
+    Signatures checked, a market that nobody moves. Runs until Ctrl-C or SIGTERM.
     """
     number = read("--port", _port, port)
-    whose, deposits = read("--account", _account, account)
-    agents = [read("--agent", values.address, each) for each in agent or ()]
+    accounts = _accounts(account or [NOBODYS], agent or [])
     chosen = read("--seed", values.whole, seed)
     pace = read("--speed", _pace, speed)
     file = read("--faults", values.existing_file, faults)
     directory = None if market == GENERATED else read("--market", _directory, market)
     from bot.cli.serving import until_told
 
-    until_told(_serve(number, whose, deposits, agents, unified, chosen, pace, file, directory))
+    until_told(_serve(number, accounts, unified, unlimited, chosen, pace, file, directory))
 
 
 async def _serve(
     port: int,
-    account: str,
-    deposits: dict[str, Decimal],
-    agents: list[str],
+    accounts: dict[str, tuple[dict[str, Decimal], list[str]]],
     unified: bool,
+    unlimited: bool,
     seed: int,
     speed: float,
     faults: Path | None,
@@ -121,7 +130,8 @@ async def _serve(
     from bot.clock import SteadyClock
 
     known = {"USDC", *(pair.spot.base for pair in emulation.tradable())}
-    if strange := sorted({holding.partition(".")[2] for holding in deposits} - known):
+    held = {holding.partition(".")[2] for deposits, _ in accounts.values() for holding in deposits}
+    if strange := sorted(held - known):
         raise CommandError(
             f"--account: {strange[0]} is not listed here; there are {', '.join(sorted(known))}"
         )
@@ -131,10 +141,9 @@ async def _serve(
         try:
             serving = emulation.emulate(
                 directory=directory,
-                account=account,
-                deposits=deposits,
-                agents=agents,
+                accounts=[emulation.Account(one, *rest) for one, rest in accounts.items()],
                 unified=unified,
+                limited=not unlimited,
                 seed=seed,
                 speed=speed,
                 clock=SteadyClock().now_ns,
@@ -155,9 +164,9 @@ async def _serve(
             market="generated" if directory is None else str(directory),
             synthetic=directory is None,
             url=url,
-            account=account,
+            account=",".join(accounts),
             unified=unified,
-            agents=",".join(agents),
+            agents=",".join(agent for _, agents in accounts.values() for agent in agents),
             seed=seed,
             speed=speed,
             faults=len(trouble),
@@ -195,6 +204,34 @@ def _pace(text: str) -> float:
     if speed > SPEED_MAX:
         raise ValueError(f"must be at most {SPEED_MAX} (four hours a second), got {text}")
     return float(speed)
+
+
+def _accounts(
+    accounts: list[str], agents: list[str]
+) -> dict[str, tuple[dict[str, Decimal], list[str]]]:
+    """Deposits and agents of each address; an agent is the first's where nobody is named.
+
+    Raises:
+        CommandError: an address is named twice, or an agent's account is none of them.
+    """
+    found: dict[str, tuple[dict[str, Decimal], list[str]]] = {}
+    for text in accounts:
+        whose, deposits = read("--account", _account, text)
+        if whose in found:
+            raise CommandError(f"--account: {whose} is given twice")
+        found[whose] = deposits, []
+    taken = set(found)
+    for text in agents:
+        agent, _, named = text.partition("=")
+        address = read("--agent", values.address, agent)
+        whose = read("--agent", values.address, named) if named else next(iter(found))
+        if whose not in found:
+            raise CommandError(f"--agent: {whose} is no --account of this exchange")
+        if address in taken:
+            raise CommandError(f"--agent: {address} is given twice; an agent is of one account")
+        taken.add(address)
+        found[whose][1].append(address)
+    return found
 
 
 def _account(text: str) -> tuple[str, dict[str, Decimal]]:

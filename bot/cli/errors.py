@@ -13,6 +13,7 @@ _MEANT_FOR_PEOPLE = (
     ("bot.settings", "SettingsError"),
     ("bot.instruments", "UnknownPair"),
     ("bot.backtest.bars", "DataError"),
+    ("bot.sweep.space", "SweepError"),
     ("bot.web.tokens", "TokenError"),
     ("execution.journal", "JournalError"),
 )

@@ -16,6 +16,7 @@ from bot.cli import (
     account,
     backtest,
     calc,
+    clusters,
     config,
     data,
     doctor,
@@ -29,6 +30,7 @@ from bot.cli import (
     record,
     scan,
     steering,
+    sweep,
     watchdog,
 )
 from bot.cli.errors import BAD_INPUT, FAILED, INTERRUPTED, explained
@@ -54,7 +56,9 @@ app = typer.Typer(
 )
 app.command("paper", epilog=paper.EXAMPLES)(paper.paper)
 app.command("backtest", epilog=backtest.EXAMPLES)(backtest.backtest)
+app.command("sweep", epilog=sweep.EXAMPLES)(sweep.sweep)
 app.command("scan", epilog=scan.EXAMPLES)(scan.scan)
+app.command("clusters", epilog=clusters.EXAMPLES)(clusters.clusters)
 app.command("emulator", epilog=emulator.EXAMPLES)(emulator.emulator)
 app.command("live", epilog=live.EXAMPLES)(live.live)
 app.command("watchdog", epilog=watchdog.EXAMPLES)(watchdog.watchdog)
@@ -105,12 +109,9 @@ _LIKE_A_KEY = re.compile(r"\b(?:0x)?[0-9a-fA-F]{64}\b")
 
 def _say_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import PackageNotFoundError, version
+        from bot.cli.output import version
 
-        try:
-            typer.echo(f"fundarb {version('fundarb')}")
-        except PackageNotFoundError:
-            typer.echo("fundarb, not installed (run from its source)")
+        typer.echo(f"fundarb {version()}")
         raise typer.Exit
 
 

@@ -21,6 +21,14 @@ Export = Annotated[
         "--export", metavar="DIR", help="Write fills, funding, equity, decisions as Parquet."
     ),
 ]
+Report = Annotated[
+    str | None,
+    typer.Option(
+        "--report",
+        metavar="FILE.html",
+        help="Write the run as one HTML page that needs no network.",
+    ),
+]
 Config = Annotated[
     str | None,
     typer.Option("--config", metavar="FILE", help="A TOML file over the default settings."),

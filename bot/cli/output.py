@@ -37,6 +37,11 @@ def write_json(answer: Mapping[str, Any], target: Path | None) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
         return
+    write_text(text, target)
+
+
+def write_text(text: str, target: Path) -> None:
+    """Write a file whole, or not at all."""
     partial = target.with_name(target.name + ".partial")
     try:
         if target.exists() and not target.is_file():  # a pipe or /dev/stderr
@@ -46,3 +51,13 @@ def write_json(answer: Mapping[str, Any], target: Path | None) -> None:
         partial.replace(target)
     except OSError as error:
         raise CommandError(f"cannot write {target}: {error.strerror}") from None
+
+
+def version() -> str:
+    """Of the installed program, or that it is not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("fundarb")
+    except PackageNotFoundError:
+        return "not installed (run from its source)"

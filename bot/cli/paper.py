@@ -64,6 +64,7 @@ def paper(
     ] = options.PAPER_STATE,
     json: options.Json = None,
     export: options.Export = None,
+    report: options.Report = None,
     no_web: Annotated[bool, typer.Option("--no-web", help="Open no port at all.")] = False,
 ) -> None:
     """Trade on paper: real decisions, simulated fills.
@@ -91,6 +92,7 @@ def paper(
     file = read("--config", values.existing_file, config)
     answer = read("--json", values.writable_file, json)
     folder = read("--export", values.writable_directory, export)
+    page = read("--report", values.writable_page, report)
     where = networks.public(url) if live else None
     from bot.cli.running import run
 
@@ -111,5 +113,6 @@ def paper(
         config=file,
         json=answer,
         export=folder,
+        report=page,
         metrics=not no_web,
     )

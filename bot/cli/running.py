@@ -18,8 +18,10 @@ from bot.alarms import ALARMS, AlarmFile
 from bot.amounts import amount, percent
 from bot.cli.display import OnSnapshot, display
 from bot.cli.errors import INTERRUPTED
-from bot.cli.output import STDOUT, console, write_json
+from bot.cli.output import STDOUT, console, version, write_json, write_text
+from bot.hearing import to_all
 from bot.summary import summary
+from execution.effects import RaiseAlarm
 from execution.facts import RunStarted
 from execution.snapshot import Snapshot
 
@@ -44,6 +46,7 @@ def run(
     config: Path | None = None,
     json: Path | None = None,
     export: Path | None = None,
+    report: Path | None = None,
     metrics: bool = False,
 ) -> None:
     """Run to the end or to Ctrl-C, showing it meanwhile; then write what was asked for."""
@@ -85,10 +88,14 @@ def run(
         log = logs.fact_logger(structlog.get_logger())
         watch = _after(lambda: _tell_started(told, request), show)
         alarms = AlarmFile(state / ALARMS) if state is not None else None
-        result = app.run(request, watch, lambda: bool(stopped), log, alarms, warn)
+        raised: list[RaiseAlarm] = []
+        on_alarm = to_all(alarms, raised.append if report is not None else None)
+        result = app.run(request, watch, lambda: bool(stopped), log, on_alarm, warn)
     write_json(result.report, json)
     if export is not None:
         _export(result, export)
+    if report is not None:
+        _write_page(result, loaded, raised, report)
     if json != STDOUT:
         console().print(summary(result.report))
     if stopped:
@@ -102,6 +109,14 @@ def _export(result: app.RunResult, directory: Path) -> None:
     begun = result.facts[0]
     assert isinstance(begun, RunStarted), "Invariant: a run's first fact is its start"
     export(result.facts, load_pairs(begun.venue, begun.pairs), directory)
+
+
+def _write_page(
+    result: app.RunResult, chosen: settings.Settings, raised: list[RaiseAlarm], target: Path
+) -> None:
+    from bot.report_page.page import material, page
+
+    write_text(page(material(result, chosen, raised, version())), target)
 
 
 @contextmanager

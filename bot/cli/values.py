@@ -190,6 +190,13 @@ def writable_file(text: str) -> Path:
     return path
 
 
+def writable_page(text: str) -> Path:
+    """A file that can be written later; standard output has the summary."""
+    if text == "-":
+        raise ValueError("a page needs a file: name one, such as report.html")
+    return writable_file(text)
+
+
 def writable_directory(text: str) -> Path:
     """A directory to write into, made if it is not there; judged before the work."""
     path = _path(text)

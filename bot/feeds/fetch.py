@@ -86,22 +86,22 @@ OnProgress = Callable[[Part, float, int], None]
 
 
 class Budget:
-    """Lets requests of a weight pass, ``per_minute`` in the long run and a few seconds' worth at
-    once."""
+    """Lets requests of a weight pass, ``per_minute`` in the long run and what comes in
+    ``seconds_at_once``."""
 
-    def __init__(self, per_minute: float) -> None:
-        self._seconds_each = 60.0 / per_minute
+    def __init__(self, per_minute: float, seconds_at_once: float = 5.0) -> None:
+        self._seconds_each, self._at_once = 60.0 / per_minute, seconds_at_once
         self._free_at = 0.0
 
     async def spend(self, weight: float) -> None:
         now = asyncio.get_running_loop().time()
-        self._free_at = max(self._free_at, now - 5.0) + weight * self._seconds_each
+        self._free_at = max(self._free_at, now - self._at_once) + weight * self._seconds_each
         await asyncio.sleep(max(self._free_at - now, 0.0))
 
 
 def budget_of(url: str) -> Budget:
-    """An exchange on this machine limits nobody."""
-    return Budget(100 * WEIGHT_PER_MINUTE if is_here(url) else WEIGHT_PER_MINUTE)
+    """Of an exchange on this machine at once what it takes in a minute."""
+    return Budget(WEIGHT_PER_MINUTE, 60.0 if is_here(url) else 5.0)
 
 
 async def fetch(

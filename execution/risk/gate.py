@@ -12,11 +12,14 @@ from typing import Final
 
 import msgspec
 
-from domain.instruments import Pair
+from domain.instruments import Kind, Pair
 from domain.money import ONE, ZERO, decimal_of
 from domain.orders import Side
+from domain.targets import Legs
+from execution.risk.calendar import Ahead
 from execution.risk.limits import RiskLimits
 from execution.risk.margin import (
+    INFINITE,
     WORKING,
     effective_leverage,
     equity_at,
@@ -35,7 +38,8 @@ class Proposal(msgspec.Struct, frozen=True):
     ``adds_risk`` is False), in whole ``lot``; ``notional`` its value at ``entry_mark``,
     ``margin`` the isolated margin and ``capital`` all the free collateral that it
     takes (spot purchase, margin, fees), ``amount_at_risk`` what is lost at the
-    basis stop under stress: all quote, all in proportion to ``quantity``.
+    basis stop under stress, ``stressed_margin`` what the perp's margin must be to live through
+    the stress of the limits: all quote, all in proportion to ``quantity``.
 
     ``leverage``, ``liquidation_price`` and ``stop_price`` are of the whole perp
     position as it will be; None where no price liquidates, or stops.
@@ -57,6 +61,7 @@ class Proposal(msgspec.Struct, frozen=True):
     entry_mark: Decimal
     stop_price: Decimal | None
     liquidation_price: Decimal | None
+    stressed_margin: Decimal = ZERO
 
 
 class Exposure(msgspec.Struct, frozen=True):
@@ -77,7 +82,13 @@ class GateContext(msgspec.Struct, frozen=True):
     Ages and skews in seconds, infinite where never seen. ``data_age_seconds`` holds one
     age a leg. ``spread`` is the wider of the two legs' (of mid), ``dislocation`` the
     distance of spot mid from oracle (of oracle), ``volatility_hourly`` the standard
-    deviation of hourly returns. ``size_factor`` is ``halts.size_factor``.
+    deviation of hourly returns. ``size_factor`` is ``halts.size_factor``, ``stress_taken``
+    the free collateral that the positions there are would need under stress (quote).
+
+    ``depth`` is what rests near the mid in the thinnest book of the pair (quote), ``depeg``
+    the median dislocation of all pairs, ``forced_hours`` the forced orders estimated on the
+    perp's losing side in hours of its trading: these two are None where not known, which
+    refuses nothing.
     """
 
     equity: Decimal
@@ -94,6 +105,12 @@ class GateContext(msgspec.Struct, frozen=True):
     dislocation: float
     active_limits: tuple[str, ...] = ()
     size_factor: Decimal = ONE
+    depth: Decimal = INFINITE
+    depeg: float | None = None
+    forced_hours: float | None = None
+    event: Ahead = Ahead()
+    weekend: bool = False
+    stress_taken: Decimal = ZERO
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -164,48 +181,68 @@ def propose(
     leverage_cap: Decimal,
     held_quantity: Decimal = ZERO,
     held_raw_margin: Decimal = ZERO,
+    legs: Legs = Legs.CARRY,
+    stop: Decimal | None = None,
+    stressed_margin: Decimal = ZERO,
 ) -> Proposal:
-    """A cash-and-carry entry (long spot, short perp), with the prices that follow from it.
+    """An entry by ``legs``, with the prices that follow from it.
 
-    ``quantity`` base units more on top of ``held_quantity`` (the perp's, negative) and
+    ``quantity`` base units more on top of ``held_quantity`` (the perp's, signed) and
     its ``held_raw_margin``; the new part is margined at ``leverage``. ``spot_price`` is
-    what buying costs, ``mark`` the perp's. Leverage, stop and liquidation are the worse
-    of what is held and what will be, so they stay true when the gate clips what is added.
+    what buying costs, ``mark`` the perp's. ``stop`` is the price that stops a perp alone. Leverage,
+    stop and liquidation are the worse of what is held and what will be, so they stay true
+    when the gate clips what is added.
     """
+    side = legs.opens(Kind.PERP)
+    worst = _lowest if side is Side.SELL else _highest
     with localcontext(WORKING):
         notional = quantity * mark
         margin = margin_for(notional, leverage)
-        perps = [(held_quantity - quantity, held_raw_margin + margin + notional)]
+        perps = [
+            (
+                held_quantity + side.sign * quantity,
+                held_raw_margin + margin - side.sign * notional,
+            )
+        ]
         if held_quantity != ZERO:
             perps.append((held_quantity, held_raw_margin))
         tiers = pair.perp.margin_tiers
-        fees = quantity * spot_price * pair.spot.fees.taker + notional * pair.perp.fees.taker
+        spot_cost = quantity * spot_price
+        fees = notional * pair.perp.fees.taker
+        if legs.trades_spot:
+            fees += spot_cost * pair.spot.fees.taker
+        bought = spot_cost if legs is Legs.CARRY else ZERO
         smallest = max(pair.spot.minimum_notional, pair.perp.minimum_notional) / min(
             mark, spot_price
         )
         return Proposal(
             pair=pair.name,
-            perp_side=Side.SELL,
+            perp_side=side,
             adds_risk=True,
             quantity=quantity,
             lot=pair.lot,
             minimum_quantity=max(smallest, pair.lot),
             notional=notional,
             margin=margin,
-            capital=quantity * spot_price + margin + fees,
+            capital=bought + margin + fees,
             amount_at_risk=amount_at_risk,
             leverage=max(
-                effective_leverage(-q * mark, equity_at(q, raw, mark)) for q, raw in perps
+                effective_leverage(abs(q) * mark, equity_at(q, raw, mark)) for q, raw in perps
             ),
-            venue_leverage_max=max_leverage((quantity - held_quantity) * mark, tiers),
+            venue_leverage_max=max_leverage(abs(perps[0][0]) * mark, tiers),
             entry_mark=mark,
-            stop_price=_lowest(stop_price(q, raw, leverage_cap) for q, raw in perps),
-            liquidation_price=_lowest(liquidation_price(q, raw, tiers) for q, raw in perps),
+            stop_price=stop or worst(stop_price(q, raw, leverage_cap) for q, raw in perps),
+            liquidation_price=worst(liquidation_price(q, raw, tiers) for q, raw in perps),
+            stressed_margin=stressed_margin,
         )
 
 
 def _lowest(prices: Iterable[Decimal | None]) -> Decimal | None:
     return min((price for price in prices if price is not None), default=None)
+
+
+def _highest(prices: Iterable[Decimal | None]) -> Decimal | None:
+    return max((price for price in prices if price is not None), default=None)
 
 
 def pass_gate(
@@ -265,6 +302,7 @@ def _clip(
         margin=margin_up(proposal.margin * quantity / before),
         capital=proposal.capital * quantity / before,
         amount_at_risk=proposal.amount_at_risk * quantity / before,
+        stressed_margin=proposal.stressed_margin * quantity / before,
     )
     return scaled, tuple(binding), ()
 
@@ -343,6 +381,29 @@ def _liquidation_far_from_mark(p: Proposal, _c: GateContext, limits: RiskLimits)
     return Refusal(
         "liquidation_distance", _short(distance), limits.liquidation_distance_min, detail
     )
+
+
+def _no_event_ahead(_p: Proposal, c: GateContext, limits: RiskLimits) -> Refusal | None:
+    if limits.event_hours <= 0.0 or c.event.hours > limits.event_hours:
+        return None
+    detail = f"hours to {c.event.kind}"
+    return Refusal("event", _short(c.event.hours), _short(limits.event_hours), detail)
+
+
+def _no_weekend(_p: Proposal, c: GateContext, limits: RiskLimits) -> Refusal | None:
+    if limits.weekend_entries or not c.weekend:
+        return None
+    return Refusal("weekend", ONE, ZERO, "nothing is entered on Saturday and Sunday, UTC")
+
+
+def _few_forced_orders(_p: Proposal, c: GateContext, limits: RiskLimits) -> Refusal | None:
+    if c.forced_hours is None or c.forced_hours <= limits.cluster_hours_max:
+        return None
+    detail = (
+        f"hours of trading, estimated, forced within {limits.cluster_distance:.1%} "
+        "on the perp's losing side"
+    )
+    return Refusal("clusters", _short(c.forced_hours), _short(limits.cluster_hours_max), detail)
 
 
 def _beyond(perp_side: Side, price: Decimal, reference: Decimal) -> Decimal:
@@ -430,7 +491,26 @@ CHECKS: Final[tuple[Check, ...]] = (
         lambda limits: limits.dislocation_max,
         "spot mid from the perp's oracle",
     ),
+    _reading(
+        "depeg",
+        lambda c: 0.0 if c.depeg is None else abs(c.depeg),
+        lambda limits: limits.depeg_max,
+        "median of all spot mids from their oracles: the quote asset",
+    ),
+    _no_event_ahead,
+    _no_weekend,
+    _few_forced_orders,
 )
+
+
+def _under_stress(p: Proposal, c: GateContext, limits: RiskLimits) -> tuple[Decimal, Decimal]:
+    """Of free collateral, with what the guard may have to add by then: here and elsewhere."""
+    added = max(p.stressed_margin - p.margin, ZERO)
+    if not (added or c.stress_taken):
+        return ZERO, ZERO  # then it is what ``free_collateral`` asks
+    left = c.free_collateral - c.equity * limits.free_collateral_reserve
+    return p.capital + added, left - c.stress_taken
+
 
 CAPS: Final[dict[str, Cap]] = {
     "risk_per_trade": lambda p, c, limits: (
@@ -441,6 +521,8 @@ CAPS: Final[dict[str, Cap]] = {
         p.capital,
         c.free_collateral - c.equity * limits.free_collateral_reserve,
     ),
+    "depth": lambda p, c, limits: (p.notional, c.depth * limits.depth_share_max),
+    "stress": _under_stress,
     "pair_exposure": lambda p, c, limits: (
         p.notional,
         c.equity * limits.pair_exposure_max - c.exposure.pair,

@@ -28,19 +28,22 @@ from typing import Final
 import msgspec
 
 from domain.instruments import MarginTier
-from domain.money import ONE, ZERO
+from domain.money import ONE, ZERO, decimal_of
 from domain.orders import Side
+from domain.targets import ExitCause
 from execution.risk.limits import RiskLimits
 from execution.risk.margin import (
     WORKING,
     effective_leverage,
     equity_at,
     leverage_at_distance,
+    leverage_that_reaches,
     maintenance_rate,
     margin_down,
     margin_up,
     price_at_leverage,
 )
+from strategies.market.reach import unlikely_move
 
 # A release leaves one percent more than the target needs: the venue refuses one that would
 # leave less than initial margin when the price moves on the way.
@@ -107,12 +110,14 @@ class Shrink(msgspec.Struct, frozen=True, tag=True):
     quantity: Decimal
     fraction: Decimal
     why: str
+    cause: ExitCause = ExitCause.MARGIN_GUARD
 
 
 class Close(msgspec.Struct, frozen=True, tag=True):
     """Nothing cheaper is enough: close both legs, perp first, takers."""
 
     why: str
+    cause: ExitCause = ExitCause.MARGIN_GUARD
 
 
 class Release(msgspec.Struct, frozen=True, tag=True):
@@ -136,20 +141,28 @@ def policy_for(
     spot_cost: Decimal,
     perp_cost: Decimal,
     proceeds_reach_margin: bool,
+    volatility_hourly: float = 0.0,
 ) -> MarginPolicy:
     """The limits made fit for one instrument: where its maintenance is high, guard earlier.
 
     The guard level is lowered until liquidation is ``liquidation_distance_min`` from
-    the mark whenever the guard has acted, and the target stays under it.
+    the mark whenever the guard has acted, and the target stays under it: so far that the
+    price is all but sure not to get from one to the other while the guard cannot act
+    (``guard_reaction_minutes``, ``guard_reach_probability_max``).
     ``side`` is the perp's, ``notional`` (quote) picks the tier.
     """
     at_distance = leverage_at_distance(
         side, maintenance_rate(notional, tiers), limits.liquidation_distance_min
     )
+    reach = unlikely_move(
+        volatility_hourly, limits.guard_reaction_minutes / 60, limits.guard_reach_probability_max
+    )
     with localcontext(WORKING):
         guard = min(limits.leverage_guard, at_distance)
+        calm = min(limits.leverage_target, guard * _TARGET_BELOW_GUARD)
+        unreached = leverage_that_reaches(side, guard, decimal_of(reach))
         return MarginPolicy(
-            leverage_target=min(limits.leverage_target, guard * _TARGET_BELOW_GUARD),
+            leverage_target=min(calm, max(unreached, ONE)),
             leverage_guard=guard,
             reserve=max(equity, ZERO) * limits.free_collateral_reserve,
             spot_cost=spot_cost,

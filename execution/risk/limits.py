@@ -28,6 +28,17 @@ class RiskLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Liquidation lies at least this far beyond the stop; of the stop's price, 0.05 or more."""
     liquidation_distance_min: Decimal = Decimal("0.25")
     """Liquidation lies at least this far from the mark; of the mark. Tightens guard and target."""
+    guard_reaction_minutes: float = 15.0
+    """How long the margin guard may be unable to act: host, road or venue away."""
+    guard_reach_probability_max: float = 0.001
+    """Largest chance that the price goes from target to guard level within that time: where
+    volatility makes it larger the target is lower, though never below 1."""
+    stress_move: Decimal = Decimal("0.5")
+    """Rise of price that margin and free collateral must carry without selling; about the
+    largest in a day of BTC (March 2020) and HYPE (December 2024)."""
+    stress_hours: float = 24.0
+    """Where volatility makes more than that rise as unlikely in so many hours as
+    ``guard_reach_probability_max`` says, that is the stress."""
     free_collateral_reserve: Decimal = Decimal("0.05")
     """Free collateral that neither entries nor top-ups touch; of equity."""
 
@@ -65,6 +76,27 @@ class RiskLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Largest standard deviation of hourly returns at entry; fraction."""
     dislocation_max: float = 0.02
     """Largest distance of the spot mid from the perp's oracle at entry; of the oracle."""
+    depeg_max: float = 0.01
+    """Largest median of that distance over three pairs or more: then it is the quote asset."""
+    depth_share_max: Decimal = ONE
+    """Largest entry; of what rests near the mid in the thinnest of the pair's four books."""
+    cluster_distance: float = 0.01
+    """How far on the perp's losing side forced orders count at entry; of the mark. 0: off."""
+    cluster_hours_max: float = 3.0
+    """Most forced orders, as estimated, within that; hours of the perp's average trading."""
+
+    event_hours: float = 2.0
+    """From so long before an event of the calendar nothing is entered; 0, or 1 or more."""
+    event_volatility: float = 2.0
+    """What the volatility of the same time is multiplied by where margin is looked at."""
+    weekend_entries: bool = True
+    """Whether anything is entered on Saturday and Sunday, UTC."""
+    weekend_volatility: float = 1.0
+    """What volatility is multiplied by on them where margin is looked at."""
+    distance_sigmas: float = 4.0
+    """Liquidation is kept so many standard deviations of price over distance_hours away."""
+    distance_hours: float = 8.0
+    """How long margin must carry a position without being added to."""
 
     drawdown_max: Decimal = Decimal("0.10")
     """Fall from the highest equity that stops entries until a person resets it."""
@@ -81,12 +113,21 @@ class RiskLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
-                if name == "free_collateral_reserve" and value == ZERO:
+                if name in _MAY_BE_ZERO and value == ZERO:
                     continue
                 raise ValueError(f"{name}: must be a positive number, got {value}")
         for name in _FRACTIONS:
             if getattr(self, name) > ONE:
                 raise ValueError(f"{name}: is a fraction, at most 1, got {getattr(self, name)}")
+        if 0.0 < self.event_hours < 1.0:  # margin is looked at every hour
+            raise ValueError(f"event_hours: must be 0 or at least 1, got {self.event_hours}")
+        for name in ("event_volatility", "weekend_volatility"):
+            if getattr(self, name) < 1.0:
+                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
+        if self.guard_reach_probability_max > 0.5:
+            raise ValueError(
+                f"guard_reach_probability_max: at most 0.5, got {self.guard_reach_probability_max}"
+            )
         if self.risk_per_trade > Decimal("0.05"):
             raise ValueError(f"risk_per_trade: at most 0.05 of equity, got {self.risk_per_trade}")
         if self.liquidation_buffer < Decimal("0.05"):
@@ -116,7 +157,11 @@ _FRACTIONS = (
     "free_collateral_reserve",
     "spread_max",
     "dislocation_max",
+    "depeg_max",
+    "depth_share_max",
+    "cluster_distance",
     "drawdown_max",
     "daily_loss_max",
     "loss_size_factor",
 )
+_MAY_BE_ZERO = ("free_collateral_reserve", "cluster_distance", "event_hours", "weekend_entries")

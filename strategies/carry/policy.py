@@ -5,18 +5,22 @@ from math import isfinite
 
 import msgspec
 
+from domain.instruments import Instrument
 from domain.time import HOURS_PER_YEAR
+from strategies.funding.forecast import ForecastPolicy
+
+NAMES = ("cash_and_carry", "reverse_carry", "hedge", "mean_reversion", "breakout")
 
 
 class CarryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Section ``[strategy]`` of the settings. Fractions are plain (0.01 is one percent)."""
 
+    name: str = "cash_and_carry"
+    """Which strategy decides; the others have a section of their own for what is theirs."""
     horizon_hours: float = 720.0
     """Over which the expected net is reckoned and pairs are compared, hours."""
     hurdle_apr: float = 0.01
     """What the capital could earn elsewhere, simple annual rate on all capital tied up."""
-    interest_hourly: float = 1.25e-5
-    """Funding rate per hour that forecasts revert to: the venue's rate without premium."""
     funding_half_life_hours: float = 16.0
     """How fast a funding spike is expected to die out, hours."""
     warm_hours: float = 24.0
@@ -52,16 +56,24 @@ class CarryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An exit for lack of carry waits for a payment in our favour this near, minutes."""
 
     def __post_init__(self) -> None:
+        if self.name not in NAMES:
+            raise ValueError(f"name: must be one of {', '.join(NAMES)}, got {self.name[:60]!r}")
         for name, (low, high) in _BOUNDS.items():
             value = getattr(self, name)
             if not (isfinite(value) and low <= value <= high):
                 raise ValueError(f"{name}: must be between {low:g} and {high:g}, got {value}")
 
+    def process(self, perp: Instrument) -> ForecastPolicy:
+        """How this perp's funding is foreseen: it reverts to the interest of its venue."""
+        return ForecastPolicy(
+            anchor_hourly=perp.funding_interest_hourly,
+            deviation_half_life_hours=self.funding_half_life_hours,
+        )
+
 
 _BOUNDS: dict[str, tuple[float, float]] = {
     "horizon_hours": (1, HOURS_PER_YEAR),
     "hurdle_apr": (0, 5),
-    "interest_hourly": (-0.001, 0.001),
     "funding_half_life_hours": (1, 168),
     "warm_hours": (0, 1416),
     "reserve_fraction": (0, 1),

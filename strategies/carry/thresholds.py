@@ -6,7 +6,7 @@ trip; *out* when it is nothing or less. Neither on one print: both need the stan
 the newest settlement to agree. Sunk costs play no part.
 """
 
-from math import copysign, erfc, sqrt
+from math import copysign, sqrt
 from typing import NamedTuple
 
 from domain.time import HOURS_PER_YEAR
@@ -123,14 +123,3 @@ def _worth(
         return costs.worth(standing.level) + spike
 
     return by(forecast.now), by(forecast.before)
-
-
-def liquidation_probability(volatility: float, distance: float, hours: float) -> float:
-    """The chance that price touches ``distance`` (fraction) away within ``hours``, unattended.
-
-    ``volatility`` per square root of an hour, no drift: by the reflection
-    principle twice the chance of ending beyond it.
-    """
-    if volatility <= 0.0:
-        return 0.0
-    return min(1.0, erfc(distance / (volatility * sqrt(2.0 * hours))))

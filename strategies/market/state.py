@@ -16,6 +16,11 @@ SAMPLE_NS = 5 * MINUTE
 IN_STEP_NS = 10 * SECOND
 """Legs quoted further apart than this have no basis: it would be what the price did meanwhile."""
 HISTORY_NS = 60 * DAY
+TRADED_NS = 3 * DAY
+TRADED_HOURS_MAX = 1.0
+"""After a longer silence nobody knows at which prices was traded."""
+CLOSES = 24 * 15
+"""Of so many hours the close is kept."""
 CLOCK_ERROR_NS = MINUTE
 """An event stamped further ahead of its arrival is refused: accepted, it would
 make every later one look old."""
@@ -33,6 +38,17 @@ class Settlement(NamedTuple):
     time_ns: int
     per_hour: float
     hours: float
+
+
+class Traded(NamedTuple):
+    """What was traded in the ``hours`` to ``time_ns``: ``volume`` base units around ``price``."""
+
+    time_ns: int
+    hours: float
+    low: float
+    high: float
+    price: float
+    volume: float
 
 
 class Walk(NamedTuple):
@@ -79,9 +95,12 @@ class InstrumentState:
     and ``asks`` are empty until a good one comes. ``mark``, ``oracle`` and
     ``predicted`` are of perps. ``volatility`` is realized, a fraction per
     square root of an hour, from mids at least five minutes apart, None in the
-    first hour. ``late`` counts events older than what is known or already
-    known, ``rejected`` those that cannot be true. ``backfills`` grows when a
-    settlement arrives out of order.
+    first hour. ``open_interest`` is base units, None where not known; ``traded`` of a perp in
+    order of time, for three days, by the venue's bars and its daily volume.
+    ``closes`` are the mids in which hours ended, by hour since 1970, from
+    samples at most five minutes before; an hour without quotes has none. ``late`` counts
+    events older than what is known or already known, ``rejected`` those that cannot be true.
+    ``backfills`` grows when a settlement arrives out of order.
     """
 
     __slots__ = (
@@ -90,6 +109,7 @@ class InstrumentState:
         "backfills",
         "bid",
         "bids",
+        "closes",
         "context_received_ns",
         "context_usable",
         "context_venue_time_ns",
@@ -98,6 +118,7 @@ class InstrumentState:
         "late",
         "mark",
         "mid",
+        "open_interest",
         "oracle",
         "predicted",
         "received_ns",
@@ -107,6 +128,10 @@ class InstrumentState:
         "sampled_mid",
         "sampled_ns",
         "settled",
+        "traded",
+        "traded_high",
+        "traded_low",
+        "traded_ns",
         "usable",
         "variance",
         "venue_time_ns",
@@ -138,6 +163,12 @@ class InstrumentState:
         self.sampled_mid = nan
         self.sampled_hours = 0.0
         self.variance = 0.0
+        self.open_interest: float | None = None
+        self.traded: deque[Traded] = deque()
+        self.traded_ns = 0
+        self.traded_low = inf
+        self.traded_high = 0.0
+        self.closes: deque[tuple[int, float]] = deque(maxlen=CLOSES)
 
     @property
     def spread(self) -> float | None:
@@ -220,10 +251,13 @@ class Market:
             _fold_settlement(state, event)
 
     def _fold_close(self, state: InstrumentState, event: Close) -> None:
-        """A sample of volatility and nothing else: only a book is acted on."""
+        """A sample of volatility, and what was traded: only a book is acted on."""
         if not 0.0 < event.price < inf:
             state.rejected += 1
-        elif event.venue_time_ns >= max(state.sample_due_ns, state.venue_time_ns + 1):
+            return
+        if 0.0 < event.hours < inf and event.venue_time_ns > state.traded_ns:
+            _fold_bar(state, event)
+        if event.venue_time_ns >= max(state.sample_due_ns, state.venue_time_ns + 1):
             state.mid, state.venue_time_ns = event.price, event.venue_time_ns
             self._sample(state)
 
@@ -234,6 +268,8 @@ class Market:
         assert mid is not None, "Invariant: only accepted books are sampled"
         state.sample_due_ns = now_ns + SAMPLE_NS
         if state.sampled_ns:
+            if (hour := state.sampled_ns // HOUR) != now_ns // HOUR:
+                state.closes.append((hour, state.sampled_mid))
             hours = (now_ns - state.sampled_ns) / HOUR
             seen = state.sampled_hours + hours
             weight = weight_of(hours, seen, VOLATILITY_HALF_LIFE_HOURS)
@@ -277,9 +313,41 @@ def _fold_context(state: InstrumentState, event: PerpContext) -> None:
         state.predicted = predicted
         state.context_usable = True
         state.context_received_ns = event.received_ns
+        if event.open_interest is not None:
+            _fold_interest(state, event)
     else:
         state.rejected += 1
         state.context_usable = False
+
+
+def _fold_bar(state: InstrumentState, bar: Close) -> None:
+    """What a bar says of where was traded; a damaged one says nothing."""
+    if 0.0 < bar.low <= bar.price <= bar.high < inf and 0.0 <= bar.volume < inf:
+        _add_traded(
+            state,
+            Traded(bar.venue_time_ns, bar.hours, bar.low, bar.high, bar.price, bar.volume),
+        )
+
+
+def _fold_interest(state: InstrumentState, event: PerpContext) -> None:
+    """Every five minutes, the share of the daily volume that they have at the mark of then."""
+    state.open_interest = event.open_interest
+    mark, now_ns = event.mark, event.venue_time_ns
+    state.traded_low = min(state.traded_low, mark)
+    state.traded_high = max(state.traded_high, mark)
+    if now_ns < state.traded_ns + SAMPLE_NS:
+        return
+    hours = min((now_ns - state.traded_ns) / HOUR, TRADED_HOURS_MAX)
+    volume = (event.day_volume or 0.0) / mark * hours / 24.0
+    _add_traded(state, Traded(now_ns, hours, state.traded_low, state.traded_high, mark, volume))
+    state.traded_low = state.traded_high = mark
+
+
+def _add_traded(state: InstrumentState, traded: Traded) -> None:
+    state.traded.append(traded)
+    state.traded_ns = traded.time_ns
+    while traded.time_ns - state.traded[0].time_ns >= TRADED_NS:
+        state.traded.popleft()
 
 
 def _fold_settlement(state: InstrumentState, event: FundingSettled) -> None:

@@ -61,7 +61,7 @@ def only_this_machine() -> Iterator[None]:
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("exchange")
     words = ("--account", f"{ACCOUNT}=perp.USDC:50000,spot.USDC:50000", "--agent", AGENT_ADDRESS)
-    with running(folder, "emulator", *words) as emulator:
+    with running(folder, "emulator", "--unlimited", *words) as emulator:
         yield emulator.url()
 
 

@@ -5,7 +5,7 @@ within some basis points of its spot, and funding is high for weeks and then low
 weeks, so that pairs are opened and closed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import exp, sqrt
 from pathlib import Path
 from random import Random
@@ -23,22 +23,28 @@ _STEPS = 12  # an hour
 _HISTORY_HOURS = 60 * 24  # of funding before the first bar
 
 
-def write_history(directory: Path, hours: int, seed: int = 1) -> None:
-    """``prices/hyperliquid/{perp,spot}/*_1h.parquet`` and ``funding/hyperliquid_1h.parquet``."""
+def write_history(
+    directory: Path,
+    hours: int,
+    seed: int = 1,
+    venue: str = "hyperliquid",
+    prices: Mapping[str, float] = PRICES,
+) -> None:
+    """``prices/VENUE/{perp,spot}/*_1h.parquet`` and ``funding/VENUE_1h.parquet``."""
     start_ms = parse_instant(START) // MILLISECOND
-    listings = load_listings("hyperliquid")
+    listings = load_listings(venue)
     rates: list[pl.DataFrame] = []
-    for pair in load_pairs("hyperliquid", tuple(PRICES)):
+    for pair in load_pairs(venue, tuple(prices)):
         random = Random(f"{seed}/{pair.name}")
-        perp, spot = _walks(PRICES[pair.name], hours, random)
+        perp, spot = _walks(prices[pair.name], hours, random)
         for leg, path in ((pair.perp, perp), (pair.spot, spot)):
-            folder = directory / "prices" / "hyperliquid" / leg.kind
+            folder = directory / "prices" / venue / leg.kind
             folder.mkdir(parents=True, exist_ok=True)
             name = f"{listings[leg.symbol].history}_1h.parquet"
             _bars(path, start_ms, random).write_parquet(folder / name)
-        rates.append(_funding(listings[pair.perp.symbol].history, start_ms, hours, random))
+        rates.append(_funding(venue, listings[pair.perp.symbol].history, start_ms, hours, random))
     (directory / "funding").mkdir(exist_ok=True)
-    pl.concat(rates).write_parquet(directory / "funding" / "hyperliquid_1h.parquet")
+    pl.concat(rates).write_parquet(directory / "funding" / f"{venue}_1h.parquet")
 
 
 def _walks(price: float, hours: int, random: Random) -> tuple[list[float], list[float]]:
@@ -66,7 +72,7 @@ def _bars(path: Sequence[float], start_ms: int, random: Random) -> pl.DataFrame:
     )
 
 
-def _funding(symbol: str, start_ms: int, hours: int, random: Random) -> pl.DataFrame:
+def _funding(venue: str, symbol: str, start_ms: int, hours: int, random: Random) -> pl.DataFrame:
     """Settled hourly: a spell of high rates, then one of low, each of two to six weeks."""
     rows, left, usual = [], 0, 1e-5
     for hour in range(-_HISTORY_HOURS, hours + 1):
@@ -75,7 +81,7 @@ def _funding(symbol: str, start_ms: int, hours: int, random: Random) -> pl.DataF
             usual = 1e-5 if usual > 2e-5 else random.uniform(4e-5, 8e-5)
         left -= 1
         rate = usual * random.uniform(0.7, 1.3)
-        rows.append(("hyperliquid", symbol, _hour_ms(start_ms, hour), rate, 1.0))
+        rows.append((venue, symbol, _hour_ms(start_ms, hour), rate, 1.0))
     return pl.DataFrame(
         rows, schema=["venue", "symbol", "ts_ms", "rate", "interval_hours"], orient="row"
     )

@@ -60,7 +60,7 @@ ASKED: dict[str, Callable[[Info], Awaitable[Any]]] = {
     "userFillsByTime": lambda info: info.fills(0),
     "userFunding": lambda info: info.fundings(0),
     "userNonFundingLedgerUpdates": lambda info: info.ledger(0),
-    "fundingHistory": lambda info: info.funding_history(COIN, 0),
+    "fundingHistory": lambda info: info.funding_history(COIN, 0, NOW // MILLISECOND),
     "candleSnapshot": lambda info: info.candles(COIN, "15m", 0, NOW // MILLISECOND),
 }
 MANGLED = st.sampled_from(sorted(ASKED)).flatmap(
@@ -193,8 +193,9 @@ def test_a_history_that_never_ends_is_no_answer() -> None:
             row = {"coin": COIN, "fundingRate": "0.0000125", "time": self.rows}
             return Reply(200, msgspec.json.encode([row]))
 
+    info = Info(Endless({}), ACCOUNT, 1.0, lambda: None)
     with pytest.raises(BadMessage, match="pages"):
-        asyncio.run(Info(Endless({}), ACCOUNT, 1.0, lambda: None).funding_history(COIN, 0))
+        asyncio.run(info.funding_history(COIN, 0, NOW // MILLISECOND))
 
 
 @pytest.mark.parametrize("time_ns", [NOW - 2 * HOUR, NOW + HOUR, 2**63 - 1])

@@ -16,7 +16,8 @@ from tests.world.oracle import Oracle
 from tests.world.world import START, TRADER, World, busy
 
 TASKS = (
-    "decide", "tick", "health", "public", "private", "account", "funding", "budget", "requests",
+    "decide", "tick", "health", "public", "private", "account", "funding", "history", "budget",
+    "requests",
 )  # fmt: skip
 
 

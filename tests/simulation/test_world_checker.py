@@ -211,8 +211,8 @@ class Story:
         self.price = Decimal(price)
         self.rest.append(Mark(at(seconds), PERP.id, self.price))
 
-    def alarm(self, seconds: float) -> None:
-        self.alarms.append(Alarm(at(seconds), "naked", "HYPE"))
+    def alarm(self, seconds: float, name: str = "naked") -> None:
+        self.alarms.append(Alarm(at(seconds), name, "HYPE"))
 
     def window(self, kind: WindowKind, start: float, end: float) -> None:
         self.windows.append(Window(kind, at(start), at(end)))
@@ -680,6 +680,21 @@ def test_an_alarm_of_the_trouble_that_goes_on_is_enough(alarm: int, found: bool)
 
     expected = {"a_naked_pair_raises_an_alarm"} if found else set()
     assert fired(story.history(100)) == expected
+
+
+@pytest.mark.parametrize(("alarm", "found"), [(0, True), (1, False), (59, False)])
+def test_a_start_that_was_told_of_within_the_minute_is_still_told_of(
+    alarm: int, found: bool
+) -> None:
+    story, again = led("5"), led("5")
+    for one in (story, again):
+        one.alarm(alarm, "start_delayed")
+        one.traded(73, "hedge", PERP, Side.SELL, "4.99")
+    again.window(WindowKind.DEAD, 59.2, 59.4)  # the process that was told of is gone
+
+    expected = {"a_naked_pair_raises_an_alarm"}
+    assert fired(story.history(100)) == (expected if found else set())
+    assert fired(again.history(100)) == expected
 
 
 @pytest.mark.parametrize(("hedged", "found"), [(76, False), (84, True)])

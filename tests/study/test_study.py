@@ -15,6 +15,7 @@ from domain.time import HOUR, MINUTE, parse_instant
 from strategies.cash_and_carry import CarryPolicy, CashAndCarry, Holding
 from strategies.funding.forecast import ForecastPolicy
 from strategies.market.state import Market, Settlement
+from tests.study.basis import basis_gain
 from tests.study.forecasts import misses
 from tests.study.replay import account, decisions, hindsight, play
 from tests.study.results import RULES
@@ -75,6 +76,18 @@ def test_no_rule_changes_its_mind_about_the_past_when_the_future_is_cut_off(
     for cut in draw.sample(range(101, 1_500), 8):
         short = series._replace(settled=series.settled[:cut])
         assert decisions(short, (100, cut), RULES[name]) == whole[: cut - 100]
+
+
+def test_the_basis_is_sold_at_each_entry_and_bought_back_at_each_exit() -> None:
+    basis = {0: 0.001, 1: 0.004, 2: 0.002, 3: 0.0, 4: 0.003}
+
+    # In at 1 and out at 3, in at 3 and out at the end.
+    assert basis_gain([0, 1, 2, 3], [False, True, True], basis) == pytest.approx(0.004 - 0.0)
+    assert basis_gain([1, 2, 3, 4], [True, False, True], basis) == pytest.approx(
+        0.004 - 0.002 + 0.0 - 0.003
+    )
+    assert basis_gain([0, 1, 2], [False, False], {}) == 0.0
+    assert basis_gain([0, 1, 9], [False, True], basis) is None, "no price at the exit"
 
 
 def test_no_rule_holds_the_first_settlement_of_all() -> None:

@@ -619,6 +619,7 @@ class CexGateway:
         self._tasks: asyncio.TaskGroup | None = None
         self._news = asyncio.Event()
         self.progress: dict[str, int] = {}
+        self.rejected: dict[str, int] = {}
         books = [
             stream_name(_API[leg.kind], symbol_of(leg), DEPTH) for leg in listing.legs.values()
         ]

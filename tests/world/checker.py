@@ -17,7 +17,7 @@ from domain.account import AccountReport, Cashflow, FundingPayment
 from domain.instruments import Kind
 from domain.money import ZERO
 from domain.orders import Fill, FillCause, Side, TimeInForce
-from domain.time import MILLISECOND, SECOND, iso
+from domain.time import MILLISECOND, MINUTE, SECOND, iso
 from tests.world.history import (
     NOOP,
     OK,
@@ -221,13 +221,18 @@ def a_naked_pair_raises_an_alarm(trace: Trace) -> Iterator[Violation]:
 
     Where what the venue tells may be lost, both count from when it must know: ``fresh_ns`` later.
     Any alarm counts, since it calls a person, and so does one that was raised earlier in the
-    outage during which the pair became naked: it has not been called off.
+    outage during which the pair became naked: it has not been called off. Neither has that of a
+    start which takes long, for the minute after which it is raised again.
     """
     history, bounds = trace.history, trace.history.bounds
     outage, blind = Times(history.windows, *HELPLESS), Times(history.windows, *BLIND)
     absent = Times(history.windows, WindowKind.DEAD, WindowKind.STOPPED)
     alarms = [alarm.time_ns for alarm in history.alarms]
+    starts = [alarm.time_ns for alarm in history.alarms if alarm.name == "start_delayed"]
     for span in trace.spans:
+        told = [at_ns for at_ns in starts if 0 <= span.start_ns - at_ns < MINUTE]
+        if told and not absent.touches(told[-1], span.start_ns):
+            continue
         sees = not blind.touches(span.start_ns, span.start_ns + bounds.t_alarm_ns)
         limit = bounds.t_alarm_ns + (0 if sees else bounds.fresh_ns)
         lived = span.end_ns - span.start_ns - absent.covered(span.start_ns, span.end_ns)

@@ -73,6 +73,7 @@ def prudent(reopen_seconds: float = 30.0) -> Settings:
         loss_streak_max=1000,
         daily_loss_max=Decimal("0.9"),
         drawdown_max=Decimal("0.9"),
+        stress_hours=0.01,
     )
     policy = ExecutionPolicy(reopen_seconds=reopen_seconds, maker_patience_seconds=600.0)
     return Settings(risk=limits, execution=policy)

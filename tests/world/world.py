@@ -155,6 +155,8 @@ def busy() -> Settings:
             daily_loss_max=Decimal("0.5"),
             drawdown_max=Decimal("0.5"),
             healthy_seconds_to_clear=20.0,
+            stress_move=Decimal("0.05"),
+            stress_hours=0.01,
         ),
         execution=ExecutionPolicy(
             reopen_seconds=10.0, maker_patience_seconds=90.0, reprice_seconds=5.0
@@ -209,7 +211,7 @@ class World:
     the venue's words is in the methods under "the venue".
     """
 
-    pairs = PAIRS
+    pairs: tuple[Pair, ...] = PAIRS
     actions: tuple[str, ...] = ("/exchange",)
     key = TRADER.address
     book = b'"l2Book"'

@@ -7,6 +7,7 @@ from domain.market import Close
 from domain.time import HOUR, MILLISECOND
 from execution.ports import Transport, TransportFailed
 from execution.venues.hyperliquid.info import Info
+from execution.venues.hyperliquid.public import positive
 from execution.venues.hyperliquid.symbols import Listing, Market
 from execution.venues.hyperliquid.timing import Timing
 from execution.venues.hyperliquid.wire import BadMessage, Candle, market, nanoseconds
@@ -64,4 +65,10 @@ def closes(listed: Market, bars: Iterable[Candle], until_ns: int) -> list[Close]
     """
     name = listed.instrument.id
     ended = [(nanoseconds(bar.close_time + 1), bar) for bar in bars]
-    return [Close(name, market(bar.close), at, at) for at, bar in ended if at <= until_ns]
+    return [_close(name, bar, at) for at, bar in ended if at <= until_ns]
+
+
+def _close(name: str, bar: Candle, at_ns: int) -> Close:
+    hours = (bar.close_time + 1 - bar.open_time) * MILLISECOND / HOUR
+    low, high, volume = (positive(text) or 0.0 for text in (bar.low, bar.high, bar.volume))
+    return Close(name, market(bar.close), at_ns, at_ns, low, high, volume, hours)

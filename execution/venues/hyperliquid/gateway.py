@@ -11,9 +11,11 @@ waits until the venue has said whose it is.
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from domain.account import AccountReport, Cashflow, FundingPayment, MarginMoved, SettingRefused
+from domain.market import FundingSettled
 from domain.orders import (
     CancelRejected,
     Fill,
@@ -45,13 +47,22 @@ from execution.venues.hyperliquid.start import address
 from execution.venues.hyperliquid.stream import Feed
 from execution.venues.hyperliquid.symbols import Listing, Market
 from execution.venues.hyperliquid.timing import Timing
-from execution.venues.hyperliquid.wire import BadMessage, BookFrame, Frame, Subscription
+from execution.venues.hyperliquid.wire import (
+    BadMessage,
+    BookFrame,
+    Frame,
+    Subscription,
+    nanoseconds,
+)
 
 STEADY_READS_MAX = 5
 """So often the account is read again because it changed meanwhile, before the query gives up."""
 
 _SILENCES = 3
 """So many times longer than usual without a look at the account, and much may have happened."""
+
+LOOKS_AT_ONCE = 3
+"""So many at the account follow each other at their shortest distance."""
 
 REQUESTS_KEPT = 2_000
 """Of the address's, for cancels and closes, and for what is sent between two looks at them."""
@@ -65,9 +76,9 @@ class HyperliquidGateway:
 
     ``emit`` takes what happened, in order. ``known_orders`` maps venue order ids to client
     ids, as far as the journal has them. ``last_nonce`` is the highest ever signed with this
-    key. ``progress`` has, by stream (``public``, ``private``) and path (``info``,
-    ``exchange``), when the last good message came (ns, UTC), and when ``account`` was last
-    read as of a later time of the venue's.
+    key. ``untold``: from when to when (ms) published rates are still to be told. ``progress``
+    has, by stream (``public``, ``private``) and path (``info``, ``exchange``), when the last good
+    message came (ns, UTC), and when ``account`` was last read as of a later time of the venue's.
     """
 
     def __init__(
@@ -83,6 +94,7 @@ class HyperliquidGateway:
         known_orders: Mapping[str, str],
         chance: Callable[[], float],
         timing: Timing,
+        untold: Sequence[tuple[int, int]] = (),
     ) -> None:
         self._transport = transport
         self._signer = signer
@@ -91,6 +103,7 @@ class HyperliquidGateway:
         self._clock = clock
         self._emit = emit
         self._timing = timing
+        self._untold = untold
         self._nonces = Nonces(last_nonce)
         self._cloids: dict[str, str | None] = dict(known_orders)  # None: that order has none
         self._account_ms = 0  # the venue's time of the newest look at the account
@@ -153,6 +166,7 @@ class HyperliquidGateway:
             "private": self._private.run(),
             "account": self._report_news(),
             "funding": self._publish_funding(),
+            "history": self._tell_history(),
             "budget": self._watch_budget(),
             "requests": self._carry_out_all(),
         }
@@ -304,9 +318,10 @@ class HyperliquidGateway:
 
     async def _query_account(self, effect: QueryAccount) -> None:
         """History and state that belong together: the state must not have moved meanwhile."""
+        before: AccountReport | None = None
         for _ in range(STEADY_READS_MAX):
             try:
-                before = await self._account_report(None)
+                before = before or await self._account_report(None)
                 history = await self._history(effect.since_ns // MILLISECOND)
                 after = await self._account_report(effect.request_id)
             except _NO_ANSWER:
@@ -316,6 +331,7 @@ class HyperliquidGateway:
                     self._emit(event)
                 self._emit(after)
                 return
+            before = after
 
     async def _account_report(self, request_id: str | None) -> AccountReport:
         perp, spot, orders = await self._patient.states()
@@ -354,17 +370,24 @@ class HyperliquidGateway:
         """The account: after private news, once for all that came together, and every so often.
 
         A frame that was lost leaves no gap to be seen; a position that is not as booked does.
+        A few looks follow each other soon; all that there is to see is on the way after those.
         """
+        now, timing = asyncio.get_running_loop().time, self._timing
+        due = now() + timing.account_silence
+        free_at = now()
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._timing.account_silence):
+                async with asyncio.timeout_at(due):
                     await self._news.wait()
             self._news.clear()
             try:
                 self._emit(await self._account_report(None))
             except _NO_ANSWER:
                 self._news.set()
-            await asyncio.sleep(self._timing.account_pause)
+            due = now() + timing.account_pause + timing.account_silence
+            free_at = max(free_at, now() - LOOKS_AT_ONCE * timing.account_spacing)
+            free_at += timing.account_spacing
+            await asyncio.sleep(max(timing.account_pause, free_at - now()))
 
     # --- whose fill ------------------------------------------------------------------------
 
@@ -530,6 +553,7 @@ class HyperliquidGateway:
         """
         since_ns = self._clock.now_ns() // HOUR * HOUR
         missing = {perp.coin: since_ns for perp in self._listing.perps}  # the hour due next
+        retry = self._timing.funding_retry
         while True:
             now_ns = self._clock.now_ns()
             for coin, due_ns in missing.items():
@@ -537,13 +561,39 @@ class HyperliquidGateway:
                     missing[coin] = await self._publish(coin, due_ns)
             first_ns = min(missing.values(), default=next_hour(now_ns))
             wait = (first_ns - self._clock.now_ns()) / SECOND
+            # What is late for a minute may be late for an hour: it is asked for less and less.
+            retry = min(2 * retry, 60.0) if wait <= 0 else self._timing.funding_retry
             # Not to the hour in one sleep: the clock may step meanwhile.
-            await asyncio.sleep(min(max(wait, self._timing.funding_retry), 60.0))
+            await asyncio.sleep(min(max(wait, retry), 60.0))
+
+    async def _tell_history(self) -> None:
+        """Rates of before those that a start begins with: of a perp all at once, a page at a time.
+
+        Nothing waits for them, and trading has begun: what a minute holds is for that.
+        """
+        for (since_ms, until_ms), perp in product(self._untold, self._listing.perps):
+            told: list[FundingSettled] = []
+            next_ms: int | None = since_ms
+            while next_ms is not None:
+                await asyncio.sleep(self._timing.history_pause)
+                with contextlib.suppress(*_NO_ANSWER):
+                    page = await self._info.funding_page(perp.coin, next_ms)
+                    told += [
+                        public.funding_settled(self._listing, row, nanoseconds(row.time))
+                        for row in page
+                    ]
+                    next_ms = page[-1].time + 1 if page and page[-1].time < until_ms else None
+            for event in told:
+                self._emit(event)
+        await asyncio.Event().wait()
 
     async def _publish(self, coin: str, due_ns: int) -> int:
         """Emit what there is of ``coin`` since ``due_ns``; returns the hour that is due next."""
+        now_ns = self._clock.now_ns()
         try:
-            rows = await self._info.funding_history(coin, due_ns // MILLISECOND)
+            rows = await self._info.funding_history(
+                coin, due_ns // MILLISECOND, now_ns // MILLISECOND
+            )
             now_ns = self._clock.now_ns()
             settled = [public.funding_settled(self._listing, row, now_ns) for row in rows]
         except _NO_ANSWER:

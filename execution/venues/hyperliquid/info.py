@@ -7,16 +7,19 @@ Every method raises ``TransportFailed`` where no answer came in ``attempts`` and
 import asyncio
 import contextlib
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import msgspec
 
+from domain.time import HOUR, MILLISECOND, MINUTE
 from execution.ports import Transport, TransportFailed
 from execution.venues.hyperliquid import wire
 
 T = TypeVar("T")
 Row = TypeVar("Row", wire.FillRow, wire.FundingUpdate, wire.LedgerUpdate, wire.FundingRow)
 
+_NEARLY_AN_HOUR_MS = (HOUR - MINUTE) // MILLISECOND
 PAGES_MAX = 1_000
 """Years of an account's history. A venue that always has one more row would never let go."""
 
@@ -42,8 +45,27 @@ class Info:
     async def meta(self) -> wire.Meta:
         return await self._ask(wire.Meta, type="meta")
 
+    async def perp_contexts(self) -> dict[str, wire.AssetContext]:
+        """Mark, oracle and open interest of every perp, by coin."""
+        meta, contexts = await self._ask(
+            tuple[wire.Meta, list[wire.AssetContext]], type="metaAndAssetCtxs"
+        )
+        if len(contexts) != len(meta.universe):
+            raise wire.BadMessage("as many contexts as perps were expected")
+        names = (asset.name for asset in meta.universe)
+        return dict(zip(names, contexts, strict=True))
+
     async def spot_meta(self) -> wire.SpotMeta:
         return await self._ask(wire.SpotMeta, type="spotMeta")
+
+    async def oracles(self) -> dict[str, Decimal]:
+        """Of every perp by its name, quote/base."""
+        told = await self._ask(wire.PricedMeta, type="metaAndAssetCtxs")
+        perps, assets = told.meta.universe, told.assets
+        if len(assets) != len(perps):
+            raise wire.BadMessage(f"{len(assets)} prices of {len(perps)} perps")
+        rows = zip(perps, assets, strict=True)
+        return {perp.name: wire.amount(asset.oracle_px) for perp, asset in rows}
 
     async def user_fees(self) -> wire.UserFees:
         return await self._ask(wire.UserFees, type="userFees", user=self._account)
@@ -107,9 +129,12 @@ class Info:
         question = {"type": "userNonFundingLedgerUpdates", "user": self._account}
         return await self._pages(list[wire.LedgerUpdate], question, since_ms)
 
-    async def funding_history(self, coin: str, since_ms: int) -> list[wire.FundingRow]:
+    async def funding_history(
+        self, coin: str, since_ms: int, until_ms: int
+    ) -> list[wire.FundingRow]:
+        """All since then, inclusive, oldest first; at least as far as ``until_ms``."""
         question = {"type": "fundingHistory", "coin": coin}
-        rows = await self._pages(list[wire.FundingRow], question, since_ms)
+        rows = await self._pages(list[wire.FundingRow], question, since_ms, until_ms)
         if any(row.coin != coin or row.time < since_ms for row in rows):
             raise wire.BadMessage(
                 f"asked for the funding of {coin!r} from {since_ms}, told of more"
@@ -136,9 +161,14 @@ class Info:
         return rows
 
     async def _pages(
-        self, kind: type[list[Row]], question: dict[str, Any], since_ms: int
+        self,
+        kind: type[list[Row]],
+        question: dict[str, Any],
+        since_ms: int,
+        until_ms: int | None = None,
     ) -> list[Row]:
-        """Page after page from the last row's time on, until one brings nothing new.
+        """Page after page from the last row's time on, until one brings nothing new, or there is
+        no whole hour left until ``until_ms``: of what is hourly nothing can be missing then.
 
         The end is not concluded from a page's length: the venue's limits change.
         """
@@ -147,9 +177,10 @@ class Info:
             page = await self._ask(kind, **question, startTime=since_ms)
             known = len(rows)
             rows.update((msgspec.json.encode(row), row) for row in page)
-            if len(rows) == known:
+            since_ms = max((row.time for row in rows.values()), default=since_ms)
+            ended = until_ms is not None and since_ms + _NEARLY_AN_HOUR_MS > until_ms
+            if len(rows) == known or ended:
                 return sorted(rows.values(), key=lambda row: row.time)
-            since_ms = max(row.time for row in rows.values())
         raise wire.BadMessage(f"a history of over {PAGES_MAX} pages")
 
     async def _ask(self, kind: type[T], **question: Any) -> T:

@@ -1,5 +1,7 @@
 """Public messages into market events. Pure. Raises ``BadMessage`` and nothing else."""
 
+from msgspec.structs import astuple
+
 from domain.market import Book, FundingSettled, PerpContext, Trade
 from domain.orders import Side
 from domain.rates import FundingRate
@@ -69,8 +71,8 @@ def _book(listing: Listing, book: QuotedBook, received_ns: int) -> Book:
     bids, asks = book.levels
     return Book(
         market.instrument.id,
-        tuple([(level.px, level.sz) for level in bids]),
-        tuple([(level.px, level.sz) for level in asks]),
+        (*map(astuple, bids),),  # price and size, as a level is
+        (*map(astuple, asks),),
         book.time * MILLISECOND,
         received_ns,
     )
@@ -88,7 +90,17 @@ def _context(listing: Listing, context: ActiveAssetContext, received_ns: int) ->
         predicted=FundingRate(hourly_rate(context.ctx.funding), 1),
         venue_time_ns=received_ns,
         received_ns=received_ns,
+        open_interest=positive(context.ctx.open_interest),
+        day_volume=positive(context.ctx.day_ntl_vlm),
     )
+
+
+def positive(text: str | None) -> float | None:
+    """A figure that is good to know, and no reason to doubt the rest; None of zero or less."""
+    try:
+        return market(text) if text is not None else None
+    except BadMessage:
+        return None
 
 
 def _market(listing: Listing, coin: str) -> Market:

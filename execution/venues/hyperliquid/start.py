@@ -33,24 +33,29 @@ def address(text: str) -> str:
 
 
 async def load(
-    transport: Transport, account: str, wanted: Mapping[str, str], timing: Timing
+    transport: Transport,
+    account: str,
+    wanted: Mapping[str, str],
+    timing: Timing,
+    mode: str | None = None,
 ) -> Listing:
     """The listing of ``wanted`` (name of a pair to its spot token), with the account's own fees.
+
+    ``mode`` is the account's, asked for where it is not known.
 
     Raises:
         ValueError: when something wanted is not listed, or the account's mode is not known here.
         TransportFailed: when an answer did not come.
     """
     info = _info(transport, address(account), timing)
-    mode, meta, spot_meta, fees = await asyncio.gather(
-        info.account_mode(), info.meta(), info.spot_meta(), info.user_fees()
-    )
+    mode = await info.account_mode() if mode is None else mode
     if mode not in STANDARD | TOGETHER:
         raise ValueError(
             f"the account {account} is in mode {mode!r}, of which it is not known what backs "
             f"what; known are {', '.join(sorted(STANDARD | TOGETHER))} (Hyperliquid: Settings, "
             "Account abstraction)"
         )
+    meta, spot_meta, fees = await asyncio.gather(info.meta(), info.spot_meta(), info.user_fees())
     listing = resolve(meta, spot_meta, fees, wanted)
     return msgspec.structs.replace(listing, is_standard=mode in STANDARD)
 
@@ -61,10 +66,10 @@ class NotAnAgent(ValueError):
 
 async def prove_agent(
     transport: Transport, account: str, agent: str, now_ms: int, timing: Timing
-) -> None:
+) -> int | None:
     """Have the venue say that ``agent`` (an address) may trade for ``account``, and still does.
 
-    Only named agents have an expiry that can be read; of the unnamed one its role is all there is.
+    Returns its last millisecond; None for the unnamed agent, of which its role is all there is.
 
     Raises:
         NotAnAgent: it is another's, nobody's, the account itself, or has expired.
@@ -72,12 +77,15 @@ async def prove_agent(
         BadMessage: it was none.
     """
     info = _info(transport, address(account), timing)
-    told = await info.role(agent)
-    if (told.role, told.data.user.lower()) != ("agent", address(account)):
-        raise NotAnAgent(f"{agent}, the address of the key, is no agent of the account {account}")
-    for extra in await info.extra_agents():
-        if extra.address.lower() == agent and extra.valid_until <= now_ms:
-            raise NotAnAgent(f"the agent {agent} has expired: approve a new one for {account}")
+    rows = await info.extra_agents()
+    until_ms = next((row.valid_until for row in rows if row.address.lower() == agent), None)
+    if until_ms is None:  # this question weighs three times as much
+        told = await info.role(agent)
+        if (told.role, told.data.user.lower()) != ("agent", address(account)):
+            raise NotAnAgent(f"{agent}, the key's address, is no agent of the account {account}")
+    elif until_ms <= now_ms:
+        raise NotAnAgent(f"the agent {agent} has expired: approve a new one for {account}")
+    return until_ms
 
 
 async def funding_history(
@@ -93,7 +101,7 @@ async def funding_history(
     """
     info = _info(transport, "", timing)
     histories = await asyncio.gather(
-        *(info.funding_history(perp.coin, since_ms) for perp in listing.perps)
+        *(info.funding_history(perp.coin, since_ms, until_ms) for perp in listing.perps)
     )
     settled = [
         funding_settled(listing, row, nanoseconds(row.time))

@@ -1,8 +1,7 @@
 """What of Hyperliquid's listing we trade, under our names and under the venue's. Pure.
 
-A spot leg is found by its token: the allow-list names the token, the token's index names the
-pair. Nothing is concluded from how a pair is called, since a token may carry the ticker of
-another coin.
+A spot leg is found by its token, and a token by its id: anybody may issue one that is called
+UBTC. Nothing is concluded from how a pair is called either.
 """
 
 import re
@@ -34,6 +33,22 @@ MINIMUM_NOTIONAL = Decimal(10)
 SINGLE_TIER_TABLES = 50
 """Margin tables below this id are not listed: one tier, whose leverage is the asset's."""
 
+
+TOKENS: dict[str, frozenset[str]] = {
+    "HYPE": frozenset({"0x0d01dc56dcaaca66ad901c959b4011ec", "0x7317beb7cceed72ef0b346074cc8e7ab"}),
+    "PURR": frozenset({"0xc1fb593aeffbeb02f85e0308e9956a90", "0xc4bf3f870c0e9465323c0b6ed28096c2"}),
+    "UBTC": frozenset({"0x8f254b963e8468305d409b33aa137c67"}),
+    "UETH": frozenset({"0xe1edd30daaf5caac3fe63569e24748da", "0xe4371d8166f362d6578725f11e0a14f3"}),
+    "UFART": frozenset(
+        {"0x7650808198966e4285687d3deb556ccc", "0x5c1a98b4df03401e19acb16bcf2ffabf"}
+    ),
+    "UPUMP": frozenset(
+        {"0x544e60f98a36d7b22c0fb5824b84f795", "0xdc348378290f167692e50bfb49c60696"}
+    ),
+    "USOL": frozenset({"0x49b67c39f5566535de22b29b0e51e685", "0x57ead23624b114018cc0e49d01cc7b6b"}),
+}
+"""The tokens that may be a spot leg, and nothing else: name to ``tokenId``, on mainnet and, where
+it is listed there, on the testnet. An id is a hash of the deployment: nobody chooses one."""
 
 _THOUSANDS = re.compile("k[A-Z]")
 """How the venue names a perp of a thousand coins: its sizes are not those of the spot token."""
@@ -74,7 +89,7 @@ def resolve(meta: Meta, spot_meta: SpotMeta, fees: UserFees, wanted: Mapping[str
     """The listing of ``wanted``: name of a pair (its perp) to its spot token (``UBTC``).
 
     Raises:
-        ValueError: when one of them is not listed, is delisted, or is listed ambiguously.
+        ValueError: when one of them is not listed, is delisted, or is another token of that name.
     """
     quote = next((t for t in spot_meta.tokens if t.index == QUOTE_TOKEN), None)
     if quote is None or quote.name != QUOTE or meta.collateral_token != QUOTE_TOKEN:
@@ -99,13 +114,23 @@ def resolve(meta: Meta, spot_meta: SpotMeta, fees: UserFees, wanted: Mapping[str
 
 
 def _token(tokens: Sequence[SpotToken], name: str, symbol: str) -> SpotToken:
-    found = [token for token in tokens if token.name == symbol]
-    if not found:
-        raise ValueError(f"{name}: Hyperliquid lists no spot token {symbol!r}")
-    if len(found) > 1:
-        indices = ", ".join(str(token.index) for token in found)
-        raise ValueError(f"{name}: {symbol!r} names several spot tokens ({indices})")
-    return found[0]
+    """By its id. Two of one name are two tokens; one of another name is not the one meant."""
+    if symbol not in TOKENS:
+        raise ValueError(
+            f"{name}: {symbol!r} is not among the spot tokens whose ids are known here "
+            f"({', '.join(TOKENS)})"
+        )
+    called = [token for token in tokens if token.name == symbol]
+    for token in called:
+        if token.token_id.lower() in TOKENS[symbol]:
+            return token
+    if called:
+        ids = ", ".join(token.token_id for token in called)
+        raise ValueError(
+            f"{name}: what Hyperliquid lists as {symbol} is another token of that name ({ids}): "
+            "anybody may issue one"
+        )
+    raise ValueError(f"{name}: Hyperliquid lists no spot token {symbol!r}")
 
 
 def _spot_asset(universe: Sequence[SpotAsset], token: SpotToken) -> SpotAsset:

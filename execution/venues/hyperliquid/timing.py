@@ -10,9 +10,10 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     A question is given up sooner than an action (``read_timeout``): it can be asked again.
     ``silence`` is judged on data: a default book comes at least every five seconds, a pong
     proves nothing. The venue closes what has been quiet for sixty, hence ``ping``. The account is
-    read after news, at most every ``account_pause``, and at least every ``account_silence``. An
-    action that is not an order expires ``expiry`` after it was signed; an order has its own. How
-    many requests are left to the address is asked every ``budget``.
+    read after news, at most every ``account_pause`` (where there is news all the time every
+    ``account_spacing``), and at least every ``account_silence``. An action that is not an order
+    expires ``expiry`` after it was signed; an order has its own. How many requests are left to
+    the address is asked every ``budget``, and a page of funding's past every ``history_pause``.
     """
 
     request_timeout: float = 3.0
@@ -25,7 +26,9 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     backoff_last: float = 5.0
     retry: float = 1.0
     funding_retry: float = 10.0
+    history_pause: float = 20.0
     account_pause: float = 1.0
+    account_spacing: float = 4.0
     account_silence: float = 4.0
     budget: float = 1200.0
     attempts: int = 5

@@ -198,8 +198,9 @@ class Watch:
 
     async def _ask_rate(self, coin: str, hour_ns: int) -> int:
         """Emit what there is since ``hour_ns``; returns the hour that is due next."""
+        until_ms = self._clock.now_ns() // MILLISECOND
         try:
-            rows = await self._info.funding_history(coin, hour_ns // MILLISECOND)
+            rows = await self._info.funding_history(coin, hour_ns // MILLISECOND, until_ms)
         except (TransportFailed, BadMessage):
             return hour_ns
         if inputs := self.reader.rates(rows, self._clock.now_ns()):

@@ -204,6 +204,8 @@ class AssetContext(Message, frozen=True):
     funding: Number
     oracle_px: Number
     mark_px: Number
+    open_interest: Number | None = None
+    day_ntl_vlm: Number | None = None
 
 
 class ActiveAssetContext(Message, frozen=True):
@@ -436,8 +438,22 @@ class Meta(Message, frozen=True):
     collateral_token: Id = 0
 
 
+class PricedAsset(Message, frozen=True):
+    oracle_px: Number
+
+
+class PricedMeta(Message, frozen=True, array_like=True):
+    """The listing, and in its order what each perp of it is now."""
+
+    meta: Meta
+    assets: list[PricedAsset]
+
+
 class SpotToken(Message, frozen=True):
+    """``token_id`` is its identity; ``index`` is how balances and pairs name it."""
+
     name: Word
+    token_id: Word
     sz_decimals: Decimals
     index: Id
 

@@ -56,8 +56,18 @@ async def test_nothing_is_wrong_with_a_sound_account() -> None:
 
     assert {finding.status for finding in findings.values()} == {"ok"}, findings
     assert list(findings) == [
-        "venue clock", "agent", "mode", "pairs", "data", "positions", "balance",
+        "venue clock", "agent", "mode", "pairs", "data", "prices", "positions", "balance",
     ]  # fmt: skip
+
+
+async def test_a_restart_asks_only_for_what_would_keep_it_from_acting() -> None:
+    venue = Altered(l2Book=lambda _: None, exchangeStatus=lambda _: None)
+    checkup = Checkup(
+        venue, ACCOUNT, AGENT, WANTED, venue, RiskLimits(), Timing(attempts=1)
+    )  # fmt: skip
+
+    assert {f.check for f in await checkup.findings(restart=True)} == LASTING
+    assert [pair.name for pair in checkup.listed.pairs] == ["HYPE"]
 
 
 @pytest.mark.parametrize("skew", [-2, 2])
@@ -89,20 +99,55 @@ def aged(book: Any) -> Any:
     return book | {"time": book["time"] - MINUTE // MILLISECOND}
 
 
+def oracle(factor: float) -> Answer:
+    def change(told: Any) -> Any:
+        (row,) = told[1]
+        return [told[0], [row | {"oraclePx": f"{float(row['oraclePx']) * factor:.4f}"}]]
+
+    return change
+
+
+def spot_at(factor: float) -> Answer:
+    """The books of the spot leg; the perp's are left alone."""
+
+    def change(book: Any) -> Any:
+        def moved(levels: Any) -> Any:
+            return [level | {"px": f"{float(level['px']) * factor:.4f}"} for level in levels]
+
+        return (
+            book if book["coin"] == "HYPE" else book | {"levels": list(map(moved, book["levels"]))}
+        )
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("altered", "check", "status", "said"),
     [
-        ({"userRole": lambda _: {"role": "missing"}}, "agent", "failed", "is no agent of"),
         (
-            {"userRole": lambda _: {"role": "agent", "data": {"user": "0x" + "9" * 40}}},
+            {"extraAgents": lambda _: [], "userRole": lambda _: {"role": "missing"}},
             "agent", "failed", "is no agent of",
         ),
+        (
+            {
+                "extraAgents": lambda _: [],
+                "userRole": lambda _: {"role": "agent", "data": {"user": "0x" + "9" * 40}},
+            },
+            "agent", "failed", "is no agent of",
+        ),
+        ({"extraAgents": lambda _: []}, "agent", "ok", "may trade for"),
         ({"extraAgents": ends(-MINUTE)}, "agent", "failed", "has expired"),
         ({"extraAgents": ends(DAY)}, "agent", "warning", "with a new key"),
         ({"extraAgents": ends(90 * DAY)}, "agent", "ok", "may trade until"),
         ({"userAbstraction": lambda _: "dexAbstraction"}, "mode", "failed", "fundarb account mode"),
         ({"l2Book": aged}, "data", "failed", "are 60 s old"),
         ({"l2Book": lambda b: b | {"levels": [[], []]}}, "data", "failed", "has no quotes"),
+        ({"metaAndAssetCtxs": oracle(1.05)}, "prices", "ok", "HYPE/USDC is furthest off"),
+        ({"metaAndAssetCtxs": oracle(1.2)}, "prices", "failed", "over 10% apart"),
+        ({"metaAndAssetCtxs": oracle(0.8)}, "prices", "failed", "over 10% apart"),
+        ({"metaAndAssetCtxs": oracle(0)}, "prices", "failed", "the oracle of HYPE-PERP at 0"),
+        ({"l2Book": spot_at(0.001)}, "prices", "failed", "they are not one coin"),
+        ({"l2Book": spot_at(0.85)}, "prices", "failed", "leave the pair out"),
         ({"clearinghouseState": crossed}, "positions", "failed", "ETH on cross margin"),
         ({"spotClearinghouseState": lambda _: {"balances": []}}, "balance", "failed", "no USDC"),
         (
@@ -127,6 +172,11 @@ async def test_a_pair_that_is_not_listed_is_found() -> None:
     assert "data" not in findings
 
 
+async def test_prices_of_fewer_perps_than_are_listed_are_no_answer() -> None:
+    with pytest.raises(TransportFailed, match="0 prices of 1 perps"):
+        await found(Altered(metaAndAssetCtxs=lambda told: [told[0], []]))
+
+
 @pytest.mark.parametrize("answer", [lambda _: None, lambda _: [1, 2], lambda _: "words"])
 async def test_no_answer_is_no_finding(answer: Answer) -> None:
     with pytest.raises(TransportFailed):
@@ -134,7 +184,9 @@ async def test_no_answer_is_no_finding(answer: Answer) -> None:
 
 
 def test_a_start_that_has_something_to_look_after_waits_for_nothing_that_passes() -> None:
-    findings = [Finding(name, "failed", "wrong") for name in ("agent", "data", "venue clock")]
+    findings = [
+        Finding(name, "failed", "wrong") for name in ("agent", "data", "prices", "venue clock")
+    ]
 
     assert failed(findings, restart=False) == findings
     assert failed(findings, restart=True) == [findings[0]]

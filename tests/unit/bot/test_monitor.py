@@ -118,6 +118,19 @@ async def test_the_service_manager_hears_nothing_while_nothing_is_decided(
     assert manager.recv(100) == b"READY=1\nWATCHDOG=1"
 
 
+async def test_what_nobody_can_believe_is_counted_on_the_page(
+    monitor: Monitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot: Any = SimpleNamespace(
+        trader=SimpleNamespace(engine=None, progress_ns=1),
+        gateway=SimpleNamespace(progress={}, rejected={"public": 3}),
+    )
+    monkeypatch.setattr("bot.monitor.snapshot", lambda _: SNAPSHOT)
+    monitor.begin(bot, SystemClock(), lambda: None)
+    await asyncio.sleep(0.1)
+    assert read(monitor.url)['fundarb_bad_messages_total{stream="public"}'] == 3
+
+
 def test_what_acts_tells_that_it_gets_on_without_any_page(
     tmp_path: Path, manager: socket.socket
 ) -> None:

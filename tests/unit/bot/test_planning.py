@@ -1,30 +1,36 @@
 """What an entry is judged by, and what the margin guard is shown."""
 
 import math
+from collections.abc import Mapping
 from decimal import Decimal
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bot.planning import (
     Desk,
     exposure_of,
+    inventory,
     is_dust,
     margin_action,
     margin_trigger,
+    missing_margin,
     plan_entry,
     promised,
     readings,
     worse,
 )
+from bot.settings import Account
 from domain.account import Balance
 from domain.instruments import Kind, Pair
 from domain.market import Book, PerpContext
-from domain.money import ZERO
+from domain.money import ZERO, decimal_of
 from domain.orders import OrderRequest, Side, TimeInForce
 from domain.rates import FundingRate
-from domain.targets import Action, ExitCause, Target
-from domain.time import HOUR, SECOND
+from domain.targets import Action, ExitCause, Legs, Tactic, Target
+from domain.time import HOUR, MINUTE, SECOND
 from execution.facts import (
     Extremes,
     LimitTripped,
@@ -37,10 +43,13 @@ from execution.facts import (
     StageChanged,
     TradePlanned,
 )
-from execution.risk.guard import NOTHING, Release, Shrink, TopUp
+from execution.risk.calendar import Event
+from execution.risk.guard import NOTHING, Close, Release, Shrink, TopUp
+from execution.risk.margin import liquidation_price
 from execution.state import State, apply
 from strategies.market.state import Market
-from tests.scripted import PAIR, PERP, SPOT, START, Scripted, Told, World
+from strategies.strategy import Holding
+from tests.scripted import PAIR, PERP, SPOT, START, Scripted, Told, World, settings
 from tests.unit.execution.test_state import fill, intend
 
 WANTED = Target(
@@ -221,7 +230,7 @@ def test_a_market_is_as_bad_as_its_worse_leg(desk: Desk) -> None:
         desk.market.observe(Book(SPOT.id, ((bid, 1e6),), ((ask, 1e6),), now_ns, now_ns))
         return desk
 
-    assert why_not(quoted(19.8, 20.2)) == {"spread"}
+    assert why_not(quoted(19.8, 20.2)) == {"depth", "spread"}
     assert why_not(quoted(20.99, 21.01)) == {"dislocation"}
 
 
@@ -257,9 +266,80 @@ def test_what_is_promised_is_not_free_for_the_next(desk: Desk) -> None:
     assert alone.clipped_by == ()
     balances = (Balance("USDC", Decimal(5000), Decimal(1000)),)
     poor = with_(desk, account=msgspec.structs.replace(desk.account, balances=balances))
-    clipped = plan(poor, notional=Decimal(6000))
+    clipped = plan(poor, notional=Decimal(4000))
     assert clipped.notional < Decimal(3000)
     assert "free_collateral" in " ".join(clipped.clipped_by)
+
+
+def restless(desk: Desk, volatility: float) -> Desk:
+    """``volatility`` of the perp, a fraction per square root of an hour."""
+    perp = desk.market.of(PERP.id)
+    assert perp is not None
+    perp.variance = volatility**2
+    return desk
+
+
+@pytest.mark.parametrize("move", ["0.5", "0.7"])
+def test_what_is_planned_lives_through_the_stress_on_margin_and_free_collateral_alone(
+    desk: Desk, move: str
+) -> None:
+    limits = msgspec.structs.replace(
+        desk.limits, stress_move=Decimal(move), pair_exposure_max=Decimal(1),
+        asset_exposure_max=Decimal(1), venue_exposure_max=Decimal(1), total_exposure_max=Decimal(1),
+    )  # fmt: skip
+    made = plan(with_(desk, limits=limits), notional=Decimal(10_000), amount_at_risk=Decimal(1))
+    bought = made.quantity * Decimal("20.002") * Decimal("1.0007")
+    spent = bought + made.notional * (Decimal("0.5") + Decimal("0.00045"))
+    to_add = 10_000 - spent - 500  # the reserve is not touched
+
+    raw = made.notional / made.leverage + made.notional + to_add
+    dies_at = liquidation_price(-made.quantity, raw, PERP.margin_tiers)
+    assert dies_at is not None
+    assert 20 * (1 + Decimal(move)) <= dies_at < 20 * (1 + Decimal(move)) * Decimal("1.01")
+    assert "stress" in made.clipped_by
+
+
+def test_the_stress_of_a_restless_pair_is_what_its_volatility_makes_of_it(desk: Desk) -> None:
+    calm = plan(desk, notional=Decimal(3000))
+    assert calm.clipped_by == ()
+    wild = plan(restless(desk, 0.049), notional=Decimal(3000))
+    assert wild.clipped_by == ()  # 3000 x (1 + 1.79 + 5 % of 2.79) are there
+    lone = with_(desk, account=msgspec.structs.replace(
+        desk.account, balances=(Balance("USDC", Decimal(7000), ZERO),)
+    ))  # fmt: skip
+    assert plan(lone, notional=Decimal(3000)).clipped_by == ("stress",)
+
+
+def test_what_is_held_takes_of_the_stress_first(desk: Desk) -> None:
+    limits = msgspec.structs.replace(desk.limits, stress_move=Decimal(2))
+    alone = plan(with_(desk, limits=limits))
+    other = opened(with_(desk, limits=limits), Stage.WORKING)
+    second = plan(other)
+    assert alone.clipped_by == ()
+    assert second.clipped_by == ("stress",)
+    assert second.notional < alone.notional
+    # Of twice as much less than half is left: it would block the pair for as long as it is held.
+    (refusal,) = plan_entry(
+        other, msgspec.structs.replace(WANTED, notional=Decimal(4000)), "HYPE#2"
+    )  # type: ignore[misc]
+    assert refusal == f"stress: only {second.quantity} of 199.98 would live through it"
+
+
+def test_a_restless_perp_is_held_at_less_leverage_and_the_difference_is_topped_up(
+    holding: Desk,
+) -> None:
+    trade = holding.state.trades["HYPE#1"]
+    assert missing_margin(holding, trade) == ZERO
+    calm = margin_trigger(holding, trade)
+
+    missing = missing_margin(restless(holding, 0.04), trade)
+    position = holding.account.position(PERP.id)
+    assert position is not None
+    notional = -position.quantity * 20
+    assert notional / (position.margin + missing) == pytest.approx(
+        Decimal("1.6422"), rel=Decimal("0.001")
+    )
+    assert margin_trigger(holding, trade) == calm, "the guard itself acts where it did"
 
 
 def test_exposure_is_the_larger_of_what_is_held_and_what_is_wanted_at_mark(desk: Desk) -> None:
@@ -325,6 +405,91 @@ def test_extremes_only_ever_get_worse(holding: Desk) -> None:
     assert worse(higher, holding.state, foreign, 24.0) == higher
 
 
+# --- market guards -------------------------------------------------------------------------------
+
+
+def test_an_event_ahead_refuses_an_entry_and_one_that_is_over_does_not(desk: Desk) -> None:
+    soon = (Event("FOMC", desk.now_ns + HOUR, "told"),)
+    assert why_not(with_(desk, events=soon)) == {"event"}
+    plan(with_(desk, events=(Event("FOMC", desk.now_ns - 1, "told"),)))
+
+
+def test_an_entry_is_no_larger_than_the_thinner_side_of_the_thinnest_book(desk: Desk) -> None:
+    now_ns = desk.now_ns
+    near, far = (20.002, 10.0), (20.05, 40.0)
+    desk.market.observe(Book(SPOT.id, ((19.998, 1e6),), (near, far, (20.2, 1e6)), now_ns, now_ns))
+    made = plan(desk)
+
+    assert made.clipped_by == ("depth",)
+    within = decimal_of(20.002 * 10.0 + 20.05 * 40.0)
+    assert within * Decimal("0.99") < made.notional <= within
+
+
+def told_interest(desk: Desk, times: int, interest: float) -> Desk:
+    """A context every five minutes at 20, with 24 million traded a day."""
+    rate = FundingRate(0.0001, 1)
+    for number in range(1, times + 1):
+        at = desk.now_ns + number * 5 * MINUTE
+        told = PerpContext(PERP.id, 20.0, 20.0, rate, at, at, interest, 24e6)
+        desk.market.observe(told)
+    return with_(desk, now_ns=desk.now_ns + times * 5 * MINUTE)
+
+
+def test_forced_orders_near_above_refuse_an_entry_where_open_interest_is_known(
+    desk: Desk,
+) -> None:
+    """Shorts from 20 at ten times are liquidated at 20.95: 4.8 % above, a quarter of them all."""
+    near = msgspec.structs.replace(desk.limits, cluster_distance=0.05)
+    wide = told_interest(with_(desk, limits=near), 12, interest=1e6)
+    # 250 000 coins at 20.95 are 5.2 million: 5.2 hours at one million an hour.
+    assert "clusters" in why_not(wide)
+    assert "clusters" not in why_not(with_(wide, limits=desk.limits))  # one percent is less
+    off = msgspec.structs.replace(desk.limits, cluster_distance=0.0)
+    assert "clusters" not in why_not(with_(wide, limits=off))
+
+
+def test_where_open_interest_is_not_known_nothing_is_refused_for_it(desk: Desk) -> None:
+    near = msgspec.structs.replace(desk.limits, cluster_distance=0.05)
+    plan(with_(desk, limits=near))
+
+
+def test_before_an_event_margin_is_added_where_the_market_is_lively(holding: Desk) -> None:
+    trade = holding.state.trades["HYPE#1"]
+    wary = msgspec.structs.replace(holding.limits, event_volatility=8.0)
+    lively(holding, 0.02)
+    soon = (Event("CPI", holding.now_ns + HOUR, "told"),)
+
+    assert margin_action(with_(holding, limits=wary), trade) == NOTHING
+    action = margin_action(with_(holding, limits=wary, events=soon), trade)
+    assert isinstance(action, TopUp)
+    assert "CPI in 1.0 h" in action.why
+
+
+def test_when_volatility_has_spiked_margin_is_added_first(holding: Desk) -> None:
+    trade = holding.state.trades["HYPE#1"]
+    lively(holding, 0.06)
+    assert isinstance(margin_action(holding, trade), TopUp)
+
+
+def test_without_free_collateral_a_spike_sells_only_what_saves_more_than_it_costs(
+    holding: Desk,
+) -> None:
+    trade = holding.state.trades["HYPE#1"]
+    poor = with_(holding, account=msgspec.structs.replace(holding.account, balances=()))
+    lively(poor, 0.06)  # 17 % in 8 hours, 43 % to liquidation: a chance of 1 %
+    assert margin_action(poor, trade) == NOTHING
+    lively(poor, 0.2)  # 57 %: a chance of a half, of losing over 5 %
+    action = margin_action(poor, trade)
+    assert isinstance(action, Shrink)
+    assert action.cause is ExitCause.VOLATILITY
+
+
+def lively(desk: Desk, volatility: float) -> None:
+    state = desk.market.of(PERP.id)
+    assert state is not None
+    state.variance = volatility**2
+
+
 # --- readings ------------------------------------------------------------------------------------
 
 
@@ -349,3 +514,105 @@ def test_before_the_first_valuation_the_days_loss_counts_from_the_capital() -> N
     assert young.state.day_start is None
     assert readings(young).equity_day_start == 10_000
     assert young.now_ns < START + HOUR
+
+
+# --- a perp alone, and coins of one's own --------------------------------------------------------
+
+
+def alone(legs: Legs, stop: str, leverage: str = "20") -> Target:
+    how = Tactic(legs, stop_price=Decimal(stop), leverage=Decimal(leverage))
+    return msgspec.structs.replace(WANTED, how=how)
+
+
+@given(
+    legs=st.sampled_from([Legs.LONG, Legs.SHORT]),
+    distance=st.decimals("0.001", "0.6", places=4),
+    leverage=st.integers(1, 50),
+    cap=st.decimals("1.5", "40", places=1),
+    buffer=st.decimals("0.05", "0.3", places=2),
+)
+def test_no_plan_for_a_perp_alone_has_its_liquidation_near_its_stop(
+    quiet: Desk, legs: Legs, distance: Decimal, leverage: int, cap: Decimal, buffer: Decimal
+) -> None:
+    """R12: whatever leverage is asked for, liquidation lies the buffer beyond the stop."""
+    limits = msgspec.structs.replace(
+        quiet.limits,
+        leverage_cap=cap,
+        leverage_guard=min(cap, Decimal("2.5")),
+        leverage_target=min(cap, Decimal("2.5")) * Decimal("0.8"),
+        liquidation_buffer=buffer,
+        liquidation_distance_min=max(buffer, Decimal("0.1")),
+    )
+    sign = legs.opens(Kind.PERP).sign
+    stop = PERP.round_price(20 * (1 - sign * distance), up=False)
+    plan = plan_entry(
+        msgspec.structs.replace(quiet, limits=limits), alone(legs, str(stop), str(leverage)), "X#1"
+    )
+    if isinstance(plan, TradePlanned):
+        assert plan.legs is legs
+        assert plan.leverage <= min(Decimal(leverage), cap)
+        assert (20 - plan.stop_price) * sign > 0
+        if plan.liquidation_price:
+            beyond = (plan.stop_price - plan.liquidation_price) * sign / plan.stop_price
+            assert beyond >= buffer
+    else:
+        refused = {reason.split(":")[0] for reason in plan}
+        assert refused <= {"stop", "liquidation_buffer", "liquidation_distance"}
+
+
+@pytest.fixture(scope="module")
+def quiet() -> Desk:
+    return of(World(Scripted(lambda _: 20.0, hours=9), Told(enter=99)).run(2.001))
+
+
+@pytest.mark.parametrize(
+    ("legs", "stop", "leverage"),
+    # Ten times at most by the venue, so 5 % maintenance; 10 % buffer, 25 % to liquidation.
+    [(Legs.LONG, "19", 2), (Legs.SHORT, "21", 2), (Legs.LONG, "12", 1)],
+)
+def test_the_leverage_of_a_perp_alone_is_the_most_that_all_bounds_allow(
+    desk: Desk, legs: Legs, stop: str, leverage: int
+) -> None:
+    plan = plan_entry(desk, alone(legs, stop), "HYPE#1")
+    assert isinstance(plan, TradePlanned)
+    assert (plan.leverage, plan.stop_price) == (leverage, Decimal(stop))
+
+
+def test_its_trigger_and_its_guard_are_the_stop_and_it_is_never_topped_up(desk: Desk) -> None:
+    how = Tactic(Legs.LONG, stop_price=Decimal(19))
+    run = World(Scripted(lambda n: 20.0 if n < 240 else 19.2, 9), Held(how)).run(4.2)
+    held = of(run)
+    trade = held.state.trades["HYPE#1"]
+    assert margin_trigger(held, trade) == 19.0
+    assert margin_action(held, trade) == NOTHING
+    assert missing_margin(held, trade) == ZERO
+    run = World(Scripted(lambda n: 20.0, 9), Held(how)).run(2.5)
+    at_stop = PerpContext(
+        PERP.id, 19.0, 19.0, FundingRate(0.0001, 1), run.venue.now_ns, run.venue.now_ns
+    )
+    run.engine.market.observe(at_stop)
+    action = margin_action(of(run), run.engine.state.trades["HYPE#1"])
+    assert isinstance(action, Close)
+
+
+class Held(Told):
+    def __init__(self, how: Tactic) -> None:
+        super().__init__("2000", enter=1.0)
+        self._how = how
+
+    def targets(
+        self, market: Market, holdings: Mapping[str, Holding], equity: Decimal, now_ns: int
+    ) -> tuple[Target, ...]:
+        (told,) = super().targets(market, holdings, equity, now_ns)
+        return (msgspec.structs.replace(told, how=self._how),)
+
+
+def test_what_buys_sold_coins_back_is_free_for_nobody_else() -> None:
+    chosen = settings(account=Account(inventory="HYPE:100"))
+    world = Scripted(lambda _: 20.0, 9)
+    run = World(world, Held(Tactic(Legs.REVERSE)), chosen=chosen).run(4)
+    desk = of(run)
+    sold = -desk.state.quantities(desk.state.trades["HYPE#1"])[0]
+    assert sold > 90
+    assert promised(desk) == sold * 20
+    assert inventory(desk.state, PAIR) == 100

@@ -14,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.config_files import config_file
+from bot.events_file import read_events
 from bot.settings import SECTIONS, Settings, SettingsError, digest, entries, load
 
 DEFAULTS = config_file("default.toml")
+SHIPPED = Settings(events=read_events())
 FACTORS = (Decimal("0.99"), Decimal("1.01"))
 Write = Callable[[str], Path]
 KEYS = [(section, key) for section, kind in SECTIONS.items() for key in kind.__struct_fields__]
@@ -48,7 +50,7 @@ def complaint(file: Path | None = None) -> str:
 
 
 def test_the_shipped_file_says_what_the_code_would_do_without_it() -> None:
-    assert load().settings == Settings()
+    assert load().settings == SHIPPED
 
 
 def test_the_shipped_file_has_every_key_and_no_other() -> None:
@@ -254,16 +256,19 @@ def test_the_digest_does_not_depend_on_how_a_number_is_written(write: Write) -> 
     one = digest(load(write("[risk]\ndaily_loss_max = 0.030\n")).settings)
     other = digest(load(write('[risk]\ndaily_loss_max = "3E-2"\n')).settings)
 
-    assert one == other == digest(Settings())
+    assert one == other == digest(SHIPPED)
 
 
 def another(section: str, key: str, value: Decimal | float | str) -> Any:
     """The section with one key a little different, and valid."""
     part = getattr(Settings(), section)
+    if isinstance(value, bool):
+        return msgspec.structs.replace(part, **{key: not value})
     if isinstance(value, str):
         texts = {
             "public_url": "https://bot.example", "network": "testnet",
             "read": "1, 22", "control": "333", "url": "https://api.example",
+            "file": str(config_file("events.toml")), "name": "hedge", "inventory": "HYPE:1.5",
         }  # fmt: skip
         return msgspec.structs.replace(part, **{key: texts.get(key, "127.0.0.2")})
     steps = [value + 1, value - 1]
@@ -275,7 +280,9 @@ def another(section: str, key: str, value: Decimal | float | str) -> Any:
     raise AssertionError(key)
 
 
-@pytest.mark.parametrize("section", ["strategy", "risk", "execution", "paper"])
+@pytest.mark.parametrize(
+    "section", ["strategy", "hedge", "mean_reversion", "breakout", "risk", "execution", "paper"]
+)
 def test_the_digest_changes_with_every_key_that_decides(section: str) -> None:
     for key, value in entries(Settings(), section).items():
         changed = another(section, key, value)
@@ -289,4 +296,4 @@ def test_the_digest_leaves_out_what_decides_nothing(write: Write) -> None:
     other = '[metrics]\nport = 0\n[web]\nport = 0\n[telegram]\nread = "1"\n[account]\ncapital = 7\n'
     loaded = load(write(other + '[live]\nnetwork = "testnet"\n'))
 
-    assert digest(loaded.settings) == digest(Settings())
+    assert digest(loaded.settings) == digest(SHIPPED)

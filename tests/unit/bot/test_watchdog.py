@@ -137,6 +137,10 @@ SELL, BUY = (HYPE.spot, Side.SELL), (HYPE.perp, Side.BUY)
         (account("10", "0"), {}, SELL, "10", "10"),
         (account("0", "-10"), {}, BUY, "10", "10"),
         (account("9.993", "-4"), {}, SELL, "5.99", "5.99"),  # never rounded up
+        # Coins that were sold against a long perp: of that, what they do not offset.
+        (account("40", "14"), {SPOT: "50"}, (HYPE.perp, Side.SELL), "4", "4"),
+        (account("50", "7"), {SPOT: "50"}, (HYPE.perp, Side.SELL), "7", "7"),
+        (account("40", "4"), {SPOT: "50"}, BUY, "6", "0"),  # nothing to reduce: not bought back
         # Of fifty, forty are a person's.
         (account("50", "-4"), {SPOT: "40"}, SELL, "6", "6"),
         # Part of a person's is sold: the difference is larger than what is the bot's.
@@ -149,9 +153,9 @@ SELL, BUY = (HYPE.spot, Side.SELL), (HYPE.perp, Side.BUY)
         (account("0", "2"), {PERP: "8"}, BUY, "6", "0"),
         # What a person's resting order holds cannot be sold.
         (account("10", "0", held="7"), {}, SELL, "10", "3"),
-        # Short spot or long perp, as nobody should have: nothing can be reduced.
+        # Short spot, as nobody should have: nothing can be reduced.
         (account("2", "0"), {SPOT: "5"}, BUY, "3", "0"),
-        (account("0", "3"), {}, SELL, "3", "0"),
+        (account("0", "3"), {}, (HYPE.perp, Side.SELL), "3", "3"),
     ],
 )
 def test_a_difference_is_closed_on_the_leg_that_is_ahead_with_what_is_the_bots(
@@ -179,6 +183,8 @@ def test_a_difference_is_closed_on_the_leg_that_is_ahead_with_what_is_the_bots(
         (account("50", "-10"), {SPOT: "40"}),
         (account("50", "0"), {SPOT: "50"}),
         (account("0", "-7"), {PERP: "-7"}),
+        (account("50", "-50"), {SPOT: "50", PERP: "-50"}),  # a hedge of what a person holds
+        (account("40", "10"), {SPOT: "50"}),  # coins sold against a long perp
     ],
 )
 def test_legs_that_are_equal_but_for_what_is_a_persons_do_not_differ(

@@ -128,6 +128,7 @@ def test_every_family_is_exposed_once_there_is_something_to_say() -> None:
         wall_ns=1,
         loops={"decide": 1},
         agent_until_ns=1,
+        bad_messages={"public": 1},
     )
 
     assert {family.name for family in FAMILIES} == {key[0] for key in exposed(everything)}

@@ -4,12 +4,14 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain.instruments import FeeSchedule, Instrument, Kind, MarginTier, Pair
 from domain.market import Book
 from domain.money import ZERO
 from domain.orders import OrderRequest, Side, TimeInForce
-from domain.targets import ExitCause
+from domain.targets import ExitCause, Legs
 from domain.time import SECOND
 from execution.facts import Role, Stage, TradePlanned
 from execution.orders import Order, OrderState
@@ -370,3 +372,100 @@ def test_a_purchase_that_takes_is_no_larger_than_its_bound_leaves_room_for() -> 
     assert (forced.instrument, forced.side) == (PERP, Side.BUY)
     assert forced.quantity * forced.price <= POLICY.max_naked_notional
     assert forced.quantity * forced.price > POLICY.max_naked_notional - 1
+
+
+# --- other legs ----------------------------------------------------------------------------------
+
+
+def of_legs(legs: Legs, quantity: str = "100", **changes: object) -> PairTrade:
+    held = trade(quantity, **changes)
+    return msgspec.structs.replace(held, plan=msgspec.structs.replace(held.plan, legs=legs))
+
+
+def test_a_reverse_opening_rests_a_sale_of_spot_and_buys_the_perp_for_what_was_sold() -> None:
+    (lead,) = step(situation(of_legs(Legs.REVERSE))).place
+    assert (lead.instrument, lead.side, lead.price) == (SPOT, Side.SELL, Decimal("20.01"))
+    assert lead.role is Role.MAKER
+    (hedge,) = step(situation(of_legs(Legs.REVERSE), "-49", "0")).place
+    assert (hedge.instrument, hedge.side, hedge.quantity) == (PERP, Side.BUY, Decimal("49.00"))
+    assert not hedge.reduce_only
+
+
+def test_a_reverse_close_buys_spot_back_and_reduces_the_perp() -> None:
+    closing = of_legs(Legs.REVERSE, "0", held=True)
+    (lead,) = step(situation(closing, "-40", "40")).place
+    assert (lead.instrument, lead.side, lead.quantity) == (SPOT, Side.BUY, Decimal("40.00"))
+    (hedge,) = step(situation(closing, "-10", "40")).place
+    assert (hedge.instrument, hedge.side, hedge.quantity) == (PERP, Side.SELL, Decimal("30.00"))
+    assert hedge.reduce_only
+
+
+def test_an_endangered_long_is_reduced_whatever_the_spot_shows() -> None:
+    closing = of_legs(Legs.REVERSE, "0", held=True, urgent=True)
+    empty = Market().of(SPOT.id) or InstrumentState(SPOT.id)
+    work = step(situation(closing, "-40", "40", endangered=True, spot_market=empty))
+    (rescue,) = work.place
+    assert (rescue.instrument, rescue.side, rescue.reduce_only) == (PERP, Side.SELL, True)
+    assert rescue.role is Role.FORCED
+
+
+@pytest.mark.parametrize(
+    ("legs", "side", "held"),
+    [(Legs.OVERLAY, Side.SELL, "-30"), (Legs.LONG, Side.BUY, "30"), (Legs.SHORT, Side.SELL, "-30")],
+)
+def test_a_trade_of_one_leg_trades_the_perp_and_nothing_else(
+    legs: Legs, side: Side, held: str
+) -> None:
+    (lead,) = step(situation(of_legs(legs), "0", held)).place
+    assert (lead.instrument, lead.side, lead.quantity) == (PERP, side, Decimal("70.00"))
+    assert lead.role is (Role.TAKE if legs.is_alone else Role.MAKER)
+    assert step(situation(of_legs(legs, "30"), "0", held)).settled
+    urgent = of_legs(legs, "0", held=True, urgent=True)
+    (out,) = step(situation(urgent, "0", held, may_grow=False)).place
+    assert (out.instrument, out.side, out.quantity) == (PERP, side.opposite, Decimal("30.00"))
+    assert out.reduce_only
+    assert out.role is Role.FORCED
+
+
+def test_an_entry_on_a_signal_gives_up_within_seconds_and_a_rested_one_within_its_patience() -> (
+    None
+):
+    later = NOW + 20 * SECOND
+    assert gave_up(situation(of_legs(Legs.LONG), "0", "30", now_ns=later))
+    assert not gave_up(situation(of_legs(Legs.OVERLAY), "0", "-30", now_ns=later))
+    assert gave_up(situation(of_legs(Legs.OVERLAY), "0", "-30", now_ns=NOW + 1801 * SECOND))
+
+
+@given(
+    legs=st.sampled_from(Legs),
+    wanted=st.integers(0, 100),
+    spot=st.integers(-100, 100),
+    perp=st.integers(-100, 100),
+    urgent=st.booleans(),
+    may_grow=st.booleans(),
+    overdue=st.booleans(),
+)
+def test_no_step_of_any_trade_is_away_from_its_target_but_to_hedge(
+    legs: Legs, wanted: int, spot: int, perp: int, *, urgent: bool, may_grow: bool, overdue: bool
+) -> None:
+    """Every order grows a leg that is short of the target or of the other leg, or reduces one."""
+    naked_ns = NOW - 60 * SECOND if overdue else None
+    held = of_legs(legs, str(wanted), held=True, urgent=urgent, naked_ns=naked_ns)
+    if not legs.trades_spot:
+        spot = 0
+    for order in step(situation(held, str(spot), str(perp), may_grow=may_grow)).place:
+        kind = order.instrument.kind
+        assert legs.trades_spot or kind is Kind.PERP
+        grows = order.side is legs.opens(kind)
+        mine = legs.along(kind, Decimal(spot if kind is Kind.SPOT else perp))
+        other = legs.along(
+            Kind.PERP if kind is Kind.SPOT else Kind.SPOT,
+            Decimal(perp if kind is Kind.SPOT else spot),
+        )
+        if grows:
+            most = max(Decimal(wanted), other) if legs.trades_spot else Decimal(wanted)
+            assert mine + order.quantity <= most
+            assert may_grow or order.role in (Role.HEDGE, Role.UNWIND)
+        else:
+            assert order.reduce_only or kind is Kind.SPOT
+            assert order.quantity <= mine

@@ -221,4 +221,5 @@ def test_every_alarm_that_the_program_raises_has_a_name_here() -> None:
         for path in (root / package).rglob("*.py")
         for name in re.findall(r'(?:_alarm|RaiseAlarm)\(\s*"(\w+)"', path.read_text())
     }
-    assert raised - {"digest", "test"} == set(ALARMS)
+    of_notify = {"digest", "test", "alarms_lost"}  # no bot has these on its page
+    assert raised - of_notify == set(ALARMS)

@@ -192,7 +192,10 @@ def test_the_entry_price_is_that_of_the_fills_that_built_the_legs() -> None:
         fill(3, None, side=Side.SELL, quantity="5"),
     )  # fmt: skip
     trade = state.trades[T1]
-    assert (trade.bought, trade.sold) == ((Decimal(10), Decimal(200)), (Decimal(10), Decimal(200)))
+    assert (trade.spot_built, trade.perp_built) == (
+        (Decimal(10), Decimal(200)),
+        (Decimal(10), Decimal(200)),
+    )
     assert trade.entry_basis == 0.0
 
 

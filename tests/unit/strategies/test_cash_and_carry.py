@@ -345,6 +345,13 @@ def test_an_exit_does_not_wait_for_a_payment_that_we_would_make() -> None:
     assert only(ask(market, held=held(holding()), now_ns=soon)).action is Action.EXIT
 
 
+def test_nothing_is_left_for_its_funding_while_little_of_it_is_known() -> None:
+    target = only(ask(market_of(HYPE, hourly=-5e-5, hours=23), held=held(holding())))
+
+    assert target.action is Action.HOLD
+    assert target.reason == "not_warm: 23 h of funding known"
+
+
 def test_an_expected_loss_smaller_than_coming_back_is_borne() -> None:
     """At 2.2 % a year below nothing for weeks on end: less than a round trip is lost by then."""
     target = only(ask(market_of(HYPE, hourly=-FLOOR / 5), held=held(holding())))

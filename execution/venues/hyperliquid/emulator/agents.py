@@ -37,6 +37,10 @@ class Agents:
         self._given = frozenset(self._agents)
         self._gone: set[str] = set()
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return tuple(self._agents)
+
     def __contains__(self, address: str) -> bool:
         return address in self._agents
 

@@ -51,6 +51,9 @@ EXPIRED = "Action already expired"
 NO_SIGNER = "Unable to recover signer."
 OTHER_NONCE = "Nonce of the action and of the request differ."  # UNVERIFIED
 
+_UNREADABLE = (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError)
+"""What comes of an action that is none."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -123,6 +126,29 @@ class Emulator:
     def post_only(self, on: bool) -> None:
         self._desk.post_only = on
 
+    @property
+    def addresses(self) -> frozenset[str]:
+        """The account's own, and its agents'."""
+        return frozenset((self._account, *self._agents.addresses))
+
+    @property
+    def resting(self) -> frozenset[str]:
+        """The instruments in which an order is open."""
+        return self.exchange.resting
+
+    def signer(self, body: bytes) -> str | None:
+        """Whose signature a request to ``/exchange`` has; None where it has none."""
+        try:
+            envelope = _read(body)
+            if msgspec.json.decode(envelope.action, type=_Typed).type in signing.USER_SIGNED:
+                action = msgspec.json.decode(envelope.action, type=dict[str, Any])
+                digest = signing.user_digest(action, mainnet=self._mainnet)
+            else:
+                digest, _ = self._l1(envelope)
+            return signing.recover(digest, envelope.signature)
+        except (Unanswered, *_UNREADABLE):
+            return None
+
     # --- time and market -----------------------------------------------------------------
 
     def play(self, event: MarketInput) -> None:
@@ -183,14 +209,7 @@ class Emulator:
             arrival.action = msgspec.json.decode(envelope.action, type=_Typed).type
             if arrival.action in signing.USER_SIGNED:
                 return self._user_signed(envelope, arrival, now_ns)
-            action = decode_action(envelope.action)
-            digest = signing.l1_digest(
-                msgspec.msgpack.encode(action),
-                envelope.nonce,
-                envelope.vault_address,
-                envelope.expires_after,
-                mainnet=self._mainnet,
-            )
+            digest, action = self._l1(envelope)
         except (ValueError, RecursionError) as error:
             raise unprocessable() from error
         arrival.orders = received.orders_in(action, self._listing)
@@ -209,6 +228,18 @@ class Emulator:
                 return refused(OTHER_NONCE)
             return _answer(self._cashier.send(msgspec.to_builtins(action), now_ns))
         return self._desk.act(action, now_ns)
+
+    def _l1(self, envelope: Envelope) -> tuple[bytes, Action]:
+        """What is signed of it, and the action."""
+        action = decode_action(envelope.action)
+        digest = signing.l1_digest(
+            msgspec.msgpack.encode(action),
+            envelope.nonce,
+            envelope.vault_address,
+            envelope.expires_after,
+            mainnet=self._mainnet,
+        )
+        return digest, action
 
     def _refusal(self, envelope: Envelope, signer: str | None, now_ns: int) -> str | None:
         now_ms = self._wall_ns(now_ns) // MILLISECOND
@@ -248,7 +279,7 @@ class Emulator:
         action = msgspec.json.decode(envelope.action, type=dict[str, Any])
         try:
             digest = signing.user_digest(action, mainnet=self._mainnet)
-        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        except _UNREADABLE as error:
             raise unprocessable() from error
         arrival.signer = signer = signing.recover(digest, envelope.signature)
         if signer is None:

@@ -16,6 +16,15 @@ SPOT_ASSETS = 10_000
 SETTLEMENT = "USDC"
 PERP_WALLET = "USDC (perp)"
 """The balance of the exchange behind perps in standard mode; the venue calls it USDC too."""
+TOKEN_IDS = {
+    "USDC": "0x6d1e7cde53ba9467b783cb7c530ce054",
+    "PURR": "0xc1fb593aeffbeb02f85e0308e9956a90",
+    "HYPE": "0x0d01dc56dcaaca66ad901c959b4011ec",
+    "UBTC": "0x8f254b963e8468305d409b33aa137c67",
+    "UETH": "0xe1edd30daaf5caac3fe63569e24748da",
+    "USOL": "0x49b67c39f5566535de22b29b0e51e685",
+}
+"""Of the venue's mainnet. Whatever else a market has gets one that is made up."""
 _LISTED_TABLES = 50  # below, a margin table's number is its one tier's leverage and not listed
 
 
@@ -87,7 +96,7 @@ class Listing:
                     "szDecimals": sizes.get(name, 8),
                     "weiDecimals": 8,
                     "index": index,
-                    "tokenId": f"0x{blake2b(name.encode(), digest_size=16).hexdigest()}",
+                    "tokenId": TOKEN_IDS.get(name) or _made_up(name),
                     "isCanonical": index < 2,
                     "evmContract": None,
                     "fullName": None,
@@ -95,6 +104,10 @@ class Listing:
                 for name, index in self.token_of.items()
             ],
         }
+
+
+def _made_up(name: str) -> str:
+    return f"0x{blake2b(name.encode(), digest_size=16).hexdigest()}"
 
 
 def _spot_name(spot: Instrument, index: int) -> str:

@@ -16,6 +16,8 @@ from domain.market import MarketInput
 from execution.ports import Reply
 from execution.venues.hyperliquid.emulator.emulator import Emulator
 from execution.venues.hyperliquid.emulator.faults import GARBAGE, Fault, Faults
+from execution.venues.hyperliquid.emulator.house import House
+from execution.venues.hyperliquid.emulator.limits import Limits
 from execution.venues.simulated.source import MarketSource
 
 _HOST = "127.0.0.1"
@@ -29,7 +31,7 @@ _SHUTDOWN_SECONDS = 1.0
 class Tape:
     """A source's market as it comes, looked at more closely while an order rests."""
 
-    def __init__(self, source: MarketSource, emulator: Emulator) -> None:
+    def __init__(self, source: MarketSource, emulator: Emulator | House) -> None:
         self._source, self._emulator = source, emulator
         self._events = source.events(source.start_ns)
         self._ahead: deque[MarketInput] = deque()
@@ -44,7 +46,7 @@ class Tape:
             self._emulator.play(event)
 
     def _next(self) -> MarketInput | None:
-        event, resting = self._upcoming, self._emulator.exchange.resting
+        event, resting = self._upcoming, self._emulator.resting
         if event is None or not resting or event.venue_time_ns <= self._closely_ns:
             return event
         self._closely_ns = event.venue_time_ns
@@ -58,9 +60,14 @@ class _Front:
     """What the sockets share. A connection that does not take its frames is closed."""
 
     def __init__(
-        self, emulator: Emulator, now_ns: Callable[[], int], faults: Faults | None
+        self,
+        emulator: Emulator | House,
+        now_ns: Callable[[], int],
+        faults: Faults | None,
+        limits: Limits | None,
     ) -> None:
-        self._emulator, self._now_ns, self._faults = emulator, now_ns, faults
+        self._emulator, self._now_ns = emulator, now_ns
+        self._faults, self._limits = faults, limits
         self._dead: set[int] = set()  # connections that are open and lead nowhere
         self._waiting: dict[int, asyncio.Queue[bytes | None]] = {}
         self._numbers = count(1)
@@ -105,6 +112,9 @@ class _Front:
             expected = "Expected request with `Content-Type: application/json`"
             return web.Response(status=415, text=expected)
         body, fault = await request.read(), None
+        seconds = asyncio.get_running_loop().time()
+        if self._limits is not None and not self._limits.takes(request.path, body, seconds):
+            return web.Response(status=429)
         if self._faults is not None:
             fault = self._faults.of_request(request.path, body, self._now_ns())
         if fault is not None and fault.seconds:
@@ -112,6 +122,8 @@ class _Front:
         if fault is None or fault.kind == "delay" or fault.accepted:
             reply = self._emulator.request(request.path, body, self._now_ns())
             self._deliver()
+            if self._limits is not None:
+                self._limits.answered(body, reply.body, seconds)
         else:
             reply = Reply(fault.status, b"")
         if fault is not None and fault.kind == "drop":
@@ -123,10 +135,20 @@ class _Front:
             reply = Reply(200, GARBAGE)
         return web.Response(status=reply.status, body=reply.body, content_type="application/json")
 
-    async def _socket(self, request: web.Request) -> web.WebSocketResponse:
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        number = next(self._numbers)
+        if self._limits is None:
+            return await self._converse(request, number)
+        if not self._limits.opens(number, asyncio.get_running_loop().time()):
+            return web.Response(status=429)
+        try:
+            return await self._converse(request, number)
+        finally:
+            self._limits.closed(number)
+
+    async def _converse(self, request: web.Request, number: int) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(compress=False)
         await socket.prepare(request)
-        number = next(self._numbers)
         queue = self._waiting[number] = asyncio.Queue(_FRAMES_WAITING)
         self._emulator.opened(number)
         writer = asyncio.create_task(_write(socket, queue))
@@ -134,9 +156,7 @@ class _Front:
             async for message in socket:
                 if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                     data = message.data
-                    frame = data.encode() if isinstance(data, str) else data
-                    self._emulator.frame(number, frame, self._now_ns())
-                    self._deliver()
+                    self._heard(number, data.encode() if isinstance(data, str) else data)
         finally:
             self._emulator.closed(number)
             del self._waiting[number]
@@ -145,6 +165,13 @@ class _Front:
             with contextlib.suppress(asyncio.CancelledError):
                 await writer
         return socket
+
+    def _heard(self, number: int, frame: bytes) -> None:
+        """A post beyond the limit has no answer: what the venue says instead is not known."""
+        seconds = asyncio.get_running_loop().time()
+        if self._limits is None or self._limits.frame(frame, seconds):
+            self._emulator.frame(number, frame, self._now_ns())
+            self._deliver()
 
     def _deliver(self) -> None:
         for connection, frame in self._emulator.drain():
@@ -178,21 +205,22 @@ async def _write(socket: web.WebSocketResponse, queue: asyncio.Queue[bytes | Non
 
 @contextlib.asynccontextmanager
 async def serve(
-    emulator: Emulator,
+    emulator: Emulator | House,
     source: MarketSource,
     now_ns: Callable[[], int],
     port: int = 0,
     faults: Faults | None = None,
+    limits: Limits | None = None,
 ) -> AsyncIterator[str]:
     """Serve until the context ends; yields the address (``http://127.0.0.1:…``).
 
     ``now_ns`` is the venue's clock: by it the market plays, nonces and expiries are judged, and
-    ``faults`` happen.
+    ``faults`` happen. ``limits`` are kept on the clock of the loop; nothing is limited without.
 
     Raises:
         OSError: when the port is taken.
     """
-    front = _Front(emulator, now_ns, faults)
+    front = _Front(emulator, now_ns, faults, limits)
     runner = web.AppRunner(front.application(), shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
     try:

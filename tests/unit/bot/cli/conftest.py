@@ -58,7 +58,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A state directory in which three hours of generated market were traded, and its report."""
     folder = tmp_path_factory.mktemp("finished")
     line = "paper --speed max --for 3h --pairs SOL,DOGE --no-web --state state"
-    files = ["--json", "report.json", "--export", "tables"]
+    files = ["--json", "report.json", "--export", "tables", "--report", "report.html"]
     command = [sys.executable, "-m", "bot.cli.main", *line.split(), *files]
     done = subprocess.run(
         command, cwd=folder, env=clean_environment(), capture_output=True, text=True, check=False

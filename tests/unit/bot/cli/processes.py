@@ -104,10 +104,12 @@ def running(folder: Path, *words: str) -> Iterator[Command]:
 
 
 @contextmanager
-def exchange(folder: Path, *words: str) -> Iterator[str]:
-    """An emulator with both agents; yields its address."""
+def exchange(folder: Path, *words: str, account: str = ACCOUNT) -> Iterator[str]:
+    """An emulator with both agents, which many bots ask in one minute; yields its address."""
     agents = ("--agent", TRADER, "--agent", WATCHDOG)
-    with running(folder, "emulator", "--account", ACCOUNT, *agents, *words) as emulator:
+    with running(
+        folder, "emulator", "--unlimited", "--account", account, *agents, *words
+    ) as emulator:
         yield emulator.url()
 
 

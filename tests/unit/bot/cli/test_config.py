@@ -5,15 +5,17 @@ from typing import Any
 
 import pytest
 
+from bot.events_file import read_events
 from bot.settings import Settings, digest, load
 
 Fundarb = Callable[..., Any]
+SHIPPED = Settings(events=read_events())
 
 
 def test_the_written_file_works_unchanged(fundarb: Fundarb) -> None:
     assert fundarb("config", "init").code == 0
     assert fundarb("config", "check", "fundarb.toml").code == 0
-    assert load(Path("fundarb.toml")).settings == Settings()
+    assert load(Path("fundarb.toml")).settings == SHIPPED
 
 
 def test_a_file_that_exists_is_replaced_only_by_force(fundarb: Fundarb) -> None:
@@ -65,15 +67,38 @@ def test_what_is_in_force_is_shown_with_its_source(
 
     told = json.loads(fundarb("config", "show", "--json", "-").out)
 
-    assert told["settings"]["account"] == {"capital": "5000"}
+    assert told["settings"]["account"] == {"capital": "5000", "inventory": ""}
     assert told["origins"]["account.capital"] == "FUNDARB_ACCOUNT__CAPITAL"
-    assert told["digest"] == digest(Settings())
+    assert told["digest"] == digest(SHIPPED)
 
 
 def test_what_is_shown_names_every_setting(fundarb: Fundarb) -> None:
     shown = fundarb("config", "show").out
 
     assert all(name.partition(".")[2] in shown for name in load().origins)
+
+
+def test_a_check_says_until_when_the_calendar_goes_and_what_has_ended(fundarb: Fundarb) -> None:
+    row = '[[event]]\nkind = "upgrade"\nat = 2020-01-01T00:00:00Z\nsource = "told"\n'
+    Path("mine.toml").write_text('[calendar]\nfile = "events.toml"\n', encoding="utf-8")
+    Path("events.toml").write_text(row, encoding="utf-8")
+
+    told = fundarb("config", "check", "mine.toml")
+
+    assert told.code == 0
+    assert "calendar: 1 events, upgrade to 2020-01-01" in told.out
+    assert "warning: no upgrade is ahead" in told.out
+
+
+def test_a_wrong_calendar_is_told_in_one_line_with_file_and_row(fundarb: Fundarb) -> None:
+    Path("mine.toml").write_text('[calendar]\nfile = "events.toml"\n', encoding="utf-8")
+    Path("events.toml").write_text("[[event]]\n", encoding="utf-8")
+
+    told = fundarb("config", "check", "mine.toml")
+
+    assert told.code == 2
+    assert "mine.toml: calendar.file: events.toml: event 1: has to have kind" in told.err
+    assert told.err.count("\n") == 1
 
 
 def test_two_files_are_one_too_many(fundarb: Fundarb) -> None:

@@ -40,6 +40,22 @@ def test_wrong_settings_are_found(fundarb: Fundarb) -> None:
     assert "unknown key 'risk.x'" in found["settings"]["detail"]
 
 
+ENDED = '[[event]]\nkind = "upgrade"\nat = 2020-01-01T00:00:00Z\nsource = "told"\n'
+
+
+def test_a_calendar_that_has_run_out_is_a_warning_with_its_remedy(fundarb: Fundarb) -> None:
+    Path("mine.toml").write_text('[calendar]\nfile = "events.toml"\n', encoding="utf-8")
+    Path("events.toml").write_text(ENDED, encoding="utf-8")
+    code, found = findings(fundarb, "--config", "mine.toml")
+
+    assert (code, found["calendar"]["status"]) == (0, "warning")
+    assert "no upgrade ahead" in found["calendar"]["detail"]
+    assert "calendar.file" in found["calendar"]["fix"]
+    Path("events.toml").write_text(ENDED.replace("2020", "2260"), encoding="utf-8")
+    _, found = findings(fundarb, "--config", "mine.toml")
+    assert found["calendar"]["detail"] == "1 events, upgrade to 2260-01-01"
+
+
 def test_a_state_directory_that_is_a_file_is_found(fundarb: Fundarb) -> None:
     Path("state").write_text("", encoding="utf-8")
 

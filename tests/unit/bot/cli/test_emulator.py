@@ -20,10 +20,11 @@ from domain.time import MILLISECOND, MINUTE, SECOND
 from execution.venues.hyperliquid.actions import NOOP
 from execution.venues.hyperliquid.sign import AgentSigner
 from execution.venues.simulated.generated import STEP_NS, generated_market
-from tests.unit.bot.cli.processes import ACCOUNT, TRADER_KEY, exchange, running
+from tests.unit.bot.cli.processes import ACCOUNT, TRADER, TRADER_KEY, exchange, running
 
 Fundarb = Callable[..., Any]
 START = 1_735_689_600 * SECOND
+OTHER = "0x" + "7" * 40
 HOLDINGS = "perp.USDC:5000,spot.USDC:2000,spot.HYPE:5"
 
 
@@ -31,7 +32,7 @@ HOLDINGS = "perp.USDC:5000,spot.USDC:2000,spot.HYPE:5"
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An exchange an hour of which passes every second."""
     folder = tmp_path_factory.mktemp("exchange")
-    with exchange(folder, "--account", f"{ACCOUNT}={HOLDINGS}", "--speed", "3600") as url:
+    with exchange(folder, "--speed", "3600", account=f"{ACCOUNT}={HOLDINGS}") as url:
         yield url
 
 
@@ -43,6 +44,17 @@ def post(url: str, body: bytes) -> Any:
 
 def info(url: str, **question: str) -> Any:
     return post(f"{url}/info", json.dumps(question).encode())
+
+
+def test_several_accounts_have_each_what_they_were_given(tmp_path: Path) -> None:
+    words = ("--account", f"{OTHER}=perp.USDC:5000,spot.USDC:4000,spot.HYPE:5")
+    with exchange(tmp_path, *words, "--agent", f"0x{'8' * 40}={OTHER}") as url:
+        balances = info(url, type="spotClearinghouseState", user=OTHER)["balances"]
+        assert {b["coin"]: b["total"] for b in balances} == {"USDC": "4000.0", "HYPE": "5.0"}
+        assert info(url, type="userRole", user="0x" + "8" * 40)["data"]["user"] == OTHER
+        assert info(url, type="userRole", user=TRADER)["data"]["user"] == ACCOUNT
+        perp = info(url, type="clearinghouseState", user=ACCOUNT)
+        assert perp["withdrawable"] == "10000.0"
 
 
 # The process
@@ -91,6 +103,10 @@ def test_a_port_that_is_taken_is_told(fundarb: Fundarb) -> None:
         (("--account", f"{ACCOUNT}=spot.USDC:x"), "--account: 'x' is not a number"),
         (("--account", f"{ACCOUNT}=spot.DOGE:5"), "--account: DOGE is not listed here"),
         (("--agent", "me"), "--agent: not an address"),
+        (("--account", ACCOUNT, "--account", f"{ACCOUNT}=spot.USDC:1"), "is given twice"),
+        (("--agent", f"{OTHER}={'0x' + '9' * 40}"), "is no --account of this exchange"),
+        (("--agent", OTHER, "--agent", OTHER), "an agent is of one account"),
+        (("--account", ACCOUNT, "--agent", ACCOUNT), "an agent is of one account"),
         (("--seed", "-1"), "--seed: '-1' is not a whole number"),
         (("--speed", "0"), "--speed: must be more than zero"),
         (("--speed", "max"), "--speed: 'max' is not a number"),
@@ -173,7 +189,7 @@ def test_each_side_of_the_account_has_what_it_was_given(url: str) -> None:
 
 
 def test_in_a_unified_account_what_is_given_for_either_side_is_one_balance(tmp_path: Path) -> None:
-    with exchange(tmp_path, "--account", f"{ACCOUNT}={HOLDINGS}", "--unified") as url:
+    with exchange(tmp_path, "--unified", account=f"{ACCOUNT}={HOLDINGS}") as url:
         told = info(url, type="spotClearinghouseState", user=ACCOUNT)
         mode = info(url, type="userAbstraction", user=ACCOUNT)
 

@@ -50,6 +50,24 @@ def test_the_export_holds_what_the_result_was_made_of(finished: Path) -> None:
     assert sum(map(Decimal, payments)) == Decimal(report["pnl"]["funding"])
 
 
+def test_the_page_has_the_figures_of_the_result(finished: Path) -> None:
+    report = json.loads((finished / "report.json").read_text(encoding="utf-8"))
+    page = (finished / "report.html").read_text(encoding="utf-8")
+
+    assert page.startswith("<!doctype html>")
+    assert f'title="{report["pnl"]["total"]}"' in page
+    assert report["digest"] in page
+    assert all(trade["trade"] in page for trade in report["pairs"])
+
+
+def test_a_page_wants_a_file(fundarb: Fundarb) -> None:
+    for target, said in (("-", "a page needs a file"), ("nowhere/x.html", "no directory")):
+        answer = fundarb(*SHORT.split(), "--report", target)
+
+        assert answer.code == 2
+        assert f"error: --report: {said}" in answer.err
+
+
 def test_the_same_command_goes_on_where_it_stopped(fundarb: Fundarb) -> None:
     longer = SHORT.replace("2h", "3h")
     first = json.loads(fundarb(*SHORT.split(), "--json", "-").out)

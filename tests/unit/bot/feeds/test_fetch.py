@@ -30,9 +30,7 @@ BAR = 15 * MINUTE
 async def exchange() -> AsyncIterator[str]:
     """With a day of candles and sixty of funding."""
     serving = emulation.emulate(
-        account=ACCOUNT,
-        deposits={"spot.USDC": Decimal(1)},
-        agents=[],
+        accounts=[emulation.Account(ACCOUNT, {"spot.USDC": Decimal(1)})],
         unified=True,
         seed=1,
         speed=1.0,

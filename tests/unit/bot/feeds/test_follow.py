@@ -33,7 +33,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(tmp_path_factory.mktemp("exchange"), "emulator") as emulator:
+    with running(tmp_path_factory.mktemp("exchange"), "emulator", "--unlimited") as emulator:
         yield emulator.url()
 
 

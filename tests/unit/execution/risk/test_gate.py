@@ -2,7 +2,7 @@ import math
 import re
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from domain.instruments import FeeSchedule, Instrument, Kind, MarginTier, Pair
 from domain.orders import Side
 from execution.risk import gate
+from execution.risk.calendar import Ahead
 from execution.risk.gate import (
     Approved,
     Exposure,
@@ -291,6 +292,27 @@ def test_too_much_of_something_is_clipped_to_what_is_left(
     assert result.proposal.amount_at_risk == D(quantity) / 2
 
 
+def test_what_the_guard_would_have_to_add_under_stress_must_be_free() -> None:
+    """800 and 400 a leg; under stress the perp needs 600. With 0.92 of fees 1400.92 in all."""
+    stressed = msgspec.structs.replace(proposal(), stressed_margin=D(600))
+    enough = context(free_collateral=D("1900.92"))  # 500 stay in reserve
+    short = context(free_collateral=D("1900.91"))
+    others = context(free_collateral=D(10_000), stress_taken=D(9_000))
+
+    assert approved(pass_gate(stressed, enough, LIMITS)).clipped_by == ()
+    smaller = approved(pass_gate(stressed, short, LIMITS))
+    assert (smaller.clipped_by, smaller.proposal.quantity) == (("stress",), D("19.99"))
+    assert smaller.proposal.stressed_margin == D("599.7")
+    assert approved(pass_gate(stressed, others, LIMITS)).proposal.quantity == D("7.13")
+
+
+def test_where_stress_leaves_nothing_the_refusal_says_what_it_takes_and_what_there_is() -> None:
+    stressed = msgspec.structs.replace(proposal(), stressed_margin=D(600))
+    (refusal,) = pass_gate(stressed, context(stress_taken=D(9_490)), LIMITS)  # type: ignore[misc]
+
+    assert (refusal.check, refusal.actual, refusal.limit) == ("stress", D("1400.92"), D(10))
+
+
 def test_size_follows_from_what_may_be_lost() -> None:
     result = approved(pass_gate(proposal(risk="200"), context(), LIMITS))
 
@@ -406,3 +428,65 @@ def test_only_the_gate_names_the_permit_and_builds_approvals() -> None:
     }
 
     assert builders == {"execution/risk/gate.py"}
+
+
+# --- what is ahead, and what is near --------------------------------------------------------------
+
+
+def test_before_an_event_nothing_is_entered_and_it_is_named_with_its_hours() -> None:
+    near = context(event=Ahead("FOMC", 1.5))
+    (refusal,) = cast("tuple[Refusal, ...]", pass_gate(proposal(), near, LIMITS))
+
+    assert str(refusal) == "event: hours to FOMC (actual 1.5, limit 2.0)"
+    assert refused(pass_gate(proposal(), context(event=Ahead("FOMC", 2.0)), LIMITS)) == ["event"]
+    approved(pass_gate(proposal(), context(event=Ahead("FOMC", 2.01)), LIMITS))
+
+
+def test_without_event_hours_no_event_is_minded() -> None:
+    limits = msgspec.structs.replace(LIMITS, event_hours=0.0)
+    approved(pass_gate(proposal(), context(event=Ahead("FOMC", 0.0)), limits))
+
+
+def test_weekends_are_entered_on_unless_that_is_not_wanted() -> None:
+    approved(pass_gate(proposal(), context(weekend=True), LIMITS))
+    limits = msgspec.structs.replace(LIMITS, weekend_entries=False)
+    assert refused(pass_gate(proposal(), context(weekend=True), limits)) == ["weekend"]
+    approved(pass_gate(proposal(), context(weekend=False), limits))
+
+
+def test_an_entry_is_clipped_to_what_rests_near_the_mid() -> None:
+    result = approved(pass_gate(proposal(), context(depth=D(400)), LIMITS))
+
+    assert result.clipped_by == ("depth",)
+    assert result.proposal.notional <= 400
+    assert refused(pass_gate(proposal(), context(depth=D(0)), LIMITS)) == ["depth"]
+
+
+def test_a_quote_asset_off_its_peg_stops_every_entry_and_an_unknown_one_none() -> None:
+    for depeg in (0.0101, -0.0101, math.nan):
+        assert refused(pass_gate(proposal(), context(depeg=depeg), LIMITS)) == ["depeg"]
+    for within in (0.01, -0.01, None):
+        approved(pass_gate(proposal(), context(depeg=within), LIMITS))
+
+
+def test_many_forced_orders_near_stop_an_entry_with_numbers_and_unknown_ones_do_not() -> None:
+    (refusal,) = cast(
+        "tuple[Refusal, ...]", pass_gate(proposal(), context(forced_hours=3.5), LIMITS)
+    )
+
+    assert str(refusal) == (
+        "clusters: hours of trading, estimated, forced within 1.0% on the perp's losing side "
+        "(actual 3.5, limit 3.0)"
+    )
+    approved(pass_gate(proposal(), context(forced_hours=None), LIMITS))
+    approved(pass_gate(proposal(), context(forced_hours=3.0), LIMITS))
+
+
+def test_none_of_it_stops_what_takes_risk_off() -> None:
+    worst = context(
+        event=Ahead("FOMC", 0.0), weekend=True, depth=D(0), depeg=math.nan, forced_hours=99.0
+    )
+    limits = msgspec.structs.replace(LIMITS, weekend_entries=False)
+    less = msgspec.structs.replace(proposal(), adds_risk=False)
+
+    assert approved(pass_gate(less, worst, limits)).proposal is less

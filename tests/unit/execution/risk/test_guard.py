@@ -201,3 +201,30 @@ def test_where_maintenance_is_high_the_guard_acts_earlier(
     assert policy.reserve == 500
     assert (policy.spot_cost, policy.perp_cost) == (D("0.01"), D("0.02"))
     assert not policy.proceeds_reach_margin
+
+
+def target(volatility: float, leverage: int = 40, **limits: Any) -> Decimal:
+    return policy_for(
+        RiskLimits(**limits),
+        Side.SELL,
+        D(1000),
+        (MarginTier(D(0), leverage),),
+        equity=D(10_000),
+        spot_cost=D(0),
+        perp_cost=D(0),
+        proceeds_reach_margin=True,
+        volatility_hourly=volatility,
+    ).leverage_target
+
+
+def test_the_restless_are_held_at_less_leverage_and_never_under_one() -> None:
+    assert target(0.0) == target(0.015) == 2
+    # 15 minutes at 4 % an hour: 2 % deviation, 7.46 of them 14.9 %; 2.5 / (1 + 3.5 x 0.1492)
+    assert target(0.04).quantize(D("0.001")) == D("1.642")
+    assert target(0.4) == 1
+    assert target(0.0, 3) > target(0.04, 3) > 1
+
+
+def test_more_time_without_a_guard_or_less_chance_of_it_takes_less_leverage() -> None:
+    assert target(0.02, guard_reaction_minutes=60.0) < target(0.02, guard_reaction_minutes=20.0)
+    assert target(0.02, guard_reach_probability_max=1e-4) < target(0.02)

@@ -43,6 +43,12 @@ def test_the_defaults_are_valid_and_those_of_the_specification() -> None:
         ("spread_max", 1.5),
         ("free_collateral_reserve", D("-0.01")),
         ("total_exposure_max", D(0)),
+        ("event_hours", 0.5),
+        ("event_hours", -2.0),
+        ("event_volatility", 0.99),
+        ("weekend_volatility", 0.0),
+        ("depth_share_max", D("1.1")),
+        ("cluster_distance", -0.01),
     ],
 )
 def test_a_limit_out_of_range_is_refused_by_name_in_one_line(field: str, value: Any) -> None:
@@ -50,8 +56,12 @@ def test_a_limit_out_of_range_is_refused_by_name_in_one_line(field: str, value: 
         RiskLimits(**{field: value})
 
 
-def test_no_reserve_is_a_choice() -> None:
-    assert RiskLimits(free_collateral_reserve=D(0)).free_collateral_reserve == 0
+def test_no_reserve_no_event_no_cluster_and_no_weekend_are_choices() -> None:
+    chosen = RiskLimits(
+        free_collateral_reserve=D(0), event_hours=0.0, cluster_distance=0.0, weekend_entries=False
+    )
+    assert (chosen.free_collateral_reserve, chosen.event_hours) == (D(0), 0.0)
+    assert (chosen.cluster_distance, chosen.weekend_entries) == (0.0, False)
 
 
 def test_a_misspelt_key_is_refused() -> None:

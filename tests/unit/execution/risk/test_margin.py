@@ -9,6 +9,7 @@ from execution.risk.margin import (
     effective_leverage,
     equity_at,
     leverage_at_distance,
+    leverage_that_reaches,
     liquidation_price,
     maintenance_margin,
     maintenance_rate,
@@ -19,6 +20,7 @@ from execution.risk.margin import (
     max_leverage,
     price_at_leverage,
     stop_price,
+    stressed_margin,
     survived_gap,
     way_gone,
 )
@@ -168,6 +170,25 @@ def test_leverage_at_a_distance_puts_liquidation_at_that_distance(side: Side) ->
 
     assert price is not None
     assert abs(abs(price - 100) / 100 - D("0.25")) < D("1e-15")
+
+
+@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
+def test_a_move_raises_the_leverage_to_the_one_that_it_was_chosen_for(side: Side) -> None:
+    leverage = leverage_that_reaches(side, D("2.5"), D("0.08"))
+    quantity, raw = D(side.sign), 100 / leverage - 100 * side.sign
+    after = 100 - 8 * D(side.sign)
+
+    reached = effective_leverage(after, equity_at(quantity, raw, after))
+    assert abs(reached - D("2.5")) < D("1e-15")
+
+
+def test_a_margin_for_the_stress_is_liquidated_by_just_that_rise() -> None:
+    margin = stressed_margin(Side.SELL, D(100), D("0.5"), ALT)  # 50, and 5 % of 150
+    fallen = stressed_margin(Side.BUY, D(100), D("0.5"), ALT)  # 50, and 5 % of 50
+
+    assert (margin, fallen) == (D("57.5"), D("52.5"))
+    assert liquidation_price(D(-1), margin + 100, ALT) == 150
+    assert liquidation_price(D(1), fallen - 100, ALT) == 50
 
 
 def test_the_way_from_entry_to_liquidation_is_zero_at_entry_and_one_at_liquidation() -> None:

@@ -8,7 +8,6 @@ from strategies.carry.thresholds import (
     basis_stop,
     entering,
     hurdle_hourly,
-    liquidation_probability,
     replaces,
     staying,
 )
@@ -121,11 +120,3 @@ def test_a_pair_is_replaced_only_by_one_that_lastingly_pays_much_more() -> None:
 
 def test_a_round_trip_beyond_all_reason_is_never_paid() -> None:
     assert not enters(told(Standing(1e-3, 0.0)), cost=0.05)
-
-
-def test_a_move_of_two_sigma_is_touched_twice_as_often_as_it_is_ended_beyond() -> None:
-    # 24 h at 1 % per root hour: sigma 4.9 %; P(|Z| > 2) = 4.55 %.
-    sigma = 0.01 * 24**0.5
-
-    assert liquidation_probability(0.01, 2 * sigma, 24.0) == pytest.approx(0.0455, rel=0.01)
-    assert liquidation_probability(0.0, 0.1, 24.0) == 0.0

@@ -5,11 +5,11 @@ from math import inf, nan, sqrt
 
 import pytest
 
-from domain.market import Book, FundingSettled, Level, PerpContext
+from domain.market import Book, Close, FundingSettled, Level, PerpContext
 from domain.rates import FundingRate
 from domain.time import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 from strategies.market.basis import UsualBasis
-from strategies.market.state import InstrumentState, Market, walk
+from strategies.market.state import InstrumentState, Market, Traded, walk
 from tests.unit.strategies.world import NOW, book, context, observe, pair, raw_book, settled
 
 HYPE = pair("HYPE")
@@ -284,3 +284,66 @@ def test_legs_quoted_at_different_times_have_no_basis() -> None:
     market = observe(Market([HYPE]), book(SPOT, 50.0), book(PERP, 100.0, NOW + HOUR))
 
     assert market.usual_basis(HYPE) is None
+
+
+# --- what was traded, and what is open ------------------------------------------------------------
+
+
+def told(mark: float, at_ns: int, interest: float | None = 5.0) -> PerpContext:
+    rate = FundingRate(0.0, 1)
+    return PerpContext(PERP.id, mark, mark, rate, at_ns, at_ns, interest, 2400.0)
+
+
+def test_open_interest_is_the_newest_and_unknown_where_nobody_tells_it() -> None:
+    market = observe(Market(), told(10.0, NOW), told(10.0, NOW + SECOND, interest=7.0))
+    assert state(market, PERP.id).open_interest == 7.0
+    silent = state(observe(Market(), told(10.0, NOW, interest=None)), PERP.id)
+    assert silent.open_interest is None
+    assert not silent.traded
+
+
+def test_every_five_minutes_their_share_of_the_day_is_traded_at_the_mark_of_then() -> None:
+    market = Market()
+    for second in range(0, 601, 10):
+        mark = 9.0 if second == 100 else 11.0 if second == 200 else 10.0
+        market.observe(told(mark, NOW + second * SECOND))
+    first, second_, third = state(market, PERP.id).traded
+
+    assert first.hours == 1.0  # how long nobody watched is not known
+    assert second_ == Traded(NOW + 300 * SECOND, 1 / 12, 9.0, 11.0, 10.0, second_.volume)
+    assert second_.volume == pytest.approx(2400.0 / 10.0 / 24 / 12)
+    assert (third.low, third.high) == (10.0, 10.0)
+
+
+def test_the_bars_of_a_start_say_what_was_traded_before_it() -> None:
+    market = Market()
+    for number in range(3):
+        at = NOW + number * 15 * MINUTE
+        market.observe(Close(PERP.id, 10.0, at, at, 9.0, 11.0, 5.0, 0.25))
+    late = NOW + MINUTE
+    market.observe(Close(PERP.id, 10.0, late, late, 9.0, 11.0, 5.0, 0.25))  # heard already
+
+    traded = state(market, PERP.id).traded
+    assert [one.time_ns for one in traded] == [NOW + n * 15 * MINUTE for n in range(3)]
+    assert traded[0] == Traded(NOW, 0.25, 9.0, 11.0, 10.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "volume"),
+    [(0.0, 11.0, 5.0), (10.5, 11.0, 5.0), (9.0, 9.5, 5.0), (9.0, inf, 5.0), (9.0, 11.0, -1.0),
+     (9.0, 11.0, nan), (nan, 11.0, 5.0)],
+)  # fmt: skip
+def test_a_damaged_bar_says_nothing_of_what_was_traded(
+    low: float, high: float, volume: float
+) -> None:
+    market = observe(Market(), Close(PERP.id, 10.0, NOW, NOW, low, high, volume, 0.25))
+    assert not state(market, PERP.id).traded
+
+
+def test_only_three_days_of_it_are_kept() -> None:
+    market = Market()
+    for hour in range(100):
+        at = NOW + hour * HOUR
+        market.observe(Close(PERP.id, 10.0, at, at, 9.0, 11.0, 5.0, 1.0))
+
+    assert len(state(market, PERP.id).traded) == 72

@@ -444,11 +444,12 @@ async def test_states_that_change_between_the_reads_are_not_reported() -> None:
             "balances": [{"coin": "USDC", "token": 0, "total": str(next(held)), "hold": "0"}]
         }
         desk.do(QueryAccount("123", NOW))
-        await desk.until(lambda: len(desk.venue.asked("spotClearinghouseState")) == 10)
+        await desk.until(lambda: len(desk.venue.asked("spotClearinghouseState")) == 6)
         await desk.rest()
 
     assert desk.of(AccountReport) == []
-    assert len(desk.venue.asked("spotClearinghouseState")) == 10
+    assert len(desk.venue.asked("spotClearinghouseState")) == 6  # each but two ends one try
+    assert len(desk.venue.asked("userFillsByTime")) == 5  # and begins the next
 
 
 async def test_a_mark_that_moves_between_the_reads_is_no_change() -> None:

@@ -30,6 +30,25 @@ def test_a_context_has_the_hourly_rate_and_the_time_of_its_receipt() -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "known"),
+    [
+        ({}, None),
+        ({"openInterest": None, "dayNtlVlm": None}, None),
+        ({"openInterest": "0.0", "dayNtlVlm": "0.0"}, None),
+        ({"openInterest": "NaN", "dayNtlVlm": "x"}, None),
+        ({"openInterest": "17.5", "dayNtlVlm": "17.5"}, 17.5),
+    ],
+)
+def test_open_interest_is_known_or_not_and_never_a_reason_to_lose_the_mark(
+    told: dict[str, Any], known: float | None
+) -> None:
+    event = event_of("activeAssetCtx", {"coin": "HYPE", "ctx": CONTEXT | told})
+
+    assert event.mark == 45.15
+    assert (event.open_interest, event.day_volume) == (known, known)
+
+
+@pytest.mark.parametrize(
     ("channel", "data"),
     [
         ("activeAssetCtx", {"coin": "HYPE", "ctx": CONTEXT | {"markPx": "0.0"}}),

@@ -70,6 +70,7 @@ def recorded(folder: Path) -> Iterator[tuple[str, Any, Any]]:
         if path.name in FILES:
             yield path.name, document, FILES[path.name]
         elif path.name == "goat_meta_and_asset_ctxs.json":
+            yield path.name, document, wire.PricedMeta
             yield path.name, document[0], wire.Meta
             for context in document[1]:
                 yield path.name, context, wire.AssetContext

@@ -5,9 +5,11 @@ from decimal import Decimal
 import msgspec
 import pytest
 
+from bot.instruments import load_pairs
 from domain.instruments import Kind, MarginTier
 from execution.venues.hyperliquid import wire
-from execution.venues.hyperliquid.symbols import resolve
+from execution.venues.hyperliquid.emulator.listing import TOKEN_IDS
+from execution.venues.hyperliquid.symbols import TOKENS, resolve
 from tests.unit.execution.venues.hyperliquid.venue import FEES, META, SPOT_META, listed
 
 
@@ -51,14 +53,15 @@ def test_an_instrument_has_the_venues_rules() -> None:
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ({"HYPE": "UHYPE"}, "HYPE: Hyperliquid lists no spot token 'UHYPE'"),
+        ({"HYPE": "UHYPE"}, "HYPE: 'UHYPE' is not among the spot tokens whose ids are known"),
+        ({"HYPE": "UETH"}, "HYPE: Hyperliquid lists no spot token 'UETH'"),
         ({"DOGE": "HYPE"}, "DOGE: Hyperliquid lists no perp"),
         ({"hype": "HYPE"}, "hype: Hyperliquid lists no perp"),
         ({"MATIC": "HYPE"}, "MATIC: Hyperliquid has delisted"),
-        ({"PUMP": "PUMP"}, "PUMP: Hyperliquid has no spot pair of token 20"),
-        ({"HYPE": "TWIN"}, "'TWIN' names several spot tokens"),
+        ({"PUMP": "UPUMP"}, "UPUMP: Hyperliquid has no spot pair of token 20"),
+        ({"HYPE": "USOL"}, "lists as USOL is another token of that name .0x2222"),
         ({"PUMP": "HYPE"}, "PUMP: Hyperliquid does not list its margin table 99"),
-        ({"HYPE": "@107"}, "no spot token '@107'"),
+        ({"HYPE": "@107"}, "'@107' is not among the spot tokens"),
     ],
 )
 def test_what_is_not_plainly_listed_is_refused_with_its_reason(
@@ -66,6 +69,21 @@ def test_what_is_not_plainly_listed_is_refused_with_its_reason(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         listed(**wanted)
+
+
+def test_of_two_tokens_of_one_name_the_one_that_is_meant_is_found_by_its_id() -> None:
+    """The other was listed first, and has a pair in USDC as well."""
+    listing = listed(BTC="UBTC")
+
+    assert listing.by_id["hyperliquid:UBTC/USDC"].coin == "@142"
+    assert listing.tokens == {0: "USDC", 197: "UBTC"}
+
+
+def test_every_pair_that_may_be_traded_has_a_token_whose_id_is_known() -> None:
+    assert {pair.spot.base for pair in load_pairs("hyperliquid")} <= TOKENS.keys()
+    emulated = TOKENS.keys() & TOKEN_IDS.keys()
+    assert emulated == {"HYPE", "PURR", "UBTC", "UETH", "USOL"}
+    assert all(TOKEN_IDS[name] in TOKENS[name] for name in emulated)
 
 
 def test_the_collateral_must_be_usdc() -> None:

@@ -47,21 +47,29 @@ META = {
 }
 SPOT_META = {
     "tokens": [
-        {"name": "USDC", "szDecimals": 8, "weiDecimals": 8, "index": 0},
-        {"name": "PURR", "szDecimals": 0, "weiDecimals": 5, "index": 1},
-        {"name": "HYPE", "szDecimals": 2, "weiDecimals": 8, "index": 150},
-        {"name": "UBTC", "szDecimals": 5, "weiDecimals": 10, "index": 197},
-        {"name": "PUMP", "szDecimals": 0, "weiDecimals": 5, "index": 20},
-        {"name": "TWIN", "szDecimals": 0, "weiDecimals": 5, "index": 21},
-        {"name": "TWIN", "szDecimals": 0, "weiDecimals": 5, "index": 22},
+        {"name": "USDC", "szDecimals": 8, "weiDecimals": 8, "index": 0,
+         "tokenId": "0x6d1e7cde53ba9467b783cb7c530ce054"},
+        {"name": "PURR", "szDecimals": 0, "weiDecimals": 5, "index": 1,
+         "tokenId": "0xc1fb593aeffbeb02f85e0308e9956a90"},
+        {"name": "UBTC", "szDecimals": 2, "weiDecimals": 8, "index": 21,
+         "tokenId": "0x" + "21" * 16},
+        {"name": "HYPE", "szDecimals": 2, "weiDecimals": 8, "index": 150,
+         "tokenId": "0x0d01dc56dcaaca66ad901c959b4011ec"},
+        {"name": "UBTC", "szDecimals": 5, "weiDecimals": 10, "index": 197,
+         "tokenId": "0x8f254b963e8468305d409b33aa137c67"},
+        {"name": "UPUMP", "szDecimals": 0, "weiDecimals": 5, "index": 20,
+         "tokenId": "0x544e60f98a36d7b22c0fb5824b84f795"},
+        {"name": "USOL", "szDecimals": 3, "weiDecimals": 8, "index": 22,
+         "tokenId": "0x" + "22" * 16},
     ],
     "universe": [
         {"name": "PURR/USDC", "tokens": [1, 0], "index": 0, "isCanonical": True},
+        {"name": "@19", "tokens": [21, 0], "index": 19, "isCanonical": False},
         {"name": "@200", "tokens": [150, 360], "index": 200, "isCanonical": False},
         {"name": "@107", "tokens": [150, 0], "index": 107, "isCanonical": False},
         {"name": "@142", "tokens": [197, 0], "index": 142, "isCanonical": False},
     ],
-}
+}  # fmt: skip
 FEES = {
     "userCrossRate": "0.00045",
     "userAddRate": "0.00015",
@@ -82,7 +90,9 @@ QUICK = Timing(
     backoff_last=0.01,
     retry=0.005,
     funding_retry=0.005,
+    history_pause=0.005,
     account_pause=0.005,
+    account_spacing=0.005,
 )
 
 

@@ -1,0 +1,96 @@
+"""The whole engine over a scripted market: what is ahead, what is wild, and what is journaled."""
+
+from decimal import Decimal
+
+import msgspec
+
+from bot.settings import Settings
+from domain.targets import ExitCause
+from domain.time import HOUR, MINUTE
+from execution.facts import Decided, MarginIntended, Retargeted, TradePlanned
+from execution.risk.calendar import Event
+from tests.scripted import START, Scripted, Told, World, settings
+
+EVENT = Event("FOMC", START + 4 * HOUR, "told by the test")
+
+
+def world(events: tuple[Event, ...] = (), price: float = 20.0) -> World:
+    return World(
+        Scripted(lambda _: price, hours=9), Told("4000", enter=2.5), chosen=settings(events=events)
+    )
+
+
+def entered_ns(run: World) -> int:
+    (plan,) = [fact for fact in run.told(TradePlanned) if isinstance(fact, TradePlanned)]
+    return plan.time_ns
+
+
+def test_an_entry_waits_until_the_event_is_over_and_the_journal_says_for_what() -> None:
+    without, waiting = world().run(6.0), world((EVENT,)).run(6.0)
+
+    assert entered_ns(without) < EVENT.at_ns - HOUR
+    assert EVENT.at_ns < entered_ns(waiting) <= EVENT.at_ns + 5 * MINUTE
+    decided = [fact for fact in waiting.told(Decided) if isinstance(fact, Decided)]
+    reasons = [refusal for fact in decided for refusal in fact.refusals]
+    assert reasons
+    assert all(reason.startswith("event: hours to FOMC (actual ") for reason in reasons)
+
+
+def test_an_event_further_off_than_its_hours_changes_nothing_at_all() -> None:
+    later = Event("FOMC", START + 100 * HOUR, "told by the test")
+
+    assert world((later,)).run(6.0).facts()[1:] == world().run(6.0).facts()[1:]
+
+
+def test_a_trade_that_is_held_stays_open_through_an_event_in_a_quiet_market() -> None:
+    later = Event("FOMC", START + 5 * HOUR, "told by the test")
+    run = world((later,))
+    run.run(2.6)
+    held = entered_ns(run)
+    run.run(8.0)
+
+    assert held < later.at_ns - 2 * HOUR
+    assert not run.told(Retargeted)
+    assert not run.told(MarginIntended)
+
+
+def wild(number: int) -> float:
+    """Quiet for four hours, then 4 % up and down every five minutes."""
+    return 20.0 if number < 240 or number // 5 % 2 else 20.8
+
+
+def spiked(chosen: Settings, hours: float) -> World:
+    source = Scripted(wild, hours=12)
+    return World(source, Told("4000", enter=1), chosen=chosen).run(hours)
+
+
+def test_a_spike_while_holding_adds_margin_and_says_so_in_numbers() -> None:
+    run = spiked(settings(), 9.0)
+    moved = [fact for fact in run.told(MarginIntended) if isinstance(fact, MarginIntended)]
+    careful = [fact for fact in moved if fact.reason.startswith("moves of ")]
+
+    assert careful
+    assert all(fact.amount > 0 for fact in careful)
+    assert "liquidation wanted" in careful[0].reason
+    assert run.report(run.facts())["risk"]["liquidations"] == 0
+
+
+def test_with_a_distance_that_nothing_asks_for_the_spike_moves_no_margin() -> None:
+    limits = msgspec.structs.replace(settings().risk, distance_sigmas=0.001)
+    run = spiked(settings(risk=limits), 9.0)
+    moved = [fact for fact in run.told(MarginIntended) if isinstance(fact, MarginIntended)]
+
+    assert not [fact for fact in moved if fact.reason.startswith("moves of ")]
+
+
+def test_without_free_collateral_a_pair_shrinks_and_never_closes_where_a_part_is_enough() -> None:
+    """A reserve of all there is leaves nothing to add: what is sold saves more than it costs."""
+    limits = msgspec.structs.replace(settings().risk, free_collateral_reserve=Decimal("0.4"))
+    run = spiked(settings(risk=limits), 12.0)
+    changes = [fact for fact in run.told(Retargeted) if isinstance(fact, Retargeted)]
+
+    assert [fact.cause for fact in changes] == [ExitCause.VOLATILITY]
+    assert changes[0].quantity > 0
+    assert changes[0].reason.startswith("volatility: moves of ")
+    assert "; saves " in changes[0].reason
+    assert run.report(run.facts())["risk"]["liquidations"] == 0

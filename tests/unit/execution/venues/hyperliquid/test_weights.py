@@ -1,0 +1,166 @@
+"""What leaves of what is asked, minute by minute, and what of it waits."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from execution.ports import Reply, TransportFailed
+from execution.venues.hyperliquid.emulator.limits import Limits
+from execution.venues.hyperliquid.weights import CONNECTIONS_PER_MINUTE, Paced
+from tests.unit.execution.venues.hyperliquid.venue import FakeStream
+from tests.world.loop import SimLoop
+from tests.world.oracle import Oracle
+
+ORDER = msgspec.json.encode({"action": {"type": "order", "orders": [{}]}, "nonce": 1})
+
+
+def question(kind: str) -> bytes:
+    return msgspec.json.encode({"type": kind})
+
+
+class Venue:
+    """Answers at once, under the emulator's own limits; ``rows`` in every history."""
+
+    def __init__(self) -> None:
+        self.limits = Limits()
+        self.answered: list[str] = []
+        self.rows = 0
+        self.status = 200
+
+    async def request(self, path: str, body: bytes, timeout_seconds: float) -> Reply:
+        now = asyncio.get_running_loop().time()
+        if self.status != 200 or not self.limits.takes(path, body, now):
+            return Reply(self.status if self.status != 200 else 429, b"")
+        answer = msgspec.json.encode([0] * self.rows)
+        self.limits.answered(body, answer, now)
+        self.answered.append(path if path == "/exchange" else msgspec.json.decode(body)["type"])
+        return Reply(200, answer)
+
+    async def connect(self, path: str, timeout_seconds: float) -> FakeStream:
+        return FakeStream(lambda _: True)
+
+
+@pytest.fixture
+def loop() -> Iterator[SimLoop]:
+    made = SimLoop(Oracle.seeded(1, {}), 0)
+    yield made
+    made.close()
+
+
+def run(loop: SimLoop, work: Any, seconds: int = 3_600) -> None:
+    task = loop.spawn("somebody", work)
+    loop.run_until(loop.now_ns + seconds * 10**9)
+    task.result()
+
+
+async def asked(paced: Paced, kind: str, times: int) -> int:
+    """How many of so many were answered."""
+    answered = 0
+    for _ in range(times):
+        with contextlib.suppress(TransportFailed):
+            answered += (await paced.request("/info", question(kind), 1.0)).status == 200
+    return answered
+
+
+def test_what_does_not_fit_is_not_asked_and_the_last_is_for_orders(loop: SimLoop) -> None:
+    venue = Venue()
+    paced = Paced(venue)
+
+    async def work() -> None:
+        assert await asked(paced, "userFees", 60) == 50  # of 20 up to 1,000
+        assert await asked(paced, "openOrders", 60) == 7  # of 20 up to 1,150
+        assert await asked(paced, "orderStatus", 60) == 20  # of 2 up to 1,180
+        assert await asked(paced, "userFills", 1) == 0
+        for _ in range(20):
+            assert (await paced.request("/exchange", ORDER, 1.0)).status == 200
+        assert paced.used == 1_200
+        await asyncio.sleep(60.0)
+        assert paced.used == 0
+        assert await asked(paced, "userFees", 1) == 1
+
+    run(loop, work())
+    assert venue.limits.heaviest == 1_200
+    assert venue.limits.refused == 0
+
+
+def test_an_action_is_never_held_back(loop: SimLoop) -> None:
+    venue = Venue()
+    paced = Paced(venue)
+
+    async def work() -> None:
+        for _ in range(1_500):
+            await paced.request("/exchange", ORDER, 1.0)
+        assert venue.limits.refused == 300
+        assert await asked(paced, "orderStatus", 1) == 0
+
+    run(loop, work())
+
+
+def test_the_past_waits_until_it_fits_and_weighs_what_it_brings(loop: SimLoop) -> None:
+    venue = Venue()
+    venue.rows = 500
+    paced = Paced(venue, history_up_to=450)
+    at: list[float] = []
+
+    async def work() -> None:
+        for _ in range(25):
+            await paced.request("/info", question("fundingHistory"), 1.0)
+            at.append(asyncio.get_running_loop().time())
+
+    run(loop, work())
+    assert [int(time // 60) for time in at] == [n // 10 for n in range(25)]
+    assert venue.limits.heaviest == 450
+
+
+def test_of_a_short_answer_the_rest_is_given_back(loop: SimLoop) -> None:
+    venue = Venue()
+    venue.rows = 10
+    paced = Paced(venue)
+
+    async def work() -> None:
+        await asked(paced, "fundingHistory", 1)
+        assert paced.used == 21
+        venue.rows = 0
+        await asked(paced, "fundingHistory", 1)
+        assert paced.used == 41
+
+    run(loop, work())
+    assert venue.limits.heaviest == 41
+
+
+def test_after_a_429_only_what_is_pressing_is_asked_for_a_while(loop: SimLoop) -> None:
+    venue = Venue()
+    paced = Paced(venue)
+
+    async def work() -> None:
+        venue.status = 429
+        assert await asked(paced, "openOrders", 1) == 0
+        venue.status = 200
+        assert await asked(paced, "openOrders", 1) == 0
+        assert await asked(paced, "orderStatus", 1) == 1
+        assert (await paced.request("/exchange", ORDER, 1.0)).status == 200
+        before = asyncio.get_running_loop().time()
+        assert await asked(paced, "candleSnapshot", 1) == 1  # it has waited
+        assert asyncio.get_running_loop().time() - before >= 4.0
+        assert await asked(paced, "openOrders", 1) == 1
+
+    run(loop, work())
+    assert venue.answered == ["orderStatus", "/exchange", "candleSnapshot", "openOrders"]
+
+
+def test_more_connections_than_the_venue_takes_are_not_tried(loop: SimLoop) -> None:
+    paced = Paced(Venue())
+
+    async def work() -> None:
+        for _ in range(CONNECTIONS_PER_MINUTE):
+            await paced.connect("/ws", 1.0)
+        with pytest.raises(TransportFailed, match="connections in a minute"):
+            await paced.connect("/ws", 1.0)
+        await asyncio.sleep(60.0)
+        await paced.connect("/ws", 1.0)
+
+    run(loop, work())

@@ -1,0 +1,169 @@
+"""Strategies that use coins which are there anyway: the hedge, and the reverse carry."""
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.money import ZERO
+from domain.targets import Action, ExitCause, Legs, Target
+from domain.time import HOURS_PER_YEAR, MINUTE
+from strategies.carry.policy import CarryPolicy
+from strategies.cash_and_carry import CashAndCarry
+from strategies.funding.forecast import Forecast, Standing
+from strategies.hedge import Hedge, HedgePolicy
+from strategies.market.state import Market
+from strategies.reverse_carry import ReverseCarry, mirrored
+from strategies.strategy import Holding
+from tests.unit.strategies.world import FLOOR, NOW, book, context, market_of, observe, pair
+
+PAIR = pair("HYPE")
+EQUITY = Decimal(10_000)
+LEVERAGE, RISK = Decimal(2), Decimal("0.01")
+
+
+def hedge(**policy: object) -> Hedge:
+    return Hedge(
+        msgspec.convert(policy, HedgePolicy),
+        CarryPolicy(),
+        [PAIR],
+        leverage_target=LEVERAGE,
+        risk_per_trade=RISK,
+    )
+
+
+def reverse() -> ReverseCarry:
+    return ReverseCarry(CarryPolicy(), [PAIR], leverage_target=LEVERAGE, risk_per_trade=RISK)
+
+
+def told(
+    strategy: Hedge | ReverseCarry | CashAndCarry,
+    market: Market,
+    holding: Holding | None = None,
+    now_ns: int = NOW,
+) -> Target:
+    holdings = {} if holding is None else {PAIR.name: holding}
+    (target,) = strategy.targets(market, holdings, EQUITY, now_ns)
+    return target
+
+
+def word(target: Target) -> str:
+    return target.reason.split(":")[0]
+
+
+def held(legs: Legs, basis: float | None = None) -> Holding:
+    return Holding(PAIR.name, Decimal(20), Decimal(2000), NOW - 60 * MINUTE, basis, legs)
+
+
+# --- hedge ---------------------------------------------------------------------------------------
+
+
+def test_a_hedge_is_opened_by_its_ratio_without_waiting_for_income() -> None:
+    target = told(hedge(ratio=Decimal("0.4")), market_of(PAIR, hourly=0.0))
+    assert (target.action, word(target)) == (Action.ENTER, "hedge")
+    assert (target.tactic.legs, target.tactic.share) == (Legs.OVERLAY, Decimal("0.4"))
+    assert target.amount_at_risk <= EQUITY * RISK
+
+
+def test_a_hedge_that_costs_more_than_its_owner_pays_is_not_opened() -> None:
+    market = market_of(PAIR, hourly=-0.5 / HOURS_PER_YEAR)
+    assert word(told(hedge(pay_apr_max=0.2), market)) == "too_dear"
+    assert told(hedge(pay_apr_max=1.0), market).action is Action.ENTER
+
+
+def test_a_dear_hedge_is_left_only_when_that_is_cheaper_than_coming_back() -> None:
+    dear = market_of(PAIR, hourly=-2.0 / HOURS_PER_YEAR)
+    target = told(hedge(), dear, held(Legs.OVERLAY))
+    assert (target.action, target.exit_cause) == (Action.EXIT, ExitCause.FUNDING_PUNISHING)
+    # A little over what it may cost: not opened, but not worth two trades to leave either.
+    little = market_of(PAIR, hourly=-0.22 / HOURS_PER_YEAR)
+    assert told(hedge(pay_apr_max=0.15), little).action is Action.WAIT
+    target = told(hedge(pay_apr_max=0.15), little, held(Legs.OVERLAY))
+    assert (target.action, word(target)) == (Action.HOLD, "hedged")
+
+
+@pytest.mark.parametrize("wrong", [{"ratio": Decimal(0)}, {"ratio": Decimal("1.01")}])
+def test_a_ratio_is_a_share(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="ratio: must be more than 0 and at most 1"):
+        HedgePolicy(**wrong)  # type: ignore[arg-type]
+
+
+# --- reverse carry -------------------------------------------------------------------------------
+
+
+def test_funding_that_shorts_pay_for_long_is_carried_the_other_way_round() -> None:
+    market = market_of(PAIR, hourly=-8 * FLOOR)
+    target = told(reverse(), market)
+    assert (target.action, word(target)) == (Action.ENTER, "carry_pays")
+    assert target.tactic.legs is Legs.REVERSE
+    assert target.forecast_hourly > 0
+    assert target.amount_at_risk <= EQUITY * RISK
+
+
+@pytest.mark.parametrize("hourly", [8 * FLOOR, FLOOR, 0.0, -FLOOR / 4])
+def test_where_longs_pay_or_hardly_anybody_does_nothing_is_sold(hourly: float) -> None:
+    target = told(reverse(), market_of(PAIR, hourly=hourly))
+    assert (target.action, word(target)) == (Action.WAIT, "carry_below_hurdle")
+
+
+@given(hourly=st.floats(-3e-4, 3e-4))
+def test_no_funding_pays_the_carry_and_its_mirror_at_once(hourly: float) -> None:
+    market = market_of(PAIR, hourly=hourly)
+    carry = CashAndCarry(CarryPolicy(), [PAIR], leverage_target=LEVERAGE, risk_per_trade=RISK)
+    actions = [told(carry, market).action, told(reverse(), market).action]
+    assert actions.count(Action.ENTER) <= 1
+
+
+def test_one_print_the_other_way_opens_nothing() -> None:
+    market = market_of(PAIR, hourly=FLOOR)
+    observe(market, context(PAIR.perp, -20 * FLOOR))
+    assert told(reverse(), market).action is Action.WAIT
+
+
+def test_it_is_left_when_longs_pay_again() -> None:
+    target = told(reverse(), market_of(PAIR, hourly=5 * FLOOR), held(Legs.REVERSE))
+    assert (target.action, target.exit_cause) == (Action.EXIT, ExitCause.FUNDING_PUNISHING)
+
+
+def test_it_is_held_while_shorts_pay() -> None:
+    target = told(reverse(), market_of(PAIR, hourly=-8 * FLOOR), held(Legs.REVERSE))
+    assert (target.action, word(target)) == (Action.HOLD, "carry_holds")
+
+
+def test_a_perp_that_falls_far_under_its_spot_is_the_basis_stop() -> None:
+    """Of an hour, since the average of the last hour has to agree."""
+    market = market_of(PAIR, hourly=-8 * FLOOR)
+    at_ns = NOW
+    for _ in range(24):
+        at_ns += 5 * MINUTE
+        spot, perp = book(PAIR.spot, 100.0, at_ns), book(PAIR.perp, 96.0, at_ns)
+        observe(market, spot, perp, context(PAIR.perp, -8 * FLOOR, 96.0, at_ns))
+    target = told(reverse(), market, held(Legs.REVERSE, 0.0), at_ns)
+    assert (target.action, target.exit_cause) == (Action.EXIT, ExitCause.BASIS_STOP)
+    # For the carry that is a gain.
+    carry = CashAndCarry(CarryPolicy(), [PAIR], leverage_target=LEVERAGE, risk_per_trade=RISK)
+    assert told(carry, market, held(Legs.CARRY, 0.0), at_ns).exit_cause is not ExitCause.BASIS_STOP
+
+
+def test_a_mirror_of_a_mirror_is_the_forecast_again() -> None:
+    one = Forecast(1e-5, 2e-5, 24.0, Standing(2e-5, -1e-5), Standing(3e-5, 1e-6))
+    assert mirrored(mirrored(one)) == one
+    assert mirrored(one).total == -one.total
+
+
+@pytest.mark.parametrize("strategy", [hedge(), reverse()])
+def test_what_is_old_is_not_acted_on(strategy: Hedge | ReverseCarry) -> None:
+    market = market_of(PAIR, hourly=-8 * FLOOR)
+    late_ns = NOW + 5 * MINUTE
+    assert word(told(strategy, market, now_ns=late_ns)) == "stale_data"
+    target = told(strategy, market, held(Legs.OVERLAY), late_ns)
+    assert (target.action, word(target)) == (Action.HOLD, "stale_data")
+
+
+@pytest.mark.parametrize("strategy", [hedge(), reverse()])
+def test_before_enough_is_known_nothing_is_entered(strategy: Hedge | ReverseCarry) -> None:
+    market = market_of(PAIR, hourly=-8 * FLOOR, hours=5)
+    assert word(told(strategy, market)) == "not_warm"
+    assert told(strategy, Market((PAIR,))).notional == ZERO

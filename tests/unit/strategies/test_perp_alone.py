@@ -1,0 +1,276 @@
+"""Mean reversion and breakout: what their signals say of closes made by hand, and never do."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from domain.instruments import Kind
+from domain.money import ZERO
+from domain.targets import Action, ExitCause, Legs, Target
+from domain.time import HOUR, MINUTE
+from strategies.breakout import BreakoutPolicy, breakout
+from strategies.breakout import signal as breakout_signal
+from strategies.carry.policy import CarryPolicy
+from strategies.market.state import InstrumentState, Market
+from strategies.mean_reversion import LOW_LEVERAGE, MeanReversionPolicy, mean_reversion
+from strategies.mean_reversion import signal as reversion_signal
+from strategies.perp_alone import PerpAlone, Signal
+from strategies.strategy import Holding
+from tests.unit.strategies.world import FLOOR, book, context, pair, settled
+
+PAIR = pair("HYPE")
+HOUR_0 = 486_000
+EQUITY = Decimal(10_000)
+RISK = Decimal("0.01")
+
+
+def market_of(
+    closes: Sequence[float], hourly: float = FLOOR, now: float | None = None
+) -> tuple[Market, int]:
+    """A perp that was quoted every five minutes, each hour at its close; and a moment later."""
+    market = Market((PAIR,))
+    start = HOUR_0 - len(closes)
+    for n, close in enumerate(closes):
+        for minute in range(0, 60, 5):
+            at_ns = (start + n) * HOUR + minute * MINUTE
+            market.observe(book(PAIR.perp, close, at_ns, half_spread=close * 1e-5, size=1e5))
+        market.observe(settled(PAIR.perp, FLOOR, (start + n) * HOUR))
+    now_ns = HOUR_0 * HOUR + MINUTE
+    price = closes[-1] if now is None else now
+    market.observe(book(PAIR.perp, price, now_ns, half_spread=price * 1e-5, size=1e5))
+    market.observe(context(PAIR.perp, hourly, price, now_ns))
+    return market, now_ns
+
+
+def state(market: Market) -> InstrumentState:
+    found = market.of(PAIR.perp.id)
+    assert found is not None
+    return found
+
+
+def sideways(hours: int, at: float = 100.0, by: float = 1.0) -> list[float]:
+    return [at + by * (1 if n % 2 else -1) for n in range(hours)]
+
+
+REVERSION, BREAKOUT = MeanReversionPolicy(), BreakoutPolicy()
+SPIKE = [*sideways(156), *(101.0 + 1.0 * n for n in range(1, 15))]
+"""A week at 100, then 14 hours up: 115."""
+NARROW = [*sideways(169, by=2.0), *sideways(24, by=0.5)]
+
+
+# --- mean reversion ------------------------------------------------------------------------------
+
+
+def reverting(closes: Sequence[float], hourly: float, now: float | None = None) -> Signal | str:
+    market, now_ns = market_of(closes, hourly, now)
+    return reversion_signal(REVERSION, state(market), now_ns)
+
+
+def test_a_spike_that_the_crowd_pays_for_is_sold_with_the_stop_beyond_it() -> None:
+    found = reverting(SPIKE, 10 * FLOOR)
+    assert isinstance(found, Signal)
+    assert found.legs is Legs.SHORT
+    assert found.stop > max(SPIKE)
+    assert found.target < SPIKE[-1]
+
+
+def test_a_fall_that_the_crowd_pays_for_is_bought() -> None:
+    found = reverting([200.0 - close for close in SPIKE], -10 * FLOOR)
+    assert isinstance(found, Signal)
+    assert found.legs is Legs.LONG
+    assert found.stop < 200.0 - max(SPIKE)
+    assert found.target > 200.0 - SPIKE[-1]
+
+
+def test_a_spike_that_nobody_pays_for_is_left_alone() -> None:
+    found = reverting(SPIKE, FLOOR / 2)
+    assert isinstance(found, str)
+    assert found.startswith("funding_disagrees: ")
+
+
+def test_a_price_near_its_average_is_no_signal() -> None:
+    found = reverting(sideways(200), 10 * FLOOR)
+    assert isinstance(found, str)
+    assert found.startswith("not_extended: ")
+
+
+def test_too_few_hours_are_no_signal() -> None:
+    found = reverting(SPIKE[-100:], 10 * FLOOR)
+    assert isinstance(found, str)
+    assert found.startswith("not_warm: ")
+
+
+def test_against_the_trend_it_is_half_as_large_and_at_low_leverage() -> None:
+    found = reverting(SPIKE, 10 * FLOOR)
+    assert isinstance(found, Signal)
+    assert (found.leverage, found.share) == (LOW_LEVERAGE, Decimal("0.5"))
+    # A week that came down from 130 to 100: the same spike goes against the trend, we with it.
+    falling = [130.0 - 30.0 * n / 155 for n in range(156)] + SPIKE[156:]
+    found = reverting(falling, 10 * FLOOR)
+    assert isinstance(found, Signal)
+    assert (found.leverage, found.share) == (Decimal(5), Decimal(1))
+
+
+# --- breakout ------------------------------------------------------------------------------------
+
+
+def breaking(closes: Sequence[float], now: float | None = None) -> Signal | str:
+    market, now_ns = market_of(closes, now=now)
+    return breakout_signal(BREAKOUT, state(market), now_ns)
+
+
+def test_a_close_above_a_narrow_range_is_bought_for_the_ranges_width() -> None:
+    found = breaking([*NARROW, 100.9])
+    assert isinstance(found, Signal)
+    assert found.legs is Legs.LONG
+    # The range is 99.5 to 100.5: stop a quarter inside, target its width beyond.
+    assert found.stop == pytest.approx(100.25)
+    assert found.target == pytest.approx(101.5)
+
+
+def test_a_close_below_a_narrow_range_is_sold() -> None:
+    found = breaking([*NARROW, 99.1])
+    assert isinstance(found, Signal)
+    assert found.legs is Legs.SHORT
+    assert found.stop == pytest.approx(99.75)
+    assert found.target == pytest.approx(98.5)
+
+
+@pytest.mark.parametrize(
+    ("closes", "now", "word"),
+    [
+        ([*NARROW, 100.4], None, "inside"),
+        ([*NARROW, 100.9], 100.4, "fell_back"),
+        ([*sideways(169, by=0.05), *sideways(24), 103.0], None, "no_consolidation"),
+        (NARROW[:50], None, "not_warm"),
+    ],
+)
+def test_without_a_break_that_lasts_there_is_no_signal(
+    closes: list[float], now: float | None, word: str
+) -> None:
+    found = breaking(closes, now)
+    assert isinstance(found, str)
+    assert found.startswith(f"{word}: ")
+
+
+# --- what is made of a signal --------------------------------------------------------------------
+
+
+def strategies() -> list[PerpAlone]:
+    shared = CarryPolicy()
+    return [
+        mean_reversion(REVERSION, shared, [PAIR], risk_per_trade=RISK),
+        breakout(BREAKOUT, shared, [PAIR], risk_per_trade=RISK),
+    ]
+
+
+def told(
+    strategy: PerpAlone, market: Market, now_ns: int, holding: Holding | None = None
+) -> Target:
+    holdings = {} if holding is None else {PAIR.name: holding}
+    (target,) = strategy.targets(market, holdings, EQUITY, now_ns)
+    return target
+
+
+def test_the_size_is_what_loses_the_risk_at_the_stop_with_its_costs() -> None:
+    market, now_ns = market_of([*NARROW, 100.6])
+    target = told(strategies()[1], market, now_ns)
+    assert target.action is Action.ENTER
+    assert target.amount_at_risk == pytest.approx(EQUITY * RISK, abs=Decimal("0.02"))
+    stop = (Decimal("100.6") - target.tactic.stop_price) / Decimal("100.6")
+    assert target.notional * stop < EQUITY * RISK
+
+
+def test_a_target_too_near_for_its_stop_is_not_worth_it() -> None:
+    market, now_ns = market_of([*NARROW, 101.2])
+    target = told(strategies()[1], market, now_ns)
+    assert (target.action, target.notional) == (Action.WAIT, ZERO)
+    assert target.reason.startswith("reward_too_small: ")
+
+
+def test_both_enter_somewhere_or_what_follows_would_hold_of_nothing() -> None:
+    for strategy, closes in zip(strategies(), (SPIKE, [*NARROW, 100.6]), strict=True):
+        market, now_ns = market_of(closes, 10 * FLOOR)
+        assert told(strategy, market, now_ns).action is Action.ENTER
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(
+    noise=st.lists(st.floats(-0.002, 0.002), min_size=194, max_size=194),
+    stretch=st.floats(-1.5, 1.5),
+    funding=st.floats(-1e-3, 1e-3),
+    which=st.sampled_from([0, 1]),
+    last=st.floats(0.995, 1.005),
+)
+def test_whatever_the_market_does_an_entry_has_its_stop_behind_and_its_target_ahead(
+    noise: list[float], stretch: float, funding: float, which: int, last: float
+) -> None:
+    """Near what signals, either way up, since nothing signals in a walk at random."""
+    shape = SPIKE if which == 0 else [*NARROW, 100.6]
+    closes = [
+        (100.0 + stretch * (close - 100.0)) * (1.0 + moved)
+        for close, moved in zip(shape, noise, strict=False)
+    ]
+    closes[-1] *= last
+    market, now_ns = market_of(closes, funding)
+    target = told(strategies()[which], market, now_ns)
+    assert target.action in (Action.ENTER, Action.WAIT)
+    if target.action is Action.ENTER:
+        how = target.tactic
+        assert how.legs.is_alone
+        sign, mid = how.legs.opens(Kind.PERP).sign, Decimal(repr(closes[-1]))
+        assert (mid - how.stop_price) * sign > 0
+        assert (how.target_price - mid) * sign > 0
+        assert target.amount_at_risk <= EQUITY * RISK
+        # The reward is at least the risk, and the stop no farther than the preset's.
+        assert abs(how.target_price - mid) >= abs(mid - how.stop_price)
+        assert abs(mid - how.stop_price) / mid <= Decimal("0.0501")
+    else:
+        assert target.notional == ZERO
+
+
+def held(legs: Legs, now_ns: int, hours: float, target: str) -> Holding:
+    opened_ns = now_ns - int(hours * HOUR)
+    return Holding(
+        PAIR.name, Decimal(10), Decimal(1000), opened_ns, None, legs, Decimal(99), Decimal(target)
+    )
+
+
+@pytest.mark.parametrize(
+    ("legs", "goal", "hours", "action", "cause"),
+    [
+        (Legs.LONG, "101", 3, Action.HOLD, None),
+        (Legs.LONG, "100", 3, Action.EXIT, ExitCause.TARGET),
+        (Legs.SHORT, "99", 3, Action.HOLD, None),
+        (Legs.SHORT, "100", 3, Action.EXIT, ExitCause.TARGET),
+        (Legs.LONG, "101", 48, Action.EXIT, ExitCause.THESIS_CHANGED),
+    ],
+)
+def test_a_breakout_is_left_at_its_target_or_when_its_time_is_up(
+    legs: Legs, goal: str, hours: float, action: Action, cause: ExitCause | None
+) -> None:
+    market, now_ns = market_of([100.0] * 3)
+    target = told(strategies()[1], market, now_ns, held(legs, now_ns, hours, goal))
+    assert (target.action, target.exit_cause) == (action, cause)
+
+
+def test_a_reversion_is_left_at_the_average_as_it_is_now_not_as_it_was() -> None:
+    market, now_ns = market_of(sideways(60))
+    target = told(strategies()[0], market, now_ns, held(Legs.SHORT, now_ns, 3, "90"))
+    assert target.reason.startswith("on_the_way: to 100,")  # closed at 101
+    market, now_ns = market_of(sideways(60), now=99.9)
+    target = told(strategies()[0], market, now_ns, held(Legs.SHORT, now_ns, 3, "90"))
+    assert (target.action, target.exit_cause) == (Action.EXIT, ExitCause.TARGET)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_old_quotes_are_not_acted_on(which: int) -> None:
+    market, now_ns = market_of([*NARROW, 100.9])
+    late_ns = now_ns + 10 * MINUTE
+    target = told(strategies()[which], market, late_ns)
+    assert (target.action, target.reason.split(":")[0]) == (Action.WAIT, "stale_data")
+    target = told(strategies()[which], market, late_ns, held(Legs.LONG, now_ns, 100, "100"))
+    assert (target.action, target.reason.split(":")[0]) == (Action.HOLD, "stale_data")
