@@ -11,11 +11,12 @@ from bot.report import jsonable, plain
 from bot.report_page.chart import moment
 from bot.report_page.markup import Child, Html, element
 from bot.report_page.parts import NOTHING, Material, card, folded, listed, stretch, table
-from bot.settings import Settings, entries
+from bot.settings import SECTIONS, Settings, entries
 from domain.instruments import Instrument
 
-DECIDING = ("account", "strategy", "risk", "execution", "paper")
-"""Sections of the settings that decide what is traded; the others are pages and messages."""
+_ASIDE = {"calendar", "metrics", "notify", "telegram", "live", "web"}
+DECIDING = tuple(section for section in SECTIONS if section not in _ASIDE)
+"""Sections of the settings that decide what is traded; the others are files, pages, messages."""
 
 
 def data(made: Material) -> Html:
@@ -109,8 +110,8 @@ _LEFT_OUT = (
 )
 _PATH = (
     "open, then high, then low, then close, both legs in step: a short perp meets its worst before "
-    f"any relief. Steps of at most {percent(STEP, 1)}, walked in {FINER} while an order rests. A "
-    "jump inside one step cannot be acted on."
+    f"any relief, a long one after it. Steps of at most {percent(STEP, 1)}, walked in {FINER} "
+    "while an order rests. A jump inside one step cannot be acted on."
 )
 _BOOKS = (
     "history has bars and no books: three levels a side around each point of that path, wider and "
@@ -188,6 +189,8 @@ def configuration(made: Material) -> Html:
         listed(
             [
                 ("Capital", f"{plain(made.course.started.capital)} {made.quote}"),
+                ("Inventory", made.course.started.inventory or "none"),
+                ("Events in the calendar", str(len(made.settings.events))),
                 ("Seed", str(made.report["seed"])),
                 ("Version", f"fundarb {made.version}"),
                 ("Digest of the settings", element("code", made.course.started.config_digest[:16])),

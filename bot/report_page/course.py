@@ -62,7 +62,7 @@ class TradeCourse(msgspec.Struct):
 
     ``foreseen`` is that forecast on the notional and the hours of each payment that came, so
     that the two differ by the rate alone. ``worth`` is notional times hours, quote hours:
-    ``received / worth`` is the mean hourly rate. ``forecast_error`` is the forecast's standard
+    ``received / worth`` is the mean hourly income. ``forecast_error`` is the forecast's standard
     error, ``hours`` how many were paid for.
     """
 
@@ -166,7 +166,7 @@ class _Fold:
             return
         line = self.trades[trade_id]
         forecast = decimal_of(line.trade.plan.forecast_hourly)
-        worth = -fact.position * fact.price * fact.interval_hours
+        worth = abs(fact.position) * fact.price * fact.interval_hours
         line.received += fact.payment.amount
         line.foreseen += worth * forecast
         line.worth += worth

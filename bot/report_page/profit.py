@@ -164,7 +164,7 @@ def pairs(made: Material) -> Html:
         (name, str(counts[name]), *_amounts(group, shown)) for name, group in groups.items()
     ]
     if any(unassigned.values()):
-        rows.append(("no trade (dust)", "", *_amounts(unassigned, shown)))
+        rows.append(("no trade (dust, own coins)", "", *_amounts(unassigned, shown)))
     total = ("all", str(len(made.report["pairs"])), *_amounts(whole, shown))
     return card(
         "By pair",

@@ -55,6 +55,7 @@ def header(made: Material) -> Html:
     what = [
         f"{moment(made.start_ns)} to {moment(made.course.ended_ns)} UTC ({stretch(made.span_ns)})",
         f"capital {amount(started.capital)} {made.quote}",
+        started.strategy,
         f"seed {report['seed']}",
         f"fundarb {made.version}",
     ]

@@ -182,8 +182,8 @@ def _story(trade: Mapping[str, Any], line: TradeCourse, made: Material) -> Html:
     ]
     at_risk = share(plan.amount_at_risk, made.course.started.capital)
     size = (
-        f"{quantity(plan.quantity)} a leg, {amount(plan.notional)} {made.quote}; at risk "
-        f"{amount(plan.amount_at_risk)} ({at_risk} of capital)"
+        f"{plan.legs}: {quantity(plan.quantity)} a leg, {amount(plan.notional)} {made.quote}; "
+        f"at risk {amount(plan.amount_at_risk)} ({at_risk} of capital)"
     )
     margin = (
         f"leverage {plan.leverage}, stop at {quantity(plan.stop_price)}, liquidation at "

@@ -26,6 +26,7 @@ from bot.report_page.parts import SOURCES, Material
 from bot.report_page.result import drawdowns
 from bot.report_page.words import WORDS
 from bot.settings import Settings
+from domain.account import FundingPayment
 from domain.time import HOUR
 from execution.facts import EquityMarked, Extremes
 from execution.ledger.pnl import PnL
@@ -114,6 +115,19 @@ def test_a_forecast_that_came_true_is_what_was_received() -> None:
     # Forecast 2e-5 an hour on 200 for each hour that was paid for.
     assert line.foreseen == Decimal("0.00002") * 200 * line.hours
     assert line.worth == 200 * line.hours
+
+
+def test_a_long_perp_is_judged_by_its_income_too() -> None:
+    run = LongRun(hours=30, every=24)
+    run.facts = [
+        msgspec.structs.replace(fact, position=-fact.position)
+        if isinstance(fact, FundingPayment)
+        else fact
+        for fact in run.facts
+    ]
+    line = next(line for line in run.material().course.trades if line.hours)
+
+    assert line.foreseen == Decimal("0.00002") * 200 * line.hours > 0
 
 
 def test_every_trade_has_its_line_and_its_reasons(made: Material, read: Read) -> None:
