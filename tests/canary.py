@@ -25,7 +25,7 @@ os.environ.update(PLANTED)
 
 _WORD = re.compile(rb"[A-Za-z0-9_-]{16,}")
 _KEY = re.compile(rb"(?<![0-9a-fA-F])[0-9a-fA-F]{64}(?![0-9a-fA-F])")
-KEPT_IN = {"*.key": _KEY, "*.token": _WORD, "channels*": _WORD}
+KEPT_IN = {"*.key": _KEY, "*.token": _WORD, "channels.txt": _WORD}
 """Files that are there to hold a secret, and which of their words are one."""
 _LINK = re.compile(rb"#token=[A-Za-z0-9_-]+")
 """Of `fundarb web`, which is asked for it."""
