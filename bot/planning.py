@@ -97,7 +97,10 @@ def plan_entry(desk: Desk, target: Target, trade_id: str) -> TradePlanned | tupl
         return (f"minimum_quantity: {target.notional} buys less than one lot of {pair.lot}",)
     highest = max_leverage(target.notional, pair.perp.margin_tiers)
     wanted = margin_policy(desk, pair, how.legs, target.notional).leverage_target
-    leverage = min(int(wanted.to_integral_value(ROUND_CEILING)), highest)
+    # The next whole number above, but none at which what the price moves until it is filled
+    # would take the perp beyond the cap.
+    most = max(int(desk.limits.leverage_cap / _NEAR_TARGET), 1)
+    leverage = min(int(wanted.to_integral_value(ROUND_CEILING)), most, highest)
     stressed = max(_stressed(desk, pair, how.legs, quantity * mark), quantity * mark / wanted)
     if how.legs.is_alone:
         if _is_reached(how.legs, how.stop_price, mark):

@@ -80,6 +80,15 @@ def test_a_leverage_target_between_whole_numbers_is_met_by_a_top_up() -> None:
     assert Decimal("1.48") < leverage < Decimal("1.53")
 
 
+def test_a_leverage_target_just_below_the_cap_is_not_rounded_up_to_it() -> None:
+    limits = msgspec.structs.replace(settings().risk, leverage_target=Decimal("2.3"))
+    rising = Scripted(lambda minutes: 20.0 + 0.01 * minutes, hours=3)
+    world = World(rising, Told("4000"), chosen=settings(risk=limits)).run(3)
+
+    assert world.engine.state.trades["HYPE#1"].plan.leverage == 2
+    assert world.engine.state.extremes.effective_leverage < limits.leverage_cap
+
+
 def test_what_a_person_buys_is_not_sold_by_the_bot() -> None:
     world = World(Scripted(lambda _: 20.0, hours=8), Told("2000", leave=5)).run(3)
     now_ns = world.venue.now_ns
