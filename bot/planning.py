@@ -456,9 +456,10 @@ def _position_view(desk: Desk, trade: PairTrade) -> PositionView | None:
     pair = desk.state.pairs[trade.plan.pair]
     position = desk.account.position(pair.perp.id)
     spot, perp = desk.market.of(pair.spot.id), desk.market.of(pair.perp.id)
-    if position is None or position.quantity == ZERO or perp is None or perp.mark is None:
+    if position is None or position.quantity == ZERO:
         return None
-    mark = decimal_of(perp.mark)
+    # After a start the account may be heard of first, and is to be guarded from then on.
+    mark = decimal_of(perp.mark) if perp is not None and perp.mark is not None else position.mark
     bid = decimal_of(spot.bid) if spot is not None and spot.bid is not None else mark
     return PositionView(
         quantity=position.quantity,
