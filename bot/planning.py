@@ -379,6 +379,10 @@ def margin_action(desk: Desk, trade: PairTrade) -> GuardAction:
     if caution is None or careful is None:
         return guard_margin(view, free, usual)
     tight = margin_policy(desk, pair, trade.legs, notional, careful)
+    # What buys spot back, or opens another trade, is no spare collateral: only the usual guard
+    # is urgent enough to take it.
+    spoken_for = min(promised(desk), max(free - tight.reserve, ZERO))
+    tight = msgspec.structs.replace(tight, reserve=tight.reserve + spoken_for)
     return cautious(view, free, usual, tight, caution, _stake(pair, view, tight))
 
 

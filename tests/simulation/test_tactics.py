@@ -48,16 +48,18 @@ def wave(n: int) -> float:
 class By(Told):
     """Told to hold by these legs."""
 
-    def __init__(self, how: Tactic, notional: str = "4000", **times: float) -> None:
+    def __init__(
+        self, how: Tactic, notional: str = "4000", maker_leg: Kind = Kind.PERP, **times: float
+    ) -> None:
         super().__init__(notional, **times)
-        self._how = how
+        self._how, self._maker_leg = how, maker_leg
 
     def targets(
         self, market: Market, holdings: Mapping[str, Holding], equity: Decimal, now_ns: int
     ) -> tuple[Target, ...]:
         told = super().targets(market, holdings, equity, now_ns)
         return tuple(
-            msgspec.structs.replace(each, how=self._how, maker_leg=Kind.PERP)
+            msgspec.structs.replace(each, how=self._how, maker_leg=self._maker_leg)
             if each.action is Action.ENTER
             else each
             for each in told
