@@ -13,7 +13,7 @@ from domain.account import AccountReport, PositionReport
 from domain.instruments import Instrument, Kind, Pair
 from domain.money import ZERO, decimal_of
 from domain.orders import Side
-from domain.targets import ExitCause, Legs, Tactic, Target
+from domain.targets import ExitCause, Legs, Target
 from domain.time import DAY, HOUR, SECOND
 from execution.facts import Extremes, Stage, TradePlanned
 from execution.pairs import ExecutionPolicy, PairTrade
@@ -44,6 +44,7 @@ from execution.risk.limits import RiskLimits
 from execution.risk.margin import (
     effective_leverage,
     equity_at,
+    leverage_at_distance,
     maintenance_rate,
     margin_down,
     max_leverage,
@@ -53,7 +54,6 @@ from execution.risk.margin import (
 from execution.state import State
 from strategies.market.reach import unlikely_move
 from strategies.market.state import InstrumentState, Market
-from strategies.sizing import highest_leverage
 
 _BASIS_POINT = Decimal("0.0001")
 _NEAR_TARGET = Decimal("1.02")
@@ -105,7 +105,7 @@ def plan_entry(desk: Desk, target: Target, trade_id: str) -> TradePlanned | tupl
     if how.legs.is_alone:
         if _is_reached(how.legs, how.stop_price, mark):
             return (f"stop: {how.stop_price} is already reached by the mark {mark}",)
-        leverage = min(_leverage_alone(desk.limits, pair, how, mark), highest)
+        leverage = min(_leverage_alone(desk.limits, pair, target, mark), highest)
         stressed = ZERO  # its stop comes first
     proposal = propose(
         pair,
@@ -134,17 +134,19 @@ def inventory(state: State, pair: Pair) -> Decimal:
     return max(state.books.quantity(None, pair.spot.id), ZERO)
 
 
-def _leverage_alone(limits: RiskLimits, pair: Pair, how: Tactic, mark: Decimal) -> int:
+def _leverage_alone(limits: RiskLimits, pair: Pair, target: Target, mark: Decimal) -> int:
     """The most whole leverage at which liquidation is far enough beyond the stop (SPEC R8, R12)."""
-    stop = abs(mark - how.stop_price) / mark
-    distance = max(stop + limits.liquidation_buffer, limits.liquidation_distance_min)
-    most = highest_leverage(
+    how = target.tactic
+    side = how.legs.opens(Kind.PERP)
+    beyond = how.stop_price * (1 - side.sign * limits.liquidation_buffer)
+    most = min(
         how.leverage or limits.leverage_target,
         limits.leverage_cap / _NEAR_TARGET,  # what the price moves until it is filled
-        Decimal(pair.perp.margin_tiers[0].max_leverage),
-        stop=stop,
-        buffer=distance - stop,
-        maintenance=maintenance_rate(ZERO, pair.perp.margin_tiers),
+        leverage_at_distance(
+            side,
+            maintenance_rate(target.notional, pair.perp.margin_tiers),
+            max(abs(mark - beyond) / mark, limits.liquidation_distance_min),
+        ),
     )
     return max(int(most), 1)
 
@@ -382,6 +384,10 @@ def margin_action(desk: Desk, trade: PairTrade) -> GuardAction:
     if caution is None or careful is None:
         return guard_margin(view, free, usual)
     tight = margin_policy(desk, pair, trade.legs, notional, careful)
+    # What buys spot back, or opens another trade, is no spare collateral: only the usual guard
+    # is urgent enough to take it.
+    spoken_for = min(promised(desk), max(free - tight.reserve, ZERO))
+    tight = msgspec.structs.replace(tight, reserve=tight.reserve + spoken_for)
     return cautious(view, free, usual, tight, caution, _stake(pair, view, tight))
 
 
@@ -459,9 +465,10 @@ def _position_view(desk: Desk, trade: PairTrade) -> PositionView | None:
     pair = desk.state.pairs[trade.plan.pair]
     position = desk.account.position(pair.perp.id)
     spot, perp = desk.market.of(pair.spot.id), desk.market.of(pair.perp.id)
-    if position is None or position.quantity == ZERO or perp is None or perp.mark is None:
+    if position is None or position.quantity == ZERO:
         return None
-    mark = decimal_of(perp.mark)
+    # After a start the account may be heard of first, and is to be guarded from then on.
+    mark = decimal_of(perp.mark) if perp is not None and perp.mark is not None else position.mark
     bid = decimal_of(spot.bid) if spot is not None and spot.bid is not None else mark
     return PositionView(
         quantity=position.quantity,

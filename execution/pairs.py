@@ -65,7 +65,7 @@ class ExecutionPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Added to an expiry before "never seen" proves that an order cannot land any more."""
     retry_seconds: float = 2.0
     """Pause after a refused or empty order on a trade; doubles with each in a row, to a minute,
-    while the legs differ to ``max_naked_seconds``."""
+    while the legs differ, or a perp alone is stopped, to ``max_naked_seconds``."""
     reopen_seconds: float = 3600.0
     """A pair is not opened again within this time of its last close or failed open, and none
     within it of a leg that the venue or a person took away."""
@@ -207,7 +207,8 @@ def step(s: Situation) -> Work:
         return Work(place=(hedge,))
     if resting:
         return Work(cancel=_cancelable(o for o in resting if _is_misplaced(s, o, lead)))
-    if s.live or _is_waiting(s, 60.0):
+    stopped = s.trade.urgent and s.trade.legs.is_alone  # nothing offsets what is still held
+    if s.live or _is_waiting(s, s.policy.max_naked_seconds if stopped else 60.0):
         return Work()
     if lead is None:  # what has no price is not known to be dust
         return Work(settled=all(_mid(_market(s, leg)) is not None for leg in _legs(s)))

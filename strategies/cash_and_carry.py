@@ -7,7 +7,7 @@ which decisions are counted:
 - WAIT: ``not_warm``, ``stale_data``, ``volatile``, ``thin_depth``, ``below_minimum``,
   ``carry_below_hurdle``, ``funding_low_now``, ``capital_used``
 - ENTER: ``carry_pays``
-- HOLD: ``carry_holds``, ``stale_data``, ``thin_depth``, ``settlement_near``
+- HOLD: ``carry_holds``, ``not_warm``, ``stale_data``, ``thin_depth``, ``settlement_near``
 - EXIT: ``basis_stop``, ``volatile``, ``funding_punishing``, ``carry_gone``,
   ``rotation``
 """

@@ -7,7 +7,7 @@ when staying beyond that costs more than getting out and in again. Reasons:
 
 - WAIT: ``not_warm``, ``stale_data``, ``thin_depth``, ``too_dear``, ``below_minimum``
 - ENTER: ``hedge``
-- HOLD: ``hedged``, ``stale_data``
+- HOLD: ``hedged``, ``not_warm``, ``stale_data``
 - EXIT: ``too_dear``
 """
 
@@ -131,6 +131,10 @@ class Hedge:
     def _stay(
         self, pair: Pair, perp: InstrumentState, forecast: Forecast, holding: Holding
     ) -> Verdict:
+        if perp.hours_of_funding < self._shared.warm_hours:
+            reason = f"not_warm: {perp.hours_of_funding:.0f} h of funding known"
+            verdict = self._verdict(pair, Action.HOLD, reason, forecast)
+            return msgspec.structs.replace(verdict, notional=holding.notional)
         cost = taking(pair, perp, float(holding.quantity)) or Taking(0.0, 0.0)
         dear = self._dear(forecast) * forecast.horizon_hours
         if dear > cost.both > 0.0:

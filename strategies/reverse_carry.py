@@ -7,7 +7,7 @@ trade is never larger than the coins that the account holds of its own. Reasons:
 - WAIT: ``not_warm``, ``stale_data``, ``volatile``, ``thin_depth``, ``carry_below_hurdle``,
   ``funding_low_now``, ``below_minimum``
 - ENTER: ``carry_pays``
-- HOLD: ``carry_holds``, ``stale_data``, ``thin_depth``
+- HOLD: ``carry_holds``, ``not_warm``, ``stale_data``, ``thin_depth``
 - EXIT: ``basis_stop``, ``funding_punishing``, ``carry_gone``
 """
 
@@ -171,6 +171,8 @@ class ReverseCarry:
             return leave(reason, ExitCause.BASIS_STOP)
         if trip is None:
             return hold(f"thin_depth: the books cannot take {holding.quantity} on both legs")
+        if look.perp.hours_of_funding < self._policy.warm_hours:
+            return hold(f"not_warm: {look.perp.hours_of_funding:.0f} h of funding known")
         process = self._mirrored[look.pair.name]
         judged = staying(look.forecast, trip.total, look.gain, self._hurdle, process)
         worth = (

@@ -234,8 +234,8 @@ def leverage_that_reaches(side: Side, leverage: Decimal, distance: Decimal) -> D
     With a margin of ``1 / L`` and ``notional x (1 ± d)`` after it: short ``G / (1 + d (1 + G))``,
     long ``G / (1 + d (G - 1))``; rounded down.
 
-    >>> leverage_that_reaches(Side.SELL, Decimal("2.5"), Decimal("0.25") / Decimal("3.5"))
-    Decimal('2.00000000000000000')
+    >>> leverage_that_reaches(Side.SELL, Decimal(3), Decimal("0.125"))
+    Decimal('2')
     """
     with localcontext(WORKING):
         return _LOW.divide(leverage, 1 + distance * (leverage - side.sign))
@@ -246,14 +246,15 @@ def stressed_margin(
 ) -> Decimal:
     """Isolated margin (quote) with which ``notional`` lives through ``move`` against ``side``.
 
-    What it loses, and the maintenance of what it then is: ``N d + maintenance(N (1 ± d))``.
+    What it loses, and the maintenance of what it then is: ``N d + maintenance(N (1 ± d))``. A
+    long loses no more than its notional.
 
     >>> stressed_margin(Side.SELL, Decimal(1000), Decimal("0.5"), (MarginTier(Decimal(0), 40),))
     Decimal('518.75000')
     """
     with localcontext(WORKING):
         left = notional * max(1 - side.sign * move, ZERO)
-        return notional * move + maintenance_margin(left, tiers)
+        return abs(left - notional) + maintenance_margin(left, tiers)
 
 
 def way_gone(

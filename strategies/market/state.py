@@ -97,9 +97,10 @@ class InstrumentState:
     square root of an hour, from mids at least five minutes apart, None in the
     first hour. ``open_interest`` is base units, None where not known; ``traded`` of a perp in
     order of time, for three days, by the venue's bars and its daily volume.
-    ``closes`` are the mids in which hours ended, by hour since 1970, from
-    samples at most five minutes before; an hour without quotes has none. ``late`` counts
-    events older than what is known or already known, ``rejected`` those that cannot be true.
+    ``closes`` are the mids in which hours ended, by hour since 1970, from samples at most five
+    minutes before, or a bar's length where history told them; an hour without quotes has none.
+    ``late`` counts events older than what is known or already known, ``rejected`` those that
+    cannot be true.
     ``backfills`` grows when a settlement arrives out of order.
     """
 

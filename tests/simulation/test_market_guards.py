@@ -4,12 +4,15 @@ from decimal import Decimal
 
 import msgspec
 
-from bot.settings import Settings
-from domain.targets import ExitCause
+from bot.settings import Account, Settings
+from domain.instruments import Kind
+from domain.orders import OrderRejected
+from domain.targets import ExitCause, Legs, Tactic
 from domain.time import HOUR, MINUTE
-from execution.facts import Decided, MarginIntended, Retargeted, TradePlanned
+from execution.facts import Decided, MarginIntended, Retargeted, Stage, TradePlanned
 from execution.risk.calendar import Event
 from tests.scripted import START, Scripted, Told, World, settings
+from tests.simulation.test_tactics import By
 
 EVENT = Event("FOMC", START + 4 * HOUR, "told by the test")
 
@@ -94,3 +97,17 @@ def test_without_free_collateral_a_pair_shrinks_and_never_closes_where_a_part_is
     assert changes[0].reason.startswith("volatility: moves of ")
     assert "; saves " in changes[0].reason
     assert run.report(run.facts())["risk"]["liquidations"] == 0
+
+
+def test_margin_for_a_spike_leaves_what_buys_the_spot_back() -> None:
+    """A long perp at twofold leverage and hardly a coin of quote besides the sale's proceeds."""
+    limits = msgspec.structs.replace(settings().risk, free_collateral_reserve=Decimal("0.001"))
+    chosen = settings(risk=limits, account=Account(inventory="HYPE:100"))
+    by = By(Tactic(Legs.REVERSE), "2000.20", maker_leg=Kind.SPOT, enter=1.0, leave=8.0)
+    run = World(Scripted(wild, 12, -0.0001), by, capital="1010", chosen=chosen).run(7.9)
+
+    assert run.engine.account is not None
+    assert run.engine.account.free("USDC") > 1900
+    run.run(10)
+    assert run.engine.state.trades["HYPE#1"].stage is Stage.CLOSED
+    assert not run.told(OrderRejected)

@@ -8,18 +8,29 @@ from random import Random
 import msgspec
 import pytest
 
+from bot.engine import Engine
 from bot.settings import Account
 from domain.account import CashCause
 from domain.instruments import Kind
+from domain.market import PerpContext
 from domain.money import ZERO
+from domain.rates import FundingRate
 from domain.targets import Action, ExitCause, Legs, Tactic, Target
-from domain.time import SECOND
-from execution.facts import OrderIntended, Retargeted, Role, Stage, TradePlanned
-from execution.pairs import PairTrade
+from domain.time import MINUTE, SECOND
+from execution.facts import (
+    Fact,
+    MarginIntended,
+    OrderIntended,
+    Retargeted,
+    Role,
+    Stage,
+    TradePlanned,
+)
+from execution.pairs import ExecutionPolicy, PairTrade
 from strategies.market.state import Market
 from strategies.strategy import Holding
 from tests.lossy import Storm, assert_sound, intended, shaken
-from tests.scripted import PERP, SPOT, Price, Scripted, Told, World, settings
+from tests.scripted import PAIR, PERP, SPOT, Price, Scripted, Told, World, settings
 from tests.simulation.test_engine_chaos import trouble
 
 BOUGHT = Decimal(100)
@@ -37,16 +48,18 @@ def wave(n: int) -> float:
 class By(Told):
     """Told to hold by these legs."""
 
-    def __init__(self, how: Tactic, notional: str = "4000", **times: float) -> None:
+    def __init__(
+        self, how: Tactic, notional: str = "4000", maker_leg: Kind = Kind.PERP, **times: float
+    ) -> None:
         super().__init__(notional, **times)
-        self._how = how
+        self._how, self._maker_leg = how, maker_leg
 
     def targets(
         self, market: Market, holdings: Mapping[str, Holding], equity: Decimal, now_ns: int
     ) -> tuple[Target, ...]:
         told = super().targets(market, holdings, equity, now_ns)
         return tuple(
-            msgspec.structs.replace(each, how=self._how, maker_leg=Kind.PERP)
+            msgspec.structs.replace(each, how=self._how, maker_leg=self._maker_leg)
             if each.action is Action.ENTER
             else each
             for each in told
@@ -314,6 +327,28 @@ def test_a_restarted_engine_still_stops_a_perp_alone(tmp_path: Path) -> None:
     assert (trade(second).stage, trade(second).cause) == (Stage.CLOSED, ExitCause.STOP)
     assert_whole(second)
     second.close()
+
+
+@pytest.mark.parametrize(("how", "move"), [(LONG, -0.4), (SHORT, 0.4), (Tactic(Legs.CARRY), 0.6)])
+def test_a_start_that_hears_of_the_account_before_the_market_guards_what_is_held(
+    how: Tactic, move: float
+) -> None:
+    before = world(how, flat, notional="2000.20", enter=1.0).run(2).engine
+    assert before.account is not None
+    assert before.state.run is not None
+    engine = Engine(
+        before.state, Market((PAIR,)), Told(), ExecutionPolicy(), settings().risk, 5 * MINUTE
+    )
+    engine.start(before.state.run)
+    at_ns = engine.now_ns + SECOND
+    engine.handle(msgspec.structs.replace(before.account, venue_time_ns=at_ns, received_ns=at_ns))
+    facts: list[Fact] = []
+    for second in range(1, 6):
+        price, at_ns = 20.0 + move * second, at_ns + SECOND
+        facts += engine.handle(
+            PerpContext(PERP.id, price, price, FundingRate(0.0, 1), at_ns, at_ns)
+        ).facts
+    assert any(isinstance(fact, Retargeted | MarginIntended) for fact in facts)
 
 
 # --- everything at once --------------------------------------------------------------------------

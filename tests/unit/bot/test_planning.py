@@ -568,7 +568,7 @@ def quiet() -> Desk:
 @pytest.mark.parametrize(
     ("legs", "stop", "leverage"),
     # Ten times at most by the venue, so 5 % maintenance; 10 % buffer, 25 % to liquidation.
-    [(Legs.LONG, "19", 2), (Legs.SHORT, "21", 2), (Legs.LONG, "12", 1)],
+    [(Legs.LONG, "19", 2), (Legs.SHORT, "21", 2), (Legs.LONG, "12", 2), (Legs.LONG, "11", 1)],
 )
 def test_the_leverage_of_a_perp_alone_is_the_most_that_all_bounds_allow(
     desk: Desk, legs: Legs, stop: str, leverage: int
@@ -576,6 +576,17 @@ def test_the_leverage_of_a_perp_alone_is_the_most_that_all_bounds_allow(
     plan = plan_entry(desk, alone(legs, stop), "HYPE#1")
     assert isinstance(plan, TradePlanned)
     assert (plan.leverage, plan.stop_price) == (leverage, Decimal(stop))
+
+
+@pytest.mark.parametrize("stop", ["20.2", "21", "22", "23", "26"])
+def test_no_stop_of_a_short_is_refused_for_a_leverage_that_was_chosen_for_it(
+    quiet: Desk, stop: str
+) -> None:
+    limits = msgspec.structs.replace(
+        quiet.limits, leverage_cap=Decimal(20), liquidation_distance_min=Decimal("0.1")
+    )
+    plan = plan_entry(with_(quiet, limits=limits), alone(Legs.SHORT, stop, "10"), "HYPE#1")
+    assert isinstance(plan, TradePlanned), plan
 
 
 def test_its_trigger_and_its_guard_are_the_stop_and_it_is_never_topped_up(desk: Desk) -> None:

@@ -377,6 +377,13 @@ def test_a_purchase_that_takes_is_no_larger_than_its_bound_leaves_room_for() -> 
 # --- other legs ----------------------------------------------------------------------------------
 
 
+def test_a_stopped_perp_alone_waits_after_setbacks_no_longer_than_naked_legs_do() -> None:
+    tired = {"setbacks": 9, "setback_ns": NOW - 15 * SECOND}
+    (close,) = step(situation(of_legs(Legs.LONG, "0", urgent=True, **tired), "0", "30")).place
+    assert (close.side, close.quantity, close.reduce_only) == (Side.SELL, Decimal(30), True)
+    assert step(situation(of_legs(Legs.LONG, "0", **tired), "0", "30")).place == ()
+
+
 def of_legs(legs: Legs, quantity: str = "100", **changes: object) -> PairTrade:
     held = trade(quantity, **changes)
     return msgspec.structs.replace(held, plan=msgspec.structs.replace(held.plan, legs=legs))

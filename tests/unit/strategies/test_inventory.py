@@ -167,3 +167,15 @@ def test_before_enough_is_known_nothing_is_entered(strategy: Hedge | ReverseCarr
     market = market_of(PAIR, hourly=-8 * FLOOR, hours=5)
     assert word(told(strategy, market)) == "not_warm"
     assert told(strategy, Market((PAIR,))).notional == ZERO
+
+
+@pytest.mark.parametrize(
+    ("strategy", "hourly"), [(hedge(), -2.0 / HOURS_PER_YEAR), (reverse(), 5 * FLOOR)]
+)
+def test_nothing_is_left_for_its_funding_while_little_of_it_is_known(
+    strategy: Hedge | ReverseCarry, hourly: float
+) -> None:
+    target = told(strategy, market_of(PAIR, hourly=hourly, hours=23), held(Legs.OVERLAY))
+    assert (target.action, target.notional) == (Action.HOLD, Decimal(2000))
+    assert target.reason == "not_warm: 23 h of funding known"
+    assert told(strategy, market_of(PAIR, hourly=hourly), held(Legs.OVERLAY)).action is Action.EXIT

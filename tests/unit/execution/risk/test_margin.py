@@ -189,6 +189,7 @@ def test_a_margin_for_the_stress_is_liquidated_by_just_that_rise() -> None:
     assert (margin, fallen) == (D("57.5"), D("52.5"))
     assert liquidation_price(D(-1), margin + 100, ALT) == 150
     assert liquidation_price(D(1), fallen - 100, ALT) == 50
+    assert stressed_margin(Side.BUY, D(100), D("1.8"), ALT) == 100  # no price is below zero
 
 
 def test_the_way_from_entry_to_liquidation_is_zero_at_entry_and_one_at_liquidation() -> None:
