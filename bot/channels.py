@@ -30,6 +30,11 @@ def addresses(source: str) -> tuple[str, ...]:
         ValueError: it cannot be had so, one of them is unknown, or would go out in the clear.
             What is wrong is told by the line's number and never by its words.
     """
+    if "://" in source:
+        raise ValueError(
+            "this is an address, not the name of a file that holds one; whoever could see the "
+            "command line knows it now: replace its token"
+        )
     text = private_content(source, _FILE_MAX).decode("utf-8", "replace")
     lines = [(n, line.strip()) for n, line in enumerate(text.splitlines(), 1)]
     found = [(n, line) for n, line in lines if line and not line.startswith("#")]

@@ -29,7 +29,8 @@ AGE_SECONDS_MAX = 60
 POLL_SECONDS = 25
 _ANSWER_SECONDS = 10.0
 _RETRY_SECONDS, _WAIT_SECONDS_MAX = 5.0, 300.0
-_BYTES_MAX, _TEXT_MAX = 1 << 20, 4_000  # Telegram takes 4,096 characters
+_BYTES_MAX, _TEXT_MAX = 1 << 22, 4_000  # Telegram takes 4,096 characters
+_UPDATES_MAX = 10  # of the longest there may be, with what they quote, far less than _BYTES_MAX
 _TOKEN = re.compile(rb"\s*([0-9]{5,20}:[A-Za-z0-9_-]{30,80})\s*")
 
 
@@ -79,6 +80,11 @@ def token_in(source: str) -> str:
     Raises:
         ValueError: it cannot be had so, or is none; what is there is not repeated.
     """
+    if _TOKEN.search(source.encode()):
+        raise ValueError(
+            "this is a token, not the name of a file that holds one; whoever could see the "
+            "command line knows it now: have BotFather replace it"
+        )
     found = _TOKEN.fullmatch(private_content(source, 256))
     if found is None:
         raise ValueError(
@@ -94,12 +100,18 @@ class Api:
         self._url, self._token = urlsplit(url), token
 
     def updates(self, offset: int) -> list[Update]:
-        """What came since, waited for.
+        """What came since, waited for: a few at once, so that no flood is too long to be read, and
+        with it everything that comes after it.
 
         Raises:
             Refused, OSError, HTTPException: there is no answer to be used.
         """
-        asked = {"offset": offset, "timeout": POLL_SECONDS, "allowed_updates": ["message"]}
+        asked = {
+            "offset": offset,
+            "limit": _UPDATES_MAX,
+            "timeout": POLL_SECONDS,
+            "allowed_updates": ["message"],
+        }
         return msgspec.json.decode(self._call("getUpdates", asked), type=list[Update])
 
     def send(self, chat: int, text: str) -> None:
@@ -207,7 +219,8 @@ class Listener:
             return HELP
         if verb == "pause" and sender not in self._controllers:
             return "you may only read: pausing is for the ids of telegram.control"
-        self._log.info("telegram", command=verb, argument=argument, sender=sender)
+        said = redacted(argument, self._secrets)
+        self._log.info("telegram", command=verb, argument=said, sender=sender)
         return self._obey(verb, argument.strip().upper(), f"telegram:{sender}")
 
     def _say(self, chat: int, text: str) -> None:

@@ -1,13 +1,16 @@
 """One configuration over one window: a backtest, boiled down to what is compared."""
 
 import gc
+import os
 import signal
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from functools import cache
 from itertools import pairwise
 from math import inf
+from multiprocessing import parent_process
 from statistics import median
+from threading import Thread
 
 import msgspec
 
@@ -91,8 +94,16 @@ def play(request: app.RunRequest, values: Values) -> Outcome | Refused:
 
 
 def begin() -> None:
-    """In a worker: Ctrl-C is the parent's to hear."""
+    """In a worker: Ctrl-C is the parent's to hear; when the parent is killed nobody else ends it,
+    since every worker holds both ends of the queue it waits on."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if (parent := parent_process()) is not None:
+
+        def follow() -> None:
+            parent.join()
+            os._exit(1)
+
+        Thread(target=follow, daemon=True).start()
 
 
 @cache

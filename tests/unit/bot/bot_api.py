@@ -80,7 +80,7 @@ class BotApi:
             self._waiting = [u for u in self._waiting if u["update_id"] >= asked["offset"]]
             self._changed.wait_for(lambda: bool(self._waiting), min(asked["timeout"], 0.3))
             self._polling -= 1
-            return {"ok": True, "result": list(self._waiting)}
+            return {"ok": True, "result": self._waiting[: asked.get("limit", 100)]}
 
     def poll_elsewhere(self, *, on: bool) -> None:
         """Another program with the same token."""

@@ -116,6 +116,21 @@ def test_strangers_are_not_answered_and_are_counted(bot: Bot) -> None:
     assert told == [1, 2, 4, 8]  # a flood of messages is none of the log
 
 
+def test_a_flood_of_long_messages_does_not_keep_out_who_may_pause(bot: Bot) -> None:
+    """A hundred at once would be megabytes, as the API escapes them: never read, never passed."""
+    long = {"date": NOW, "text": "\N{GRINNING FACE}" * 2_048, "chat": {"id": STRANGER}}
+    long |= {"from": {"id": STRANGER}, "reply_to_message": dict(long)}
+    for _ in range(100):
+        bot.api.put({"message": long})
+    pause = {"date": NOW, "text": "/pause", "from": {"id": CONTROLLER}, "chat": {"id": CONTROLLER}}
+    bot.api.put({"message": pause})
+    for _ in range(11):
+        bot.listener.step()
+
+    assert [verb for verb, _, _ in bot.obeyed] == ["pause"]
+    assert bot.listener.strangers == 100
+
+
 def test_in_a_group_nobody_is_answered(bot: Bot) -> None:
     assert bot.hears(CONTROLLER, "/pause", chat={"id": -100_500}) == []
     assert bot.obeyed == []
@@ -233,6 +248,12 @@ def test_no_answer_holds_a_secret_and_none_is_longer_than_telegram_takes(bot: Bo
     assert not [n for n in range(len(TOKEN) - 7) if TOKEN[n : n + 8] in said]
 
 
+def test_a_key_in_a_question_is_not_in_the_log(bot: Bot) -> None:
+    bot.hears(READER, f"/why 0x{'5e' * 32}")
+
+    assert "5e" * 8 not in repr(bot.log.lines).lower()
+
+
 # --- who may, and the token ------------------------------------------------------------------
 
 
@@ -268,4 +289,7 @@ def test_the_token_is_in_a_file_of_its_owners_alone_and_is_not_repeated(tmp_path
     file.write_text(f"token = {TOKEN}")
     with pytest.raises(ValueError, match="holds no token") as told:
         token_in(str(file))
+    assert TOKEN[11:] not in str(told.value)
+    with pytest.raises(ValueError, match="this is a token") as told:
+        token_in(f"./{TOKEN}")
     assert TOKEN[11:] not in str(told.value)

@@ -136,6 +136,13 @@ def test_an_address_that_will_not_do_is_told_by_its_line_alone(
     assert CANARY not in str(told.value)
 
 
+def test_an_address_in_place_of_a_file_is_not_repeated() -> None:
+    with pytest.raises(ValueError, match="this is an address") as told:
+        addresses(f"tgram://{CANARY}/1")
+
+    assert CANARY not in str(told.value)
+
+
 def test_a_file_that_others_may_read_is_refused(tmp_path: Path, phone: Phone) -> None:
     file = written(tmp_path, phone.address)
     file.chmod(0o644)

@@ -422,6 +422,19 @@ def test_ctrl_c_ends_the_command_and_the_same_command_goes_on(
     assert log.read_text().count('"window ') == 6
 
 
+def test_a_command_that_is_killed_leaves_no_process_behind(history: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bot.cli.main", *words(history, tmp_path, "--trials", "50")]
+    log = tmp_path / "study" / "study.log"
+    # Open in the command and whatever it starts: ended when the last of them is.
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not (log.exists() and '"window 0"' in log.read_text()):
+            time.sleep(0.05)
+        process.kill()
+        process.communicate(timeout=30)
+
+    assert process.returncode == -signal.SIGKILL
+
+
 def test_without_optuna_the_command_says_how_to_get_it(
     history: Path,
     tmp_path: Path,
