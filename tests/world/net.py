@@ -448,6 +448,7 @@ class SimNet:
         self.loop.fold(f"{request.body!r} {reply.status} {reply.body!r}")
         self.flush(host.name)
         if not write:
+            host.reads.pop(key, None)  # what is asked often stays, and so ages with the rest
             host.reads[key] = reply
             if len(host.reads) > READS_KEPT:
                 del host.reads[next(iter(host.reads))]

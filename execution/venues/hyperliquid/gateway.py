@@ -58,6 +58,7 @@ from execution.venues.hyperliquid.wire import (
 STEADY_READS_MAX = 5
 """So often the account is read again because it changed meanwhile, before the query gives up."""
 
+_PATHS = ("info", "exchange")
 _SILENCES = 3
 """So many times longer than usual without a look at the account, and much may have happened."""
 
@@ -520,10 +521,15 @@ class HyperliquidGateway:
         self._emit(Reconnected("private", self._clock.now_ns()))
 
     def _progressed(self, what: str) -> None:
-        now_ns = self.progress[what] = self._clock.now_ns()
+        now_ns = self._clock.now_ns()
+        answered_ns = max(self.progress.get(path, 0) for path in _PATHS)
+        self.progress[what] = now_ns
         read_ns = self.progress.get("account", now_ns)
-        silent = now_ns - read_ns > int(_SILENCES * self._timing.account_silence * SECOND)
-        if silent and not self._silent:  # before what it says is acted on
+        most_ns = int(_SILENCES * self._timing.account_silence * SECOND)
+        silent = now_ns - read_ns > most_ns
+        # Market data alone may have come meanwhile: only now can anything be asked, and sent.
+        back = what in _PATHS and now_ns - answered_ns > most_ns
+        if silent and (back or not self._silent):  # before what it says is acted on
             self._emit(Reconnected("account", now_ns))
         self._silent = silent
 
