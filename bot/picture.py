@@ -83,6 +83,7 @@ def pair_view(engine: Engine, pair: Pair, marks: dict[str, Decimal]) -> PairView
     if price and legs.trades_spot:
         naked = abs(naked_quantity(pair, spot, perp, price)) * price
     leverage, liquidation, way = _margin(engine, pair, trade, price)
+    losing = -legs.opens(Kind.PERP).sign  # a long is liquidated below the mark
     return PairView(
         pair=pair.name,
         trade_id=trade.trade_id if trade is not None else None,
@@ -100,7 +101,9 @@ def pair_view(engine: Engine, pair: Pair, marks: dict[str, Decimal]) -> PairView
         forecast_hourly=decided.target.forecast_hourly if decided is not None else None,
         leverage=leverage,
         liquidation_price=liquidation,
-        liquidation_distance=float(liquidation / price - 1) if liquidation and price else None,
+        liquidation_distance=(
+            float(losing * (liquidation / price - 1)) if liquidation and price else None
+        ),
         way_gone=way,
         pnl=state.books.pnl(trade.trade_id, marks) if trade is not None else PnL(),
         opened_ns=trade.opened_ns if trade is not None else None,

@@ -91,8 +91,8 @@ CARRY = Tactic(Legs.CARRY)
 class Target(msgspec.Struct, frozen=True):
     """Hold ``notional`` (quote, each leg) of ``pair``; zero is nothing. Always with its reason.
 
-    ``forecast_hourly`` is the expected funding rate per hour over
-    ``horizon_hours``, ``forecast_error`` its standard error; ``cost`` the cost
+    ``forecast_hourly`` is the funding expected per hour over ``horizon_hours``, positive
+    received whichever the side, ``forecast_error`` its standard error; ``cost`` the cost
     still to be paid (the whole round trip before entry, the exit while held) and
     ``expected_net`` the expected carry over the horizon less ``cost``, all
     fractions of notional; ``apr_on_capital`` is that net on all capital tied up,

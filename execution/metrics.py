@@ -395,7 +395,7 @@ RECORDED = (
         EXPECTED, "gauge", "What the same payments were forecast to be before them.", ("pair",)
     ),
     Recorded(
-        PAID_RATE, "gauge", "The rate of the last payment, per hour; positive, longs paid.",
+        PAID_RATE, "gauge", "The rate of the last payment, per hour; positive, received.",
         ("pair",),
     ),
     Recorded(

@@ -194,10 +194,12 @@ class Recorder:
             return
         self._due_from_ns[pair] = payment.received_ns
         self._gauges[metrics.RECEIVED].labels(pair).inc(float(payment.payment.amount))
+        earns = 1.0 if payment.position < ZERO else -1.0  # at a rate that longs pay
         rate = float(payment.rate) / payment.interval_hours
-        self._gauges[metrics.PAID_RATE].labels(pair).set(rate)
+        self._gauges[metrics.PAID_RATE].labels(pair).set(earns * rate)
+        # Forecast is what our side receives, whichever it is.
         forecast = self._forecast.get(pair, 0.0) * payment.interval_hours
-        expected = -float(payment.position * payment.price) * forecast
+        expected = float(abs(payment.position) * payment.price) * forecast
         self._gauges[metrics.EXPECTED].labels(pair).inc(expected)
 
     # --- labels ----------------------------------------------------------------------------

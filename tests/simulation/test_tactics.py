@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from bot.engine import Engine
+from bot.picture import snapshot
 from bot.settings import Account
 from domain.account import CashCause
 from domain.instruments import Kind
@@ -246,6 +247,16 @@ def test_a_perp_alone_is_taken_at_once_and_never_naked(how: Tactic, held: Decima
     assert order.role is Role.TAKE
     assert run.engine.state.exposed.notional == ZERO
     assert_whole(run)
+
+
+@pytest.mark.parametrize("how", [LONG, SHORT])
+def test_the_way_to_liquidation_that_is_shown_is_positive_on_either_side(how: Tactic) -> None:
+    run = world(how, flat, notional="2000.20", enter=1.0).run(2)
+    (shown,) = snapshot(run.engine).pairs
+    assert shown.liquidation_price is not None
+    assert shown.liquidation_distance == pytest.approx(
+        float(abs(shown.liquidation_price - 20) / 20)
+    )
 
 
 def after(hours: float, price: float, pace: float) -> Price:

@@ -149,6 +149,20 @@ def test_funding_received_stands_beside_what_was_forecast() -> None:
     assert page.value("fundarb_paid_funding_rate_per_hour_ratio", pair="HYPE") == 0.0001
 
 
+def test_a_long_that_shorts_pay_is_told_of_as_one_that_receives() -> None:
+    paid = payment("0.04")
+    long = msgspec.structs.replace(paid, position=-paid.position, rate=-paid.rate)
+    page = Page().after(forecast(0.00005), long)
+
+    # A forecast is of what our side receives, whichever it is.
+    expected = page.value("fundarb_funding_expected_usd", pair="HYPE")
+    assert expected is not None
+    assert abs(expected - 0.02) < 1e-12
+    assert page.value("fundarb_paid_funding_rate_per_hour_ratio", pair="HYPE") == 0.0001
+    page.after(msgspec.structs.replace(long, payment_id="other", rate=paid.rate))
+    assert page.value("fundarb_paid_funding_rate_per_hour_ratio", pair="HYPE") == -0.0001
+
+
 def test_a_payment_is_overdue_from_the_hour_on_until_it_comes() -> None:
     page = Page()
 
