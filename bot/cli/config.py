@@ -73,10 +73,12 @@ def check(file: File = None, config: options.Config = None) -> None:
         limits.add_row(key, str(value), loaded.origins[f"risk.{key}"])
     out = console()
     out.print(limits)
-    out.print(f"\ncalendar: {reach(loaded.settings.events)}", soft_wrap=True)
+    out.print(f"\ncalendar: {reach(loaded.settings.events)}", markup=False, soft_wrap=True)
     for kind in run_out(loaded.settings.events, SystemClock().now_ns()):
-        out.print(f"warning: no {kind} is ahead: the table is outdated", style="yellow")
-    out.print(f"\nsettings are valid: {path or 'defaults and environment'}", soft_wrap=True)
+        told = f"warning: no {kind} is ahead: the table is outdated"
+        out.print(told, style="yellow", markup=False)
+    valid = f"\nsettings are valid: {path or 'defaults and environment'}"
+    out.print(valid, markup=False, soft_wrap=True)
 
 
 @app.command(epilog=SHOW_EXAMPLES)

@@ -162,7 +162,9 @@ def _look_into_sealed(
         whole = done(request.plan, tried)
         best = best_of(whole, request.plan.folds()[-1].train)
         if best is None:
-            raise SweepError("no trial came through without a liquidation: there is no best one")
+            raise SweepError(
+                "no trial came through: each was refused, liquidated or broke an invariant"
+            )
         opened = Opened(best.number, len(whole))
         study.open_sealed(opened)
     place = request.plan.sealed

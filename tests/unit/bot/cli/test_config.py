@@ -90,6 +90,18 @@ def test_a_check_says_until_when_the_calendar_goes_and_what_has_ended(fundarb: F
     assert "warning: no upgrade is ahead" in told.out
 
 
+def test_what_somebody_calls_an_event_or_a_file_is_no_markup(fundarb: Fundarb) -> None:
+    row = '[[event]]\nkind = "up[/b]grade"\nat = 2020-01-01T00:00:00Z\nsource = "told"\n'
+    Path("mine[b].toml").write_text('[calendar]\nfile = "events.toml"\n', encoding="utf-8")
+    Path("events.toml").write_text(row, encoding="utf-8")
+
+    told = fundarb("config", "check", "mine[b].toml")
+
+    assert told.code == 0
+    assert "warning: no up[/b]grade is ahead" in told.out
+    assert "valid: mine[b].toml" in told.out
+
+
 def test_a_wrong_calendar_is_told_in_one_line_with_file_and_row(fundarb: Fundarb) -> None:
     Path("mine.toml").write_text('[calendar]\nfile = "events.toml"\n', encoding="utf-8")
     Path("events.toml").write_text("[[event]]\n", encoding="utf-8")
