@@ -704,6 +704,23 @@ async def test_the_first_answer_after_a_long_silence_says_so_before_it_says_anyt
     assert desk.of(Reconnected)[-1].stream == "account"
 
 
+async def test_what_came_while_nothing_could_be_asked_is_not_the_end_of_the_silence() -> None:
+    async with Desk() as desk:
+        news = desk.venue.stream("userFills")
+        news.push("user", {"funding": {}})
+        await desk.until(lambda: len(desk.of(AccountReport)) == 1)
+        told = len(desk.events)
+        desk.clock.ns += 91 * SECOND
+        news.push("userFundings", {"user": ACCOUNT, "isSnapshot": True, "fundings": []})
+        await desk.until(lambda: len(desk.events) == told + 1)
+        desk.clock.ns += 91 * SECOND  # a hedge waits for the account, but not for so long
+        desk.do(QueryOrder(CLOID, PERP))
+        await desk.until(lambda: bool(desk.of(OrderReport)))
+
+    news_since = [event for event in desk.events[told:] if not isinstance(event, AccountReport)]
+    assert [type(event) for event in news_since] == [Reconnected, Reconnected, OrderReport]
+
+
 # --- what is not sent ------------------------------------------------------------------------
 
 
