@@ -148,6 +148,8 @@ class _Fold:
                 self._funding(fact)
             case EquityMarked():
                 self._moment(fact)
+            case Cashflow() if self.moments and fact.venue_time_ns < self.moments[0].time_ns:
+                self.moments.clear()  # valued before it was known what was there
             case _:
                 pass
 

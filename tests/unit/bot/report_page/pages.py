@@ -41,10 +41,12 @@ START = 1_735_689_600 * 1_000_000_000
 PRICE = Decimal(20)
 
 
-def generated(hours: int, seed: int = 1) -> tuple[RunResult, list[RaiseAlarm]]:
-    """A paper run on the generated market, default settings."""
+def generated(
+    hours: int, seed: int = 1, settings: Settings | None = None
+) -> tuple[RunResult, list[RaiseAlarm]]:
+    """A paper run on the generated market, default settings if not given."""
     alarms: list[RaiseAlarm] = []
-    settings = Settings()
+    settings = settings or Settings()
     request = RunRequest(
         mode="paper",
         feed="simulated",

@@ -25,7 +25,7 @@ from bot.report_page.page import SECTIONS, material, page
 from bot.report_page.parts import SOURCES, Material
 from bot.report_page.result import drawdowns
 from bot.report_page.words import WORDS
-from bot.settings import Settings
+from bot.settings import Account, Settings
 from domain.account import FundingPayment
 from domain.time import HOUR
 from execution.facts import EquityMarked, Extremes
@@ -162,6 +162,17 @@ def test_the_deepest_drawdown_drawn_is_the_documents(made: Material) -> None:
     falls = drawdowns(Decimal(made.report["equity"]["start"]), made.course.moments)
 
     assert isclose(-min(falls), made.report["equity"]["max_drawdown"], rel_tol=1e-12)
+
+
+def test_equity_with_coins_at_the_start_begins_with_them() -> None:
+    settings = Settings(account=Account(inventory="HYPE:300"))
+    run, alarms = generated(3, settings=settings)
+    start = Decimal(run.report["equity"]["start"])
+
+    first = material(run, settings, alarms, "1.2.3").course.moments[0]
+
+    assert start > 12_000
+    assert abs(first.equity / start - 1) < Decimal("0.1")
 
 
 def test_the_worst_of_the_hours_is_the_worst_of_the_run(made: Material) -> None:
