@@ -591,7 +591,7 @@ def cancel_sent_means_gone(patch: MonkeyPatch) -> None:
     patch.setattr(orders, "_TERMINAL", orders._TERMINAL | {OrderState.CANCELING})
 
 
-@planted("E15", "I-3", "a cancel that was refused says that the order is gone", Run(3, mix="mute"))
+@planted("E15", "I-3", "a cancel that was refused says that the order is gone", Run(24, mix="mute"))
 def cancel_refused_means_gone(patch: MonkeyPatch) -> None:
     def refused(self: Engine, event: Any) -> None:
         now_ns = self.now_ns
