@@ -19,6 +19,7 @@ from math import ceil
 from multiprocessing import get_context
 from os import cpu_count
 from pathlib import Path
+from threading import Event, Semaphore
 
 import msgspec
 
@@ -220,10 +221,25 @@ def _spread(seconds: Sequence[float]) -> str:
 def campaign(
     seeds: Iterable[int], hours: float, mix: Mix | None, jobs: int, venue: str = "hyperliquid"
 ) -> Iterator[Result]:
-    """Results as they come."""
+    """Results as they come; of ``seeds`` no more are taken than will be run next."""
     work = partial(run_seed, hours=hours, mix=mix, venue=venue)
+    room, stopped = Semaphore(2 * jobs), Event()
+
+    def taken() -> Iterator[int]:
+        for seed in seeds:
+            room.acquire()
+            if stopped.is_set():
+                return
+            yield seed
+
     with get_context("spawn").Pool(jobs, maxtasksperchild=50) as pool:
-        yield from pool.imap_unordered(work, seeds)
+        try:
+            for result in pool.imap_unordered(work, taken()):
+                room.release()
+                yield result
+        finally:  # or who deals out seeds would wait for room for ever
+            stopped.set()
+            room.release()
 
 
 def code_digest() -> str:
