@@ -11,12 +11,13 @@ level that was broken, the target as far beyond it as the range is wide. Reasons
 
 from collections.abc import Sequence
 from decimal import Decimal
-from math import isfinite, sqrt
+from math import sqrt
 
 import msgspec
 
 from domain.instruments import Pair
 from domain.targets import Legs
+from strategies.bounds import require_within
 from strategies.carry.policy import CarryPolicy
 from strategies.market.closes import hourly_volatility, whole_hours
 from strategies.market.state import InstrumentState
@@ -44,10 +45,7 @@ class BreakoutPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long a trade may take."""
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _BOUNDS.items():
-            value = getattr(self, name)
-            if not (isfinite(value) and low <= value <= high):
-                raise ValueError(f"{name}: must be between {low:g} and {high:g}, got {value}")
+        require_within(self, _BOUNDS)
 
 
 _BOUNDS: dict[str, tuple[float, float]] = {

@@ -13,7 +13,6 @@ when staying beyond that costs more than getting out and in again. Reasons:
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from math import isfinite
 
 import msgspec
 
@@ -21,6 +20,7 @@ from domain.instruments import Pair
 from domain.money import ONE, ZERO, decimal_of
 from domain.targets import Action, ExitCause, Legs, Tactic, Target
 from domain.time import HOURS_PER_YEAR, SECOND
+from strategies.bounds import require_within
 from strategies.carry.policy import CarryPolicy
 from strategies.funding.forecast import Forecast, MeanReverting
 from strategies.market.state import InstrumentState, Market
@@ -43,8 +43,7 @@ class HedgePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not ZERO < self.ratio <= ONE:
             raise ValueError(f"ratio: must be more than 0 and at most 1, got {self.ratio}")
-        if not (isfinite(self.pay_apr_max) and 0 <= self.pay_apr_max <= 100):
-            raise ValueError(f"pay_apr_max: must be between 0 and 100, got {self.pay_apr_max}")
+        require_within(self, {"pay_apr_max": (0, 100)})
 
 
 class Hedge:

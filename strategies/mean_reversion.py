@@ -11,13 +11,13 @@ is against the trade it is smaller, and at low leverage. Reasons on top of ``Per
 
 from collections.abc import Sequence
 from decimal import Decimal
-from math import isfinite
 
 import msgspec
 
 from domain.instruments import Pair
 from domain.money import ONE
 from domain.targets import Legs
+from strategies.bounds import require_within
 from strategies.carry.policy import CarryPolicy
 from strategies.market.closes import average, deviation, rsi, whole_hours
 from strategies.market.state import InstrumentState
@@ -53,10 +53,7 @@ class MeanReversionPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     """How long a trade may take."""
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _BOUNDS.items():
-            value = getattr(self, name)
-            if not (isfinite(value) and low <= value <= high):
-                raise ValueError(f"{name}: must be between {low:g} and {high:g}, got {value}")
+        require_within(self, _BOUNDS)
         if self.trend_hours <= self.average_hours:
             raise ValueError(f"trend_hours: must be above average_hours {self.average_hours}")
 

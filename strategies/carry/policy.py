@@ -1,12 +1,12 @@
 """What the carry strategy may be told; every number with its unit."""
 
 from decimal import Decimal
-from math import isfinite
 
 import msgspec
 
 from domain.instruments import Instrument
 from domain.time import HOURS_PER_YEAR
+from strategies.bounds import require_within
 from strategies.funding.forecast import ForecastPolicy
 
 NAMES = ("cash_and_carry", "reverse_carry", "hedge", "mean_reversion", "breakout")
@@ -58,10 +58,7 @@ class CarryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.name not in NAMES:
             raise ValueError(f"name: must be one of {', '.join(NAMES)}, got {self.name[:60]!r}")
-        for name, (low, high) in _BOUNDS.items():
-            value = getattr(self, name)
-            if not (isfinite(value) and low <= value <= high):
-                raise ValueError(f"{name}: must be between {low:g} and {high:g}, got {value}")
+        require_within(self, _BOUNDS)
 
     def process(self, perp: Instrument) -> ForecastPolicy:
         """How this perp's funding is foreseen: it reverts to the interest of its venue."""
