@@ -18,7 +18,9 @@ from domain.money import ZERO
 from domain.rates import FundingRate
 from domain.targets import Action, ExitCause, Legs, Tactic, Target
 from domain.time import MINUTE, SECOND
+from execution.effects import RaiseAlarm
 from execution.facts import (
+    EquityMarked,
     Fact,
     MarginIntended,
     OrderIntended,
@@ -273,8 +275,12 @@ def after(hours: float, price: float, pace: float) -> Price:
     ("how", "price"), [(LONG, after(3, 17.0, -0.05)), (SHORT, after(3, 23.0, 0.05))]
 )
 def test_the_stop_closes_at_once_whatever_the_strategy_says(how: Tactic, price: Price) -> None:
-    run = world(how, price, notional="2000.20", enter=1.0, leave=99.0).run(3.9)
+    run = world(how, price, notional="2000.20", enter=1.0, leave=99.0)
+    alarms: list[RaiseAlarm] = []
+    run._on_alarm = alarms.append
+    run.run(3.9)
     stopped = trade(run)
+    assert alarms == []  # a stop is part of the plan
     assert (stopped.stage, stopped.cause) == (Stage.CLOSED, ExitCause.STOP)
     retarget = [f for f in run.told(Retargeted) if isinstance(f, Retargeted)]
     assert [(f.quantity, f.urgent) for f in retarget] == [(ZERO, True)]
@@ -282,6 +288,21 @@ def test_the_stop_closes_at_once_whatever_the_strategy_says(how: Tactic, price: 
     # 100 coins, a stop 1.00 away, one minute of 0.05 beyond it, and the fees.
     assert 100 < lost < 115
     assert_whole(run)
+
+
+@pytest.mark.parametrize(("how", "way"), [(LONG, -0.5), (SHORT, 0.5)])
+def test_how_near_liquidation_was_is_told_of_each_hour_by_itself(how: Tactic, way: float) -> None:
+    def brief(n: int) -> float:
+        return 20.0 + (way if 130 <= n < 140 else 0.0)
+
+    # Without funding the position stays as it is: nothing else begins to watch it anew.
+    run = world(how, brief, notional="2000.20", enter=1.0, rate=0.0).run(5)
+    marked = [f for f in run.told(EquityMarked) if isinstance(f, EquityMarked)]
+    distances = [f.lately.liquidation_distance for f in marked if f.lately.liquidation_distance]
+    assert len(distances) == 4  # every hour from the second on
+    nearest = min(distances)
+    assert distances.count(nearest) == 1  # in the hour of the move, and in none after it
+    assert all(distance > nearest + 0.01 for distance in distances if distance != nearest)
 
 
 @pytest.mark.parametrize("how", [LONG, SHORT])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bot.planning import (
     Desk,
+    _stress_taken,
     exposure_of,
     inventory,
     is_dust,
@@ -446,6 +447,35 @@ def test_forced_orders_near_above_refuse_an_entry_where_open_interest_is_known(
     assert "clusters" not in why_not(with_(wide, limits=desk.limits))  # one percent is less
     off = msgspec.structs.replace(desk.limits, cluster_distance=0.0)
     assert "clusters" not in why_not(with_(wide, limits=off))
+
+
+@pytest.mark.parametrize(("legs", "stop"), [(Legs.SHORT, "21"), (Legs.LONG, "19")])
+def test_only_forced_orders_on_the_side_that_hurts_count(desk: Desk, legs: Legs, stop: str) -> None:
+    """Those of longs from 20 begin 4.9 % below, those of shorts 4.6 % above."""
+    near = msgspec.structs.replace(desk.limits, cluster_distance=0.047)
+    told = plan_entry(told_interest(with_(desk, limits=near), 12, 1e6), alone(legs, stop), "HYPE#1")
+    refused = [] if isinstance(told, TradePlanned) else [why.split(":")[0] for why in told]
+    assert ("clusters" in refused) is (legs is Legs.SHORT)
+
+
+def test_the_book_of_a_leg_that_is_not_traded_keeps_nothing_out(desk: Desk) -> None:
+    now_ns = desk.now_ns
+    desk.market.observe(Book(SPOT.id, ((19.8, 1e6),), ((20.2, 1e6),), now_ns, now_ns))
+    assert why_not(desk) == {"depth", "spread"}
+    assert isinstance(plan_entry(desk, alone(Legs.LONG, "19"), "HYPE#1"), TradePlanned)
+
+
+def test_a_perp_alone_is_stopped_and_needs_no_margin_for_the_stress(desk: Desk) -> None:
+    wild = with_(desk, limits=msgspec.structs.replace(desk.limits, stress_move=Decimal(5)))
+    assert "stress" in plan(wild).clipped_by
+    made = plan_entry(wild, alone(Legs.SHORT, "21"), "HYPE#1")
+    assert isinstance(made, TradePlanned)
+    assert "stress" not in made.clipped_by
+    run = World(Scripted(lambda _: 20.0, 9), Held(Tactic(Legs.SHORT, stop_price=Decimal(21)))).run(
+        3
+    )
+    held = of(run)
+    assert _stress_taken(with_(held, limits=wild.limits)) == ZERO
 
 
 def test_where_open_interest_is_not_known_nothing_is_refused_for_it(desk: Desk) -> None:
