@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from bot.perps import Perps
 from bot.planning import (
     Desk,
     inventory,
@@ -22,8 +23,8 @@ from bot.planning import (
     missing_margin,
     plan_entry,
     readings,
-    worse,
 )
+from bot.valuation import holdings, marks, not_ours, valued
 from domain.account import (
     AccountReport,
     CashCause,
@@ -37,7 +38,7 @@ from domain.account import (
 )
 from domain.instruments import Instrument, Kind, Pair
 from domain.market import Book, FundingSettled, PerpContext
-from domain.money import ZERO, Money, decimal_of, exact
+from domain.money import ZERO, Money, decimal_of
 from domain.orders import (
     RESTS_ONLY,
     CancelRejected,
@@ -76,8 +77,6 @@ from execution.facts import (
     CancelIntended,
     CommandGiven,
     Decided,
-    EquityMarked,
-    Extremes,
     Fact,
     LimitTripped,
     MarginIntended,
@@ -117,10 +116,9 @@ from execution.risk.halts import (
     reset,
 )
 from execution.risk.limits import RiskLimits
-from execution.risk.margin import effective_leverage
 from execution.state import OPENING, State, apply
 from strategies.market.state import InstrumentState, Market
-from strategies.strategy import Holding, Strategy
+from strategies.strategy import Strategy
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -131,28 +129,6 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 NOTHING = Outcome((), ())
-
-
-class _Perp(msgspec.Struct):
-    """A held perp on the hot path: when to ask the guard, and the worst mark it has seen.
-
-    A short's leverage and distance to liquidation are worst at the highest mark, so
-    one comparison an update is enough to know both extremes afterwards. A long's at the
-    lowest: its ``against`` is -1.0, a short's 1.0, and marks are counted times it.
-    """
-
-    trigger: float
-    worst: float
-    against: float
-    position: PositionReport
-
-    def triggers(self, mark: float) -> bool:
-        """Whether the guard is to be asked at this mark."""
-        return mark * self.against >= self.trigger
-
-    @property
-    def worst_mark(self) -> float:
-        return self.worst * self.against
 
 
 class Engine:
@@ -181,9 +157,7 @@ class Engine:
         self._facts: list[Fact] = []
         self._effects: list[Effect] = []
         self._working: dict[str, str] = {}  # perp -> trade that has something to do
-        self._perps: dict[str, _Perp] = {}  # by instrument, those that are held
-        self._extremes = state.extremes
-        self._lately = Extremes()  # the same since the last valuation
+        self._perps = Perps(state)
         self._worth_now: tuple[dict[str, Decimal], Decimal] | None = None
         self._suspicion: tuple[str, ...] = ()  # differences that one read has found
         self._clean_ns = 0  # venue time up to which the books are known to be complete
@@ -606,7 +580,7 @@ class Engine:
         self._venue_ahead_ns = max(report.venue_time_ns - report.received_ns, 0)
         held = {p.instrument for p in report.positions if p.quantity != ZERO}
         for instrument in [name for name in self._perps if name not in held]:
-            self._forget_perp(instrument)
+            self._perps.forget(instrument)
         for position in report.positions:
             if position.quantity != ZERO:
                 self._watch_perp(position)
@@ -735,7 +709,7 @@ class Engine:
         for trade in self._open_trades():
             self._cover(trade)
         for target in self._strategy.targets(
-            self.market, self._holdings(), desk.equity, self.now_ns
+            self.market, holdings(self.state), desk.equity, self.now_ns
         ):
             self._consider(target)
 
@@ -856,93 +830,27 @@ class Engine:
 
     def _watch_perp(self, position: PositionReport) -> None:
         """Take over the venue's newest word on a position: trigger, leverage, extremes."""
-        name = position.instrument
-        before = self._perps.get(name)
-        if before is not None and (before.position.quantity, before.position.raw_margin) == (
-            position.quantity,
-            position.raw_margin,
-        ):
+        if self._perps.knows(position):
             return
-        self._forget_perp(name)
-        pair = self.state.pair_of.get(name)
+        pair = self.state.pair_of.get(position.instrument)
         trade = self.state.trade_on(pair.name) if pair is not None else None
         desk = self._desk()
         trigger = margin_trigger(desk, trade) if trade is not None and desk is not None else None
-        against = -1.0 if position.quantity > ZERO else 1.0
-        self._perps[name] = _Perp(
-            trigger * against if trigger is not None else float("inf"),
-            float(position.mark) * against,
-            against,
-            position,
-        )
-        grown = before is None or abs(position.quantity) > abs(before.position.quantity)
-        if grown and position.margin > ZERO:
-            leverage = effective_leverage(abs(position.quantity) * position.mark, position.margin)
-            if leverage > self._extremes.effective_leverage:
-                self._extremes = msgspec.structs.replace(
-                    self._extremes, effective_leverage=leverage
-                )
-
-    def _forget_perp(self, instrument: str) -> None:
-        """Before a position changes or goes: how bad was it at its worst mark?"""
-        perp = self._perps.pop(instrument, None)
-        if perp is not None:
-            self._note_worst(perp)
-
-    def _note_worst(self, perp: _Perp) -> None:
-        self._extremes = worse(self._extremes, self.state, perp.position, perp.worst_mark)
-        self._lately = worse(self._lately, self.state, perp.position, perp.worst_mark)
+        self._perps.watch(position, trigger)
 
     # --- value -----------------------------------------------------------------------------
 
     def not_ours(self) -> dict[str, Decimal] | None:
         """What the account holds that belongs to no trade: signed base units of every instrument.
 
-        So does a perp that hedges what its owner holds: nothing of it is to be undone in a hurry.
         None until the books have agreed with the venue once: before, nobody knows.
         """
-        if self.reconciled_ns is None:
-            return None
-        found = {name: self.state.books.quantity(None, name) for name in self.state.instruments}
-        for trade in self._open_trades():
-            if trade.legs is Legs.OVERLAY:
-                perp = self.state.pairs[trade.plan.pair].perp.id
-                found[perp] += self.state.books.quantity(trade.trade_id, perp)
-        return found
+        return not_ours(self.state) if self.reconciled_ns is not None else None
 
     def marks(self) -> dict[str, Decimal]:
-        """Prices that value everything: spot mid, perp mark; the last known where there is none."""
-        known = dict(self.state.traded_at)
-        if self.state.equity is not None:
-            known.update(self.state.equity.marks)
-        for name, instrument in self.state.instruments.items():
-            seen = self.market.of(name)
-            if seen is None:
-                continue
-            if instrument.kind is Kind.PERP and seen.mark is not None:
-                known[name] = decimal_of(seen.mark)
-            elif (price := self._spot_price(instrument, seen)) is not None:
-                known[name] = price
-        return known
-
-    def _spot_price(self, spot: Instrument, seen: InstrumentState) -> Decimal | None:
-        """Mid; where the book is old and the perp's mark is not, what that mark implies.
-
-        Valued at two moments a neutral pair would show a loss that is none, and a loss
-        limit would stay tripped over it.
-        """
+        """Prices that value everything (``bot.valuation.marks``), as of now."""
         age_ns = int(self._limits.data_age_seconds_max * SECOND)
-        pair = self.state.pair_of[spot.id]
-        perp = self.market.of(pair.perp.id)
-        known = perp is not None and perp.has_fresh_context(self.now_ns, age_ns)
-        if known and not seen.is_fresh(self.now_ns, age_ns):
-            assert perp is not None
-            assert perp.mark is not None, "Invariant: a fresh context has a mark"
-            usual = self.market.usual_basis(pair)
-            return decimal_of(perp.mark / (1.0 + (usual.mean if usual is not None else 0.0)))
-        if seen.bid is None or seen.ask is None:
-            return None
-        return (decimal_of(seen.bid) + decimal_of(seen.ask)) / 2
+        return marks(self.state, self.market, self.now_ns, age_ns)
 
     def _worth(self) -> tuple[dict[str, Decimal], Decimal]:
         """Marks and equity: while one event is handled only a fact changes them."""
@@ -974,58 +882,9 @@ class Engine:
     def _mark_equity(self) -> None:
         if self.account is None:
             return
-        marks, equity = self._worth()
-        for name, perp in self._perps.items():
-            self._note_worst(perp)
-            perp.worst = float(marks.get(name, perp.position.mark)) * perp.against
-        with exact():
-            spot_value = sum(
-                (
-                    quantity * marks[held]
-                    for held, quantity in self.state.books.positions().items()
-                    if self.state.instruments[held].kind is Kind.SPOT
-                ),
-                ZERO,
-            )
-            margin = unrealized = ZERO
-            for position in self.account.positions:
-                cost = position.quantity * position.entry_price
-                mark = marks.get(position.instrument, position.mark)
-                margin += position.raw_margin + cost
-                unrealized += position.quantity * mark - cost
-            cash = equity - spot_value - margin - unrealized
-        self._record(
-            EquityMarked(
-                equity,
-                cash,
-                spot_value,
-                margin,
-                unrealized,
-                marks,
-                self.now_ns,
-                self._extremes,
-                self._lately,
-            )
-        )
-        self._lately = Extremes()
-
-    def _holdings(self) -> dict[str, Holding]:
-        """What the strategy may know of our trades: closing ones are already given up."""
-        held = {}
-        for trade in self._open_trades():
-            pair = self.state.pairs[trade.plan.pair]
-            quantity = max(trade.quantity, self.state.matched(trade))
-            held[pair.name] = Holding(
-                pair.name,
-                quantity,
-                trade.plan.notional * quantity / trade.plan.quantity,
-                trade.opened_ns if trade.opened_ns is not None else trade.plan.time_ns,
-                trade.entry_basis,
-                trade.legs,
-                trade.plan.stop_price,
-                trade.plan.target_price,
-            )
-        return held
+        known, equity = self._worth()
+        extremes, lately = self._perps.since_last(known)
+        self._record(valued(self.state, self.account, known, equity, self.now_ns, extremes, lately))
 
     # --- trouble ---------------------------------------------------------------------------
 
@@ -1193,7 +1052,7 @@ class Engine:
                 self._move_residual(leg, quantity, trade.trade_id, None)
         self._record(StageChanged(trade.trade_id, Stage.CLOSED, self.now_ns))
         self._unwatch(trade)
-        self._forget_perp(pair.perp.id)
+        self._perps.forget(pair.perp.id)
 
     def _adopt_residual(self, trade: PairTrade) -> None:
         """Dust that earlier trades of this pair left behind belongs to the new one.

@@ -1,0 +1,119 @@
+"""What is held, whose it is, and what it is worth: read from the state, changing nothing."""
+
+from decimal import Decimal
+
+from domain.account import AccountReport
+from domain.instruments import Instrument, Kind
+from domain.money import ZERO, decimal_of, exact
+from domain.targets import Legs
+from execution.facts import EquityMarked, Extremes
+from execution.state import State
+from strategies.market.state import InstrumentState, Market
+from strategies.strategy import Holding
+
+
+def marks(state: State, market: Market, now_ns: int, age_ns: int) -> dict[str, Decimal]:
+    """Prices that value everything: spot mid, perp mark; the last known where there is none.
+
+    ``age_ns``: how old a quote may be before its spot is valued by the perp.
+    """
+    known = dict(state.traded_at)
+    if state.equity is not None:
+        known.update(state.equity.marks)
+    for name, instrument in state.instruments.items():
+        seen = market.of(name)
+        if seen is None:
+            continue
+        if instrument.kind is Kind.PERP:
+            price = decimal_of(seen.mark) if seen.mark is not None else None
+        else:
+            price = _spot_price(state, market, instrument, seen, now_ns, age_ns)
+        if price is not None:
+            known[name] = price
+    return known
+
+
+def _spot_price(
+    state: State, market: Market, spot: Instrument, seen: InstrumentState, now_ns: int, age_ns: int
+) -> Decimal | None:
+    """Mid; where the book is old and the perp's mark is not, what that mark implies.
+
+    Valued at two moments a neutral pair would show a loss that is none, and a loss
+    limit would stay tripped over it.
+    """
+    pair = state.pair_of[spot.id]
+    perp = market.of(pair.perp.id)
+    known = perp is not None and perp.has_fresh_context(now_ns, age_ns)
+    if known and not seen.is_fresh(now_ns, age_ns):
+        assert perp is not None
+        assert perp.mark is not None, "Invariant: a fresh context has a mark"
+        usual = market.usual_basis(pair)
+        return decimal_of(perp.mark / (1.0 + (usual.mean if usual is not None else 0.0)))
+    if seen.bid is None or seen.ask is None:
+        return None
+    return (decimal_of(seen.bid) + decimal_of(seen.ask)) / 2
+
+
+def valued(
+    state: State,
+    account: AccountReport,
+    known: dict[str, Decimal],
+    equity: Decimal,
+    now_ns: int,
+    extremes: Extremes,
+    lately: Extremes,
+) -> EquityMarked:
+    """Equity (quote) at the marks ``known``, by where it is: cash, spot, margin, unrealized."""
+    with exact():
+        spot_value = sum(
+            (
+                quantity * known[held]
+                for held, quantity in state.books.positions().items()
+                if state.instruments[held].kind is Kind.SPOT
+            ),
+            ZERO,
+        )
+        margin = unrealized = ZERO
+        for position in account.positions:
+            cost = position.quantity * position.entry_price
+            mark = known.get(position.instrument, position.mark)
+            margin += position.raw_margin + cost
+            unrealized += position.quantity * mark - cost
+        cash = equity - spot_value - margin - unrealized
+    return EquityMarked(
+        equity, cash, spot_value, margin, unrealized, known, now_ns, extremes, lately
+    )
+
+
+def holdings(state: State) -> dict[str, Holding]:
+    """What the strategy may know of our trades, by pair: closing ones are already given up."""
+    held = {}
+    for trade_id in state.open_trades.values():
+        trade = state.trades[trade_id]
+        pair = state.pairs[trade.plan.pair]
+        quantity = max(trade.quantity, state.matched(trade))
+        held[pair.name] = Holding(
+            pair.name,
+            quantity,
+            trade.plan.notional * quantity / trade.plan.quantity,
+            trade.opened_ns if trade.opened_ns is not None else trade.plan.time_ns,
+            trade.entry_basis,
+            trade.legs,
+            trade.plan.stop_price,
+            trade.plan.target_price,
+        )
+    return held
+
+
+def not_ours(state: State) -> dict[str, Decimal]:
+    """What belongs to no trade: signed base units of every instrument.
+
+    So does a perp that hedges what its owner holds: nothing of it is to be undone in a hurry.
+    """
+    found = {name: state.books.quantity(None, name) for name in state.instruments}
+    for trade_id in state.open_trades.values():
+        trade = state.trades[trade_id]
+        if trade.legs is Legs.OVERLAY:
+            perp = state.pairs[trade.plan.pair].perp.id
+            found[perp] += state.books.quantity(trade_id, perp)
+    return found
