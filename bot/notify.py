@@ -45,7 +45,7 @@ CRITICAL = frozenset(
         "trader_silent", "watchdog_stuck",
     }
 )  # fmt: skip
-INFO = frozenset({"watchdog_neutral", "digest", "test"})
+INFO = frozenset({"funding_changed", "watchdog_neutral", "digest", "test"})
 _SAID = re.compile(r"(critical|warning|info): ", re.ASCII)
 
 
