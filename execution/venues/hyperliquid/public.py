@@ -1,7 +1,5 @@
 """Public messages into market events. Pure. Raises ``BadMessage`` and nothing else."""
 
-from msgspec.structs import astuple
-
 from domain.market import Book, FundingSettled, PerpContext, Trade
 from domain.orders import Side
 from domain.rates import FundingRate
@@ -69,13 +67,7 @@ def funding_settled(listing: Listing, row: FundingRow, received_ns: int) -> Fund
 def _book(listing: Listing, book: QuotedBook, received_ns: int) -> Book:
     market = listing.by_coin.get(book.coin) or _market(listing, book.coin)
     bids, asks = book.levels
-    return Book(
-        market.instrument.id,
-        (*map(astuple, bids),),  # price and size, as a level is
-        (*map(astuple, asks),),
-        book.time * MILLISECOND,
-        received_ns,
-    )
+    return Book(market.instrument.id, bids, asks, book.time * MILLISECOND, received_ns)
 
 
 def _context(listing: Listing, context: ActiveAssetContext, received_ns: int) -> PerpContext:

@@ -52,7 +52,7 @@ class Quotes:
         """A new book; returns the one before."""
         before, self.books[book.instrument] = self.books.get(book.instrument), book
         if book.bids and book.asks:
-            mid = (book.bids[0][0] + book.asks[0][0]) / 2
+            mid = (book.bids[0].price + book.asks[0].price) / 2
             self.candles[book.instrument].price(mid, book.venue_time_ns // MILLISECOND)
         return before
 
@@ -60,7 +60,7 @@ class Quotes:
         """Where a side is empty, the last print: the venue does not say which of them it told."""
         book = self.books.get(instrument)
         if book is not None and book.bids and book.asks:
-            return float_text((book.bids[0][0] + book.asks[0][0]) / 2)
+            return float_text((book.bids[0].price + book.asks[0].price) / 2)
         trades = self.trades[instrument]
         return float_text(trades[-1].price) if trades else None
 
@@ -153,4 +153,4 @@ class Quotes:
 
 
 def _levels(levels: tuple[Level, ...]) -> tuple[WireLevel, ...]:
-    return tuple(WireLevel(float_text(price), float_text(size)) for price, size in levels)
+    return tuple(WireLevel(float_text(level.price), float_text(level.size)) for level in levels)

@@ -44,6 +44,7 @@ from execution.effects import (
 )
 from execution.events import Reconnected, Trouble
 from execution.ports import Reply, TransportFailed
+from execution.venues.hyperliquid import wire
 from execution.venues.hyperliquid.sign import AgentSigner, Caps
 from execution.venues.hyperliquid.timing import Timing
 from tests.unit.execution.venues.hyperliquid.venue import (
@@ -548,8 +549,8 @@ async def test_public_data_arrives_under_our_names() -> None:
     (book,), (seen,) = desk.of(Book), desk.of(PerpContext)
     assert (book.instrument, book.bids, book.asks) == (
         "hyperliquid:HYPE/USDC",
-        ((45.1, 3.0),),
-        ((45.2, 4.0),),
+        (wire.QuotedLevel(45.1, 3.0),),
+        (wire.QuotedLevel(45.2, 4.0),),
     )
     assert (seen.instrument, seen.mark, seen.predicted.per_hour) == (PERP, 45.15, 0.0000125)
     assert desk.gateway.progress["public"] == NOW
