@@ -282,6 +282,32 @@ class UserFundings(Message, frozen=True):
     is_snapshot: bool = False
 
 
+class UserLiquidation(msgspec.Struct, frozen=True):
+    """Keys are written with underscores here."""
+
+    lid: Id
+    liquidated_user: Word
+    liquidated_ntl_pos: Number
+    liquidated_account_value: Number
+
+
+class NonUserCancel(Message, frozen=True):
+    """An order that the venue canceled by itself."""
+
+    coin: Word
+    oid: Id
+
+
+class UserEvent(Message, frozen=True):
+    """One of these, or of a kind that came later. Each has a stream of its own, or shows in the
+    account: that something has happened is all that is taken from it."""
+
+    fills: list[FillRow] | None = None
+    funding: UserFunding | None = None
+    liquidation: UserLiquidation | None = None
+    non_user_cancel: list[NonUserCancel] | None = None
+
+
 class OrderRow(Message, frozen=True):
     """``sz`` is what remains, ``orig_sz`` what was asked for."""
 
