@@ -16,7 +16,7 @@ from domain.orders import Side
 from domain.time import HOUR, MILLISECOND
 from execution.ports import TransportFailed
 from execution.risk.clusters import Level, forced_within, hourly_volume, levels
-from execution.venues.hyperliquid import candles, watch
+from execution.venues.hyperliquid import candles, units, watch
 from execution.venues.hyperliquid.info import Info
 from execution.venues.hyperliquid.public import positive
 from execution.venues.hyperliquid.timing import Timing
@@ -115,15 +115,16 @@ async def from_venue(url: str, name: str, interest: float | None, distance: floa
             raise RunError(f"{url} does not answer as documented: {error}") from None
         except (ValueError, KeyError) as error:
             raise RunError(f"{name}: {error}") from None
-        mark = market(context.mark_px)
-        known = positive(context.open_interest) if interest is None else interest
+        mark = units.of_a_coin_seen(perp.coin, market(context.mark_px))
+        if interest is None and (open_interest := positive(context.open_interest)):
+            interest = units.coins_seen(perp.coin, open_interest)
     traded = [
         Traded(one.venue_time_ns, one.hours, one.low, one.high, one.price, one.volume)
         for one in closes
         if one.low > 0.0
     ]
     tiers = perp.instrument.margin_tiers
-    return _picture(name, url, traded, mark, known, tiers, distance, at_ns=now_ns)
+    return _picture(name, url, traded, mark, interest, tiers, distance, at_ns=now_ns)
 
 
 def _picture(

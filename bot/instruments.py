@@ -79,6 +79,7 @@ class _Venue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _PairNames(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spot: str
     perp: str
+    by_default: bool = True
 
 
 def load_listings(venue: str) -> dict[str, Listing]:
@@ -113,7 +114,8 @@ def load_url(venue: str, network: str) -> str:
 
 
 def load_pairs(venue: str, names: Sequence[str] | None = None) -> tuple[Pair, ...]:
-    """The pairs of ``names``, in that order; all that ``config/symbols.toml`` lists when None.
+    """The pairs of ``names``, in that order; when None those that
+    ``config/symbols.toml`` lists to be traded by default.
 
     Raises:
         UnknownPair: when the venue or a name is not listed, or a file cannot be used.
@@ -127,6 +129,7 @@ def load_pairs(venue: str, names: Sequence[str] | None = None) -> tuple[Pair, ..
                 f"{name!r} is no pair of {venue}; there are {', '.join(allowed)} "
                 "(config/symbols.toml is the list)"
             )
+    by_default = [name for name, listed in allowed.items() if listed.by_default]
     try:
         return tuple(
             Pair(
@@ -134,7 +137,7 @@ def load_pairs(venue: str, names: Sequence[str] | None = None) -> tuple[Pair, ..
                 listings[allowed[name].spot].instrument,
                 listings[allowed[name].perp].instrument,
             )
-            for name in dict.fromkeys(allowed if names is None else names)
+            for name in dict.fromkeys(names if names is not None else by_default)
         )
     except KeyError as error:
         raise UnknownPair(f"{file}: {venue} has no instrument {error}") from None

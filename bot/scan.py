@@ -181,7 +181,7 @@ def _capacity(pair: Pair, spot: InstrumentState, perp: InstrumentState, touch: R
     assert spot.mid is not None, "Invariant: only quoted pairs are priced"
     low = float(pair.lot)
     books = spot.bids, spot.asks, perp.bids, perp.asks
-    high = max(fsum(size for _, size in levels) for levels in books)
+    high = max(fsum(level.size for level in levels) for levels in books)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2.0
         trip = round_trip(pair, spot, perp, middle)

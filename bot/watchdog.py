@@ -45,7 +45,7 @@ from execution.effects import RaiseAlarm
 from execution.fence import proof_of, skew_ns
 from execution.pairs import ExecutionPolicy
 from execution.ports import Clock, Reply, Signer, Transport, TransportFailed
-from execution.venues.hyperliquid import actions, answers, private, wire
+from execution.venues.hyperliquid import actions, answers, private, units, wire
 from execution.venues.hyperliquid.info import Info
 from execution.venues.hyperliquid.sign import Nonces
 from execution.venues.hyperliquid.start import address
@@ -418,7 +418,7 @@ class Protector:
         if not bids or not asks:
             return None
         bid, ask = wire.positive(bids[0].px), wire.positive(asks[0].px)
-        return (bid + ask) / 2 if bid < ask else None
+        return units.of_a_coin(coin, (bid + ask) / 2) if bid < ask else None
 
     async def _ask(self, kind: type[T], **question: Any) -> T:
         body = msgspec.json.encode(question)

@@ -9,8 +9,13 @@ import msgspec
 from domain.orders import Side
 from domain.rates import FundingRate
 
-Level = tuple[float, float]
-"""(price, size)"""
+
+class Level(msgspec.Struct, frozen=True, gc=False):
+    """What rests at one price of a book. A venue's decoder may make one under its own names
+    (a subclass), so that of what a feed says no level is made twice."""
+
+    price: float
+    size: float
 
 
 class Book(msgspec.Struct, frozen=True, tag=True):

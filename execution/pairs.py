@@ -474,8 +474,8 @@ def _reach(s: Situation, leg: Instrument, side: Side) -> tuple[Decimal, Decimal]
     bps = s.policy.forced_slippage_bps_max if forced else s.policy.slippage_bps_max
     bound = leg.round_price(mid * (ONE + side.sign * bps * _BASIS_POINT), up=side is Side.SELL)
     levels = market.asks if side is Side.BUY else market.bids
-    within = [size for price, size in levels if (bound - decimal_of(price)) * side.sign >= 0]
-    return bound, sum((decimal_of(size) for size in within), ZERO)
+    within = [level for level in levels if (bound - decimal_of(level.price)) * side.sign >= 0]
+    return bound, sum((decimal_of(level.size) for level in within), ZERO)
 
 
 def _is_busy(s: Situation, leg: Instrument) -> bool:

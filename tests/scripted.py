@@ -10,7 +10,15 @@ import msgspec
 from bot.run import Run
 from bot.settings import Settings
 from domain.instruments import FeeSchedule, Instrument, Kind, MarginTier, Pair
-from domain.market import Book, FundingSettled, MarketInput, RecordedFunding, Reference, Trade
+from domain.market import (
+    Book,
+    FundingSettled,
+    Level,
+    MarketInput,
+    RecordedFunding,
+    Reference,
+    Trade,
+)
 from domain.money import ZERO
 from domain.orders import Side
 from domain.rates import FundingRate
@@ -95,7 +103,9 @@ class Scripted:
                 yield Trade(leg.id, price, 10 * self._depth, side, time_ns, time_ns)
         for leg in (SPOT, PERP):
             bid, ask = quotes(leg, mid)
-            yield Book(leg.id, ((bid, self._depth),), ((ask, self._depth),), time_ns, time_ns)
+            yield Book(
+                leg.id, (Level(bid, self._depth),), (Level(ask, self._depth),), time_ns, time_ns
+            )
         yield Reference(PERP.id, mid, mid, time_ns, time_ns)
         if time_ns % HOUR == 0:
             yield RecordedFunding(PERP.id, FundingRate(self._rate, 1), time_ns, time_ns)

@@ -60,7 +60,8 @@ TAIL = """
 ## What is no setting
 
 `config/symbols.toml` lists the pairs that may be traded, and `config/venues/*.toml` hold each venue's fees, lots, ticks,
-margin tiers and quote model. They ship with the program; no option replaces them.
+margin tiers and quote model. They ship with the program; no option replaces them. On Hyperliquid `FARTCOIN`, `PUMP` and `kBONK`
+are traded only where `--pairs` names them. The venue counts kBONK in thousands of coins; the bot, its books and its history count coins.
 
 `config/events.toml` is the table of events that the bot is careful before; `calendar.file` names one of your own instead
 ([Market guards](concepts/market-guards.md#events)).

@@ -19,7 +19,7 @@ from bot.run import RunError
 from bot.transport import HttpTransport, is_here
 from domain.time import DAY, HOUR, MILLISECOND
 from execution.ports import TransportFailed
-from execution.venues.hyperliquid import candles, watch
+from execution.venues.hyperliquid import candles, units, watch
 from execution.venues.hyperliquid.info import Info
 from execution.venues.hyperliquid.symbols import VENUE, Listing
 from execution.venues.hyperliquid.timing import Timing
@@ -233,13 +233,19 @@ class _Fetch:
     async def _bars(self, since_ms: int, until_ms: int) -> Page:
         part = self._part
         page = await candles.page(self._info, part.coin, bar_name(part.step_ns), since_ms, until_ms)
+
+        def price(text: str) -> float:
+            return units.of_a_coin_seen(part.coin, market(text))
+
         return {
             TIME: [bar.open_time for bar in page],
-            "open": [market(bar.open) for bar in page],
-            "high": [market(bar.high) for bar in page],
-            "low": [market(bar.low) for bar in page],
-            "close": [market(bar.close) for bar in page],
-            "volume": [float(not_negative(bar.volume)) for bar in page],
+            "open": [price(bar.open) for bar in page],
+            "high": [price(bar.high) for bar in page],
+            "low": [price(bar.low) for bar in page],
+            "close": [price(bar.close) for bar in page],
+            "volume": [
+                units.coins_seen(part.coin, float(not_negative(bar.volume))) for bar in page
+            ],
         }
 
     async def _rates(self, since_ms: int, until_ms: int) -> Page:

@@ -68,12 +68,13 @@ def walk(levels: Sequence[Level], quantity: float) -> Walk:
     Stops at the first level that is not a positive finite price and size, so a
     damaged book is only ever too thin, never too good.
 
-    >>> walk(((100.0, 1.0), (101.0, 2.0)), 2.0)
+    >>> walk((Level(100.0, 1.0), Level(101.0, 2.0)), 2.0)
     Walk(average=100.5, worst=101.0, filled=2.0)
     """
     cost = filled = 0.0
     worst = nan
-    for price, size in levels:
+    for level in levels:
+        price, size = level.price, level.size
         if not (0.0 < price < inf and 0.0 < size < inf):
             break
         take = quantity - filled
@@ -228,9 +229,13 @@ class Market:
             state.venue_time_ns = venue_time_ns
             bids, asks = event.bids, event.asks
             if bids and asks:
-                bid, bid_size = bids[0]
-                ask, ask_size = asks[0]
-                if 0.0 < bid < ask < inf and 0.0 < bid_size < inf and 0.0 < ask_size < inf:
+                best_bid, best_ask = bids[0], asks[0]
+                bid, ask = best_bid.price, best_ask.price
+                if (
+                    0.0 < bid < ask < inf
+                    and 0.0 < best_bid.size < inf
+                    and 0.0 < best_ask.size < inf
+                ):
                     state.bids = bids
                     state.asks = asks
                     state.bid = bid

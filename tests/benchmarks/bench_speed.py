@@ -13,7 +13,7 @@ from typing import TypeVar
 import pytest
 
 from bot.backtest.history import open_history
-from domain.market import Book, PerpContext
+from domain.market import Book, Level, PerpContext
 from domain.rates import FundingRate
 from domain.time import SECOND
 from tests.benchmarks.conftest import Figures
@@ -141,7 +141,7 @@ def rounds(world: World, count: int = 5, size: int = 10_000) -> Iterator[tuple[f
         first_ns = world.venue.now_ns + number * size * SECOND
         times = [first_ns + k * SECOND for k in range(size)]
         books = [
-            Book(leg.id, ((19.99, 1e4),) * 3, ((20.01, 1e4),) * 3, at, at)
+            Book(leg.id, (Level(19.99, 1e4),) * 3, (Level(20.01, 1e4),) * 3, at, at)
             for at in times
             for leg in (SPOT, PERP)
         ]

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from domain.market import Book
 from execution.events import Event
 from execution.ports import Reply, TransportFailed
 from execution.venues.hyperliquid.gateway import HyperliquidGateway
@@ -48,6 +49,8 @@ def holds(event: Event) -> None:
     for name in event.__struct_fields__:
         if name.endswith("_ns"):
             assert 0 <= getattr(event, name) < 1 << 63, event
+    if isinstance(event, Book):  # no fact: its levels have the venue's names
+        return
     body = msgspec.json.encode(event)
     assert len(body) < 100_000
     assert msgspec.json.decode(body, type=type(event)) == event

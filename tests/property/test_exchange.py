@@ -104,8 +104,8 @@ def test_no_more_is_taken_from_a_level_than_it_showed(story: tuple[int, int]) ->
         if isinstance(event, Book):
             left = {level: size for level, size in left.items() if level[0] != event.instrument}
             for side, shown in ((Side.SELL, event.bids), (Side.BUY, event.asks)):
-                for price, size in shown:
-                    left[event.instrument, side, decimal_of(price)] = decimal_of(size)
+                for one in shown:
+                    left[event.instrument, side, decimal_of(one.price)] = decimal_of(one.size)
         elif isinstance(event, Fill) and event.liquidity is Liquidity.TAKER and event.fee.amount:
             level = (event.instrument, event.side, event.price)
             left[level] -= event.quantity

@@ -1,16 +1,18 @@
 """What holds of strategies whatever the market does."""
 
 from decimal import Decimal
+from itertools import starmap
 from math import isnan
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.market import Book, PerpContext, PublicEvent
+from domain.market import Book, Level, PerpContext, PublicEvent
 from domain.rates import FundingRate
 from domain.targets import Action
 from domain.time import HOUR, MINUTE
-from strategies.carry.switching import Level, band
+from strategies.carry import switching
+from strategies.carry.switching import band
 from strategies.carry.thresholds import entering, staying
 from strategies.cash_and_carry import CarryPolicy, CashAndCarry, Holding
 from strategies.funding.forecast import Forecast, ForecastPolicy, Standing, forecast
@@ -25,7 +27,9 @@ rates = st.floats(-0.001, 0.001)
 prices = st.floats(1.0, 1_000.0)
 sizes = st.floats(0.001, 1_000.0)
 anything = st.floats(allow_nan=True, allow_infinity=True)
-levels = st.lists(st.tuples(prices, sizes), max_size=8).map(lambda found: tuple(sorted(found)))
+levels = st.lists(st.tuples(prices, sizes), max_size=8).map(
+    lambda found: tuple(starmap(Level, sorted(found)))
+)
 minutes = st.integers(1, 180)
 
 moves = st.one_of(
@@ -135,7 +139,7 @@ def test_what_is_worth_entering_is_never_worth_leaving(
 def test_the_band_widens_with_the_cost_and_its_worth_only_rises_with_the_level(
     cost: float, hurdle: float, dearer: float
 ) -> None:
-    level = Level(1.25e-5, 1e-5, 336.0)
+    level = switching.Level(1.25e-5, 1e-5, 336.0)
     narrow, wide = band(cost, hurdle, level), band(cost * dearer, hurdle, level)
     levels = [narrow.leave + k * 1e-6 for k in range(-5, 60)]
     worth = [narrow.worth(one) for one in levels]
@@ -148,14 +152,14 @@ def test_the_band_widens_with_the_cost_and_its_worth_only_rises_with_the_level(
 
 @given(levels=levels, quantity=sizes, more=sizes)
 def test_a_walk_never_fills_more_than_asked_nor_gets_better_with_size(
-    levels: tuple[tuple[float, float], ...], quantity: float, more: float
+    levels: tuple[Level, ...], quantity: float, more: float
 ) -> None:
     small, large = walk(levels, quantity), walk(levels, quantity + more)
 
     assert small.filled <= quantity
     assert large.filled >= small.filled
     if levels:
-        assert levels[0][0] * (1 - 1e-9) <= small.average <= small.worst * (1 + 1e-9)
+        assert levels[0].price * (1 - 1e-9) <= small.average <= small.worst * (1 + 1e-9)
         assert large.average >= small.average * (1 - 1e-9)
     else:
         assert isnan(small.average)
@@ -183,7 +187,7 @@ def test_whatever_a_venue_sends_prices_stay_sane(
         Market(PAIRS),
         book(A.perp, at_ns=NOW - 1),
         context(A.perp, at_ns=NOW - 1),
-        Book(A.perp.id, ((bid, size),), ((ask, size),), NOW, NOW),
+        Book(A.perp.id, (Level(bid, size),), (Level(ask, size),), NOW, NOW),
         PerpContext(A.perp.id, mark, mark, FundingRate(rate, 1), NOW, NOW),
     )
     seen = market.of(A.perp.id)

@@ -61,7 +61,7 @@ def test_no_quote_of_a_token_is_far_from_its_perp(shared_data: Path) -> None:
             marks[event.instrument.partition(":")[2][:3]] = event.mark
         elif isinstance(event, Book) and "/USDC" in event.instrument:
             mark = marks.get(event.instrument.partition(":U")[2][:3])
-            far += mark is not None and abs(event.bids[0][0] / mark - 1) > 0.12
+            far += mark is not None and abs(event.bids[0].price / mark - 1) > 0.12
     assert not far
 
 
@@ -92,7 +92,7 @@ def test_every_event_is_in_order_and_every_book_stands_uncrossed(shared_data: Pa
     assert all(a.venue_time_ns <= b.venue_time_ns for a, b in pairwise(events))
     for event in events:
         if isinstance(event, Book):
-            assert 0 < event.bids[0][0] < event.asks[0][0]
+            assert 0 < event.bids[0].price < event.asks[0].price
 
 
 def test_binance_settles_every_eight_hours_and_its_long_gap_is_told(shared_data: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from domain.account import CashCause
 from domain.instruments import Instrument
-from domain.market import Book, MarketInput
+from domain.market import Book, Level, MarketInput
 from domain.money import ZERO
 from domain.orders import Fill, FillCause, OrderRequest, Side, TimeInForce
 from domain.targets import ExitCause, Target
@@ -44,8 +44,10 @@ class Thin(Scripted):
             if isinstance(event, Book):
                 leg = SPOT if event.instrument == SPOT.id else PERP
                 size = self._size(leg, number)
-                (bid, _), (ask, _) = event.bids[0], event.asks[0]
-                yield Book(event.instrument, ((bid, size),), ((ask, size),), time_ns, time_ns)
+                bid, ask = event.bids[0].price, event.asks[0].price
+                yield Book(
+                    event.instrument, (Level(bid, size),), (Level(ask, size),), time_ns, time_ns
+                )
             else:
                 yield event
 
@@ -72,7 +74,7 @@ class Vanishing:
             now_ns = self._storm.venue.now_ns
             leg = self._storm.engine.state.instruments[effect.request.instrument]
             bid, ask = (1.0, 1e3) if gone else quotes(leg, 20.0)
-            book = Book(leg.id, ((bid, 1e6),), ((ask, 1e6),), now_ns, now_ns)
+            book = Book(leg.id, (Level(bid, 1e6),), (Level(ask, 1e6),), now_ns, now_ns)
             self._storm.venue.exchange.on_market(book)
         return True
 
@@ -326,7 +328,9 @@ class Wider(Scripted):
 def test_a_trade_in_an_instrument_that_is_none_of_ours_is_reported_and_nothing_breaks() -> None:
     storm = Storm(Wider(flat, 12), Told("1000", enter=3)).worse().run(0.5)
     now_ns = storm.venue.now_ns
-    storm.venue.exchange.on_market(Book(OTHER.id, ((20.0, 1e6),), ((20.01, 1e6),), now_ns, now_ns))
+    storm.venue.exchange.on_market(
+        Book(OTHER.id, (Level(20.0, 1e6),), (Level(20.01, 1e6),), now_ns, now_ns)
+    )
     storm.happens(by_hand(storm, OTHER, Side.BUY, "30"))
     storm.run(4)
     reconciled = storm.engine.state.reconciled

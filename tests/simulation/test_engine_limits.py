@@ -9,7 +9,7 @@ import pytest
 
 from domain.account import CashCause, LeverageConfirmed
 from domain.instruments import Kind
-from domain.market import Book, MarketInput, Trade
+from domain.market import Book, Level, MarketInput, Trade
 from domain.money import ZERO
 from domain.orders import Fill
 from domain.targets import ExitCause, Target
@@ -141,8 +141,8 @@ def cheaper(event: MarketInput, by: float) -> MarketInput:
     assert isinstance(event, Book)
     return msgspec.structs.replace(
         event,
-        bids=tuple((lower(price), size) for price, size in event.bids),
-        asks=tuple((lower(price), size) for price, size in event.asks),
+        bids=tuple(Level(lower(bid.price), bid.size) for bid in event.bids),
+        asks=tuple(Level(lower(ask.price), ask.size) for ask in event.asks),
     )
 
 

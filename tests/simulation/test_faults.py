@@ -19,7 +19,7 @@ from domain.account import (
     SettingRefused,
 )
 from domain.instruments import Instrument, Pair
-from domain.market import Book, MarketInput, Reference
+from domain.market import Book, Level, MarketInput, Reference
 from domain.money import ZERO, Money
 from domain.orders import (
     CancelReason,
@@ -434,7 +434,7 @@ class Falling(Scripted):
         mid = 20.0 * 0.999 ** min(tenth, 300)
         for leg in (SPOT, PERP):
             bid, ask = quotes(leg, mid)
-            yield Book(leg.id, ((bid, 1e6),), ((ask, 1e6),), time_ns, time_ns)
+            yield Book(leg.id, (Level(bid, 1e6),), (Level(ask, 1e6),), time_ns, time_ns)
         yield Reference(PERP.id, mid, mid, time_ns, time_ns)
 
 

@@ -16,7 +16,7 @@ import pytest
 from bot.lease import Held, Lease, LeaseHeld, LeaseLost
 from bot.watchdog import EXPIRY_SECONDS, Bounds, NonceFile, Watchdog
 from domain.instruments import FeeSchedule, Instrument, Kind, MarginTier, Pair
-from domain.market import Book, Reference
+from domain.market import Book, Level, Reference
 from domain.money import ZERO
 from domain.orders import Side, client_order_id, is_own
 from domain.time import MILLISECOND, SECOND
@@ -153,7 +153,7 @@ class Scene:
     def quote(self, which: Pair, size: float = 1_000.0) -> None:
         now_ns = self.loop.now_ns
         for leg in (which.spot, which.perp):
-            bids, asks = ((MID - 0.01, size),), ((MID + 0.01, size),)
+            bids, asks = (Level(MID - 0.01, size),), (Level(MID + 0.01, size),)
             self.emulator.play(Book(leg.id, bids, asks, now_ns, now_ns))
         self.emulator.play(Reference(which.perp.id, MID, MID, now_ns, now_ns))
 

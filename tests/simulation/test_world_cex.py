@@ -11,7 +11,7 @@ import pytest
 import bot.engine
 from domain.account import FundingPayment
 from domain.instruments import Kind, Pair
-from domain.market import Book, Reference
+from domain.market import Book, Level, Reference
 from domain.orders import (
     OrderAccepted,
     OrderCanceled,
@@ -58,7 +58,7 @@ class Floor:
         self.cex = Cex(exchange, PAIRS, SECRETS, requests_a_minute=requests_a_minute)
         self.now_ns = START + SECOND
         for leg in (HYPE.spot, HYPE.perp):
-            bids, asks = ((19.99, 1000.0),), ((20.01, 1000.0),)
+            bids, asks = (Level(19.99, 1000.0),), (Level(20.01, 1000.0),)
             self.cex.play(Book(leg.id, bids, asks, self.now_ns, self.now_ns))
 
     def post(self, path: str, params: Mapping[str, object], aged_ms: int = 0) -> Reply:

@@ -761,8 +761,8 @@ def _listed(leg: Instrument) -> Document:
 def _depth(book: Book) -> Document:
     return {
         "E": book.venue_time_ns // MILLISECOND,
-        "b": [[repr(price), repr(size)] for price, size in book.bids[:5]],
-        "a": [[repr(price), repr(size)] for price, size in book.asks[:5]],
+        "b": [[repr(level.price), repr(level.size)] for level in book.bids[:5]],
+        "a": [[repr(level.price), repr(level.size)] for level in book.asks[:5]],
     }
 
 

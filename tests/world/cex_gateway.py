@@ -27,7 +27,7 @@ from domain.account import (
     SettingRefused,
 )
 from domain.instruments import FeeSchedule, Instrument, Kind, MarginTier, Pair
-from domain.market import Book, FundingSettled, PerpContext, PublicEvent
+from domain.market import Book, FundingSettled, Level, PerpContext, PublicEvent
 from domain.money import ZERO, Money, exact
 from domain.orders import (
     CancelReason,
@@ -1038,8 +1038,8 @@ def _subscribe(number: int, names: list[str]) -> bytes:
     return msgspec.json.encode({"method": "SUBSCRIBE", "params": names, "id": number})
 
 
-def _levels(rows: Sequence[tuple[str, str]]) -> tuple[tuple[float, float], ...]:
-    return tuple((float(price), float(size)) for price, size in rows)
+def _levels(rows: Sequence[tuple[str, str]]) -> tuple[Level, ...]:
+    return tuple(Level(float(price), float(size)) for price, size in rows)
 
 
 def _hour(row: _Rate) -> int:

@@ -212,12 +212,12 @@ class Drill:
         book = self.world.emulator.exchange._markets[leg.id].book
         if book is None or not (book.bids and book.asks):
             return ZERO
-        mid = (decimal_of(book.bids[0][0]) + decimal_of(book.asks[0][0])) / 2
+        mid = (decimal_of(book.bids[0].price) + decimal_of(book.asks[0].price)) / 2
         levels = book.bids if naked > ZERO else book.asks
         within = (
-            decimal_of(size)
-            for price, size in levels
-            if abs(decimal_of(price) - mid) <= REACH * mid
+            decimal_of(level.size)
+            for level in levels
+            if abs(decimal_of(level.price) - mid) <= REACH * mid
         )
         size = leg.floor_quantity(sum(within, ZERO))
         return size if size * mid * (1 - REACH) > leg.minimum_notional else ZERO

@@ -30,7 +30,7 @@ from bot.settings import Settings
 from bot.watchdog import Bounds, NonceFile, Watchdog
 from domain.account import FundingPayment
 from domain.instruments import Instrument, Kind
-from domain.market import Book, MarketInput, Reference, Trade
+from domain.market import Book, Level, MarketInput, Reference, Trade
 from domain.money import ZERO, decimal_of, exact
 from domain.orders import CancelRejected, Fill, OrderAccepted, OrderCanceled, OrderRejected, Side
 from domain.targets import Action, ExitCause, Target
@@ -194,7 +194,7 @@ def _book(leg: Instrument, price: float, size: float, now_ns: int) -> Book:
         float(leg.round_price(Decimal(repr(price * (1 + 2e-4 * side))), up=side > 0))
         for side in (-1, 1)
     )
-    return Book(leg.id, ((bid, size),), ((ask, size),), now_ns, now_ns)
+    return Book(leg.id, (Level(bid, size),), (Level(ask, size),), now_ns, now_ns)
 
 
 class Once:

@@ -114,8 +114,8 @@ class WildMarket:
             for n in range(_LEVELS):
                 at = leg.round_price(Decimal(repr(mid * (1 + sign * half * (1 + 0.8 * n)))), up=up)
                 size = self._depth_quote * moment.depth / mid * self._random.uniform(0.5, 1.5)
-                if not levels or (float(at) - levels[-1][0]) * sign > 0:
-                    levels.append((float(at), size))
+                if not levels or (float(at) - levels[-1].price) * sign > 0:
+                    levels.append(Level(float(at), size))
             empty = self._random.random() < 0.003 or not (moment.listed or leg.kind is Kind.SPOT)
             sides.append(() if empty else tuple(levels))
         return Book(leg.id, sides[0], sides[1], now_ns, now_ns)

@@ -8,6 +8,7 @@ from typing import Any
 
 from domain.money import EXACT, ZERO
 from domain.orders import OrderRequest, Side, TimeInForce
+from execution.venues.hyperliquid import units
 
 Action = dict[str, Any]
 
@@ -47,8 +48,8 @@ def order_action(request: OrderRequest, asset: int) -> Action:
             {
                 "a": asset,
                 "b": request.side is Side.BUY,
-                "p": wire_number(request.price),
-                "s": wire_number(request.quantity),
+                "p": wire_number(units.told_price(request.instrument, request.price)),
+                "s": wire_number(units.told_size(request.instrument, request.quantity)),
                 "r": request.reduce_only,
                 "t": {"limit": {"tif": _TIME_IN_FORCE[request.time_in_force]}},
                 "c": request.cloid,

@@ -23,6 +23,7 @@ from domain.orders import (
     TimeInForce,
 )
 from execution.ports import Reply
+from execution.venues.hyperliquid import units
 from execution.venues.hyperliquid.wire import BadMessage, Id, Message, Number, decode, positive
 
 OrderAnswer = OrderAccepted | OrderRejected | OrderCanceled | SendFailed
@@ -217,7 +218,7 @@ def _accepted(cloid: str, oid: int, received_ns: int) -> OrderAccepted:
 def _filled(
     request: OrderRequest, filled: _Filled, received_ns: int
 ) -> tuple[OrderAccepted | OrderCanceled, ...]:
-    total = positive(filled.total_sz)
+    total = units.coins(request.instrument, positive(filled.total_sz))
     if total > request.quantity:
         raise BadMessage(f"{total} filled of {request.quantity}")
     accepted = msgspec.structs.replace(

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from domain.market import Close
 from domain.time import HOUR, MILLISECOND
 from execution.ports import Transport, TransportFailed
+from execution.venues.hyperliquid import units
 from execution.venues.hyperliquid.info import Info
 from execution.venues.hyperliquid.public import positive
 from execution.venues.hyperliquid.symbols import Listing, Market
@@ -63,12 +64,15 @@ def closes(listed: Market, bars: Iterable[Candle], until_ns: int) -> list[Close]
     Raises:
         BadMessage: a price is none.
     """
-    name = listed.instrument.id
     ended = [(nanoseconds(bar.close_time + 1), bar) for bar in bars]
-    return [_close(name, bar, at) for at, bar in ended if at <= until_ns]
+    return [_close(listed, bar, at) for at, bar in ended if at <= until_ns]
 
 
-def _close(name: str, bar: Candle, at_ns: int) -> Close:
+def _close(listed: Market, bar: Candle, at_ns: int) -> Close:
     hours = (bar.close_time + 1 - bar.open_time) * MILLISECOND / HOUR
-    low, high, volume = (positive(text) or 0.0 for text in (bar.low, bar.high, bar.volume))
-    return Close(name, market(bar.close), at_ns, at_ns, low, high, volume, hours)
+    close, volume = market(bar.close), positive(bar.volume) or 0.0
+    low, high = positive(bar.low) or 0.0, positive(bar.high) or 0.0
+    if listed.is_of_thousands:
+        low, high, close = (units.of_a_coin_seen(listed.coin, one) for one in (low, high, close))
+        volume = units.coins_seen(listed.coin, volume)
+    return Close(listed.instrument.id, close, at_ns, at_ns, low, high, volume, hours)

@@ -482,6 +482,7 @@ class HyperliquidGateway:
             case "userFundings":
                 self._take_fundings(wire.decode(frame.data, wire.UserFundings))
             case "user":
+                wire.decode(frame.data, wire.UserEvent)
                 self._news.set()  # its fills and funding have streams of their own
             case _:
                 pass

@@ -14,7 +14,7 @@ import msgspec
 
 from domain.time import HOUR, MILLISECOND, MINUTE
 from execution.ports import Transport, TransportFailed
-from execution.venues.hyperliquid import wire
+from execution.venues.hyperliquid import units, wire
 
 T = TypeVar("T")
 Row = TypeVar("Row", wire.FillRow, wire.FundingUpdate, wire.LedgerUpdate, wire.FundingRow)
@@ -59,13 +59,16 @@ class Info:
         return await self._ask(wire.SpotMeta, type="spotMeta")
 
     async def oracles(self) -> dict[str, Decimal]:
-        """Of every perp by its name, quote/base."""
+        """Of every perp by its name, quote of one coin."""
         told = await self._ask(wire.PricedMeta, type="metaAndAssetCtxs")
         perps, assets = told.meta.universe, told.assets
         if len(assets) != len(perps):
             raise wire.BadMessage(f"{len(assets)} prices of {len(perps)} perps")
         rows = zip(perps, assets, strict=True)
-        return {perp.name: wire.amount(asset.oracle_px) for perp, asset in rows}
+        return {
+            perp.name: units.of_a_coin(perp.name, wire.amount(asset.oracle_px))
+            for perp, asset in rows
+        }
 
     async def user_fees(self) -> wire.UserFees:
         return await self._ask(wire.UserFees, type="userFees", user=self._account)

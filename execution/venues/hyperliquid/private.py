@@ -31,7 +31,7 @@ from domain.orders import (
     Side,
 )
 from domain.time import DAY, HOUR, iso
-from execution.venues.hyperliquid import wire
+from execution.venues.hyperliquid import units, wire
 from execution.venues.hyperliquid.symbols import QUOTE, VENUE, Listing
 from execution.venues.hyperliquid.wire import (
     BadMessage,
@@ -88,8 +88,8 @@ def fill(
         cloid=cloid,
         instrument=_name(listing, row.coin),
         side=_SIDES[row.side],
-        price=positive(row.px),
-        quantity=positive(row.sz),
+        price=units.of_a_coin(row.coin, positive(row.px)),
+        quantity=units.coins(row.coin, positive(row.sz)),
         fee=Money(amount(row.fee), row.fee_token),
         liquidity=Liquidity.TAKER if row.crossed else Liquidity.MAKER,
         cause=fill_cause(row, account),
@@ -119,7 +119,8 @@ def funding_payment(
     oracle price is not told: it follows from the payment to as many digits as that has, and
     is zero where nothing was paid. The books take the payment alone.
     """
-    rate, paid, position = amount(row.funding_rate), amount(row.usdc), amount(row.szi)
+    rate, paid = amount(row.funding_rate), amount(row.usdc)
+    position = units.coins(row.coin, amount(row.szi))
     hourly_rate(row.funding_rate)
     time_ns = _dated(time_ms, received_ns)
     hour_ns = (time_ns + HOUR // 2) // HOUR * HOUR
@@ -258,7 +259,7 @@ def _filled(order: wire.OrderRow) -> Decimal:
         filled = positive(order.orig_sz) - not_negative(order.sz)
     if filled < ZERO:
         raise BadMessage(f"order {order.oid}: more remains than was asked for")
-    return filled
+    return units.coins(order.coin, filled)
 
 
 def _is_canceled(status: str) -> bool:
@@ -361,7 +362,8 @@ def _balance(listing: Listing, balance: wire.SpotBalance) -> Balance:
 
 def _position(listing: Listing, position: wire.Position) -> PositionReport:
     """Isolated margin is ``rawUsd`` plus the position's value: what the venue calls margin used."""
-    quantity, leverage = amount(position.szi), position.leverage
+    coin, leverage = position.coin, position.leverage
+    quantity = units.coins(coin, amount(position.szi))
     value, mode = not_negative(position.position_value), _MODES[leverage.type]
     signed = value if quantity > ZERO else -value
     with exact():
@@ -375,13 +377,15 @@ def _position(listing: Listing, position: wire.Position) -> PositionReport:
     return PositionReport(
         instrument=_name(listing, position.coin),
         quantity=quantity,
-        entry_price=positive(position.entry_px) if position.entry_px is not None else ZERO,
+        entry_price=units.of_a_coin(coin, positive(position.entry_px))
+        if position.entry_px is not None
+        else ZERO,
         mark=_QUOTIENT.divide(value, abs(quantity)) if quantity else ZERO,
         margin=margin,
         raw_margin=raw_margin,
         leverage=leverage.value,
         mode=mode,
-        liquidation_price=amount(position.liquidation_px)
+        liquidation_price=units.of_a_coin(coin, amount(position.liquidation_px))
         if position.liquidation_px is not None
         else None,
     )

@@ -1,11 +1,10 @@
 """Public messages into market events. Pure. Raises ``BadMessage`` and nothing else."""
 
-from msgspec.structs import astuple
-
 from domain.market import Book, FundingSettled, PerpContext, Trade
 from domain.orders import Side
 from domain.rates import FundingRate
 from domain.time import HOUR, MILLISECOND
+from execution.venues.hyperliquid import units
 from execution.venues.hyperliquid.symbols import Listing, Market
 from execution.venues.hyperliquid.wire import (
     ActiveAssetContext,
@@ -14,6 +13,7 @@ from execution.venues.hyperliquid.wire import (
     Frame,
     FundingRow,
     QuotedBook,
+    QuotedLevel,
     TradeRow,
     decode,
     hourly_rate,
@@ -45,8 +45,8 @@ def trades(listing: Listing, frame: Frame, received_ns: int) -> list[tuple[str, 
             row.tid,
             Trade(
                 instrument=_market(listing, row.coin).instrument.id,
-                price=market(row.px),
-                quantity=market(row.sz),
+                price=units.of_a_coin_seen(row.coin, market(row.px)),
+                quantity=units.coins_seen(row.coin, market(row.sz)),
                 aggressor=Side.BUY if row.side == "B" else Side.SELL,
                 venue_time_ns=nanoseconds(row.time),
                 received_ns=received_ns,
@@ -69,13 +69,14 @@ def funding_settled(listing: Listing, row: FundingRow, received_ns: int) -> Fund
 def _book(listing: Listing, book: QuotedBook, received_ns: int) -> Book:
     market = listing.by_coin.get(book.coin) or _market(listing, book.coin)
     bids, asks = book.levels
-    return Book(
-        market.instrument.id,
-        (*map(astuple, bids),),  # price and size, as a level is
-        (*map(astuple, asks),),
-        book.time * MILLISECOND,
-        received_ns,
-    )
+    if market.is_of_thousands:
+        bids, asks = (tuple(_of_coins(book.coin, one) for one in side) for side in book.levels)
+    return Book(market.instrument.id, bids, asks, book.time * MILLISECOND, received_ns)
+
+
+def _of_coins(coin: str, level: QuotedLevel) -> QuotedLevel:
+    price, size = units.of_a_coin_seen(coin, level.price), units.coins_seen(coin, level.size)
+    return QuotedLevel(price, size)
 
 
 def _context(listing: Listing, context: ActiveAssetContext, received_ns: int) -> PerpContext:
@@ -83,14 +84,15 @@ def _context(listing: Listing, context: ActiveAssetContext, received_ns: int) ->
 
     ``funding`` is the venue's running estimate of this hour's rate.
     """
+    coin, interest = context.coin, positive(context.ctx.open_interest)
     return PerpContext(
-        instrument=_market(listing, context.coin).instrument.id,
-        mark=market(context.ctx.mark_px),
-        oracle=market(context.ctx.oracle_px),
+        instrument=_market(listing, coin).instrument.id,
+        mark=units.of_a_coin_seen(coin, market(context.ctx.mark_px)),
+        oracle=units.of_a_coin_seen(coin, market(context.ctx.oracle_px)),
         predicted=FundingRate(hourly_rate(context.ctx.funding), 1),
         venue_time_ns=received_ns,
         received_ns=received_ns,
-        open_interest=positive(context.ctx.open_interest),
+        open_interest=interest and units.coins_seen(coin, interest),
         day_volume=positive(context.ctx.day_ntl_vlm),
     )
 

@@ -4,13 +4,13 @@ A spot leg is found by its token, and a token by its id: anybody may issue one t
 UBTC. Nothing is concluded from how a pair is called either.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
 
 from domain.instruments import FeeSchedule, Instrument, Kind, MarginTier, Pair
+from execution.venues.hyperliquid import units
 from execution.venues.hyperliquid.wire import (
     Meta,
     PerpAsset,
@@ -37,6 +37,9 @@ SINGLE_TIER_TABLES = 50
 TOKENS: dict[str, frozenset[str]] = {
     "HYPE": frozenset({"0x0d01dc56dcaaca66ad901c959b4011ec", "0x7317beb7cceed72ef0b346074cc8e7ab"}),
     "PURR": frozenset({"0xc1fb593aeffbeb02f85e0308e9956a90", "0xc4bf3f870c0e9465323c0b6ed28096c2"}),
+    "UBONK": frozenset(
+        {"0xb113d34e351cf195733c98442530c099", "0x07258d30c89f37d852314bbdd90ac0ff"}
+    ),
     "UBTC": frozenset({"0x8f254b963e8468305d409b33aa137c67"}),
     "UETH": frozenset({"0xe1edd30daaf5caac3fe63569e24748da", "0xe4371d8166f362d6578725f11e0a14f3"}),
     "UFART": frozenset(
@@ -50,9 +53,6 @@ TOKENS: dict[str, frozenset[str]] = {
 """The tokens that may be a spot leg, and nothing else: name to ``tokenId``, on mainnet and, where
 it is listed there, on the testnet. An id is a hash of the deployment: nobody chooses one."""
 
-_THOUSANDS = re.compile("k[A-Z]")
-"""How the venue names a perp of a thousand coins: its sizes are not those of the spot token."""
-
 
 class Market(msgspec.Struct, frozen=True):
     """One instrument with the venue's names for it: ``coin`` in questions, ``asset`` in orders."""
@@ -60,6 +60,7 @@ class Market(msgspec.Struct, frozen=True):
     instrument: Instrument
     coin: str
     asset: int
+    is_of_thousands: bool = False
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -97,8 +98,6 @@ def resolve(meta: Meta, spot_meta: SpotMeta, fees: UserFees, wanted: Mapping[str
     pairs, tokens = [], {QUOTE_TOKEN: QUOTE}
     markets: list[Market] = []
     for name, symbol in wanted.items():
-        if _THOUSANDS.match(name):
-            raise ValueError(f"{name}: its unit is a thousand coins, and no spot token's is")
         token = _token(spot_meta.tokens, name, symbol)
         spot = _spot(token, _spot_asset(spot_meta.universe, token), fees)
         perp = _perp(meta, name, fees)
@@ -176,15 +175,15 @@ def _perp(meta: Meta, name: str, fees: UserFees) -> Market:
         kind=Kind.PERP,
         base=name,
         quote=QUOTE,
-        lot=_lot(asset.sz_decimals),
-        price_decimals=max(PERP_DECIMALS - asset.sz_decimals, 0),
+        lot=units.coins(name, _lot(asset.sz_decimals)),
+        price_decimals=max(PERP_DECIMALS - asset.sz_decimals, 0) + 3 * units.is_of_thousands(name),
         minimum_notional=MINIMUM_NOTIONAL,
         fees=FeeSchedule(maker=amount(fees.user_add_rate), taker=amount(fees.user_cross_rate)),
         significant_figures=SIGNIFICANT_FIGURES,
         margin_tiers=_tiers(meta, asset),
         funding_interval_hours=1,
     )
-    return Market(instrument, asset.name, index)
+    return Market(instrument, asset.name, index, units.is_of_thousands(name))
 
 
 def _tiers(meta: Meta, asset: PerpAsset) -> tuple[MarginTier, ...]:

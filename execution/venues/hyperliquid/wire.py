@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
+from domain.market import Level
 from domain.money import ZERO
 from domain.time import MILLISECOND
 
@@ -140,7 +141,7 @@ class Acknowledgement(Message, frozen=True):
     subscription: Subscription
 
 
-class Level(Message, frozen=True):
+class ExactLevel(Message, frozen=True):
     px: Number
     sz: Number
 
@@ -150,12 +151,14 @@ class L2Book(Message, frozen=True):
 
     coin: Word
     time: Millis
-    levels: tuple[list[Level], list[Level]]
+    levels: tuple[list[ExactLevel], list[ExactLevel]]
 
 
-class QuotedLevel(Message, frozen=True, gc=False):
-    px: Quoted
-    sz: Quoted
+class QuotedLevel(Level, frozen=True, gc=False):
+    """What the market state keeps, under the venue's names: a book is decoded into it."""
+
+    price: Quoted = msgspec.field(name="px")
+    size: Quoted = msgspec.field(name="sz")
 
 
 class QuotedBook(Message, frozen=True, gc=False):
@@ -163,7 +166,7 @@ class QuotedBook(Message, frozen=True, gc=False):
 
     coin: Word
     time: Millis
-    levels: tuple[list[QuotedLevel], list[QuotedLevel]]
+    levels: tuple[tuple[QuotedLevel, ...], tuple[QuotedLevel, ...]]
 
 
 class BookFrame(Message, frozen=True, gc=False):
@@ -277,6 +280,32 @@ class UserFundings(Message, frozen=True):
     user: Word
     fundings: list[UserFunding]
     is_snapshot: bool = False
+
+
+class UserLiquidation(msgspec.Struct, frozen=True):
+    """Keys are written with underscores here."""
+
+    lid: Id
+    liquidated_user: Word
+    liquidated_ntl_pos: Number
+    liquidated_account_value: Number
+
+
+class NonUserCancel(Message, frozen=True):
+    """An order that the venue canceled by itself."""
+
+    coin: Word
+    oid: Id
+
+
+class UserEvent(Message, frozen=True):
+    """One of these, or of a kind that came later. Each has a stream of its own, or shows in the
+    account: that something has happened is all that is taken from it."""
+
+    fills: list[FillRow] | None = None
+    funding: UserFunding | None = None
+    liquidation: UserLiquidation | None = None
+    non_user_cancel: list[NonUserCancel] | None = None
 
 
 class OrderRow(Message, frozen=True):

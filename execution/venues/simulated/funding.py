@@ -17,16 +17,16 @@ from execution.venues.simulated.state import Market, rounded
 def impact_price(levels: tuple[Level, ...], notional: float) -> float | None:
     """Average price of trading ``notional`` (quote) at once; of the whole side where it is thinner.
 
-    >>> impact_price(((100.0, 10.0), (98.0, 50.0)), 1980.0)
+    >>> impact_price((Level(100.0, 10.0), Level(98.0, 50.0)), 1980.0)
     99.0
     """
     spent = size = 0.0
-    for price, quantity in levels:
-        value = price * quantity
+    for level in levels:
+        value = level.price * level.size
         if spent + value >= notional:
-            return notional / (size + (notional - spent) / price)
+            return notional / (size + (notional - spent) / level.price)
         spent += value
-        size += quantity
+        size += level.size
     return spent / size if size else None
 
 

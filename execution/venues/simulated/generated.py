@@ -300,9 +300,9 @@ class _Market:
             book = ladder.book(mid, half, depth / width, time_ns)
             quantity = volume * width / mid
             bought = quantity * self._bought
-            if buy := ladder.trade(book.asks[0][0], bought, _BUY, time_ns):
+            if buy := ladder.trade(book.asks[0].price, bought, _BUY, time_ns):
                 events.append(buy)
-            if sell := ladder.trade(book.bids[0][0], quantity - bought, _SELL, time_ns):
+            if sell := ladder.trade(book.bids[0].price, quantity - bought, _SELL, time_ns):
                 events.append(sell)
             events.append(book)
         mark, oracle = round(mark, self._decimals), round(index, self._decimals)

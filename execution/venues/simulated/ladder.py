@@ -7,7 +7,7 @@ floats; ``Instrument.round_price`` says what a valid price is, and the two agree
 from math import ceil, floor, inf
 
 from domain.instruments import Instrument
-from domain.market import Book, Trade
+from domain.market import Book, Level, Trade
 from domain.money import decimal_of
 from domain.orders import Side
 
@@ -57,14 +57,14 @@ class Ladder:
         return Book(
             self._id,
             (
-                (bid / ticks, first),
-                ((bid - gap) / ticks, second),
-                ((bid - 3 * gap) / ticks, third),
+                Level(bid / ticks, first),
+                Level((bid - gap) / ticks, second),
+                Level((bid - 3 * gap) / ticks, third),
             ),
             (
-                (ask / ticks, first),
-                ((ask + gap) / ticks, second),
-                ((ask + 3 * gap) / ticks, third),
+                Level(ask / ticks, first),
+                Level((ask + gap) / ticks, second),
+                Level((ask + 3 * gap) / ticks, third),
             ),
             time_ns,
             time_ns,

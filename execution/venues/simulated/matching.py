@@ -40,11 +40,11 @@ def available(
 ) -> Iterator[tuple[int, Decimal, Decimal]]:
     """Level index, price and untaken size, best first, as far as ``limit`` reaches."""
     levels, taken = opposing(market, side)
-    for index, (level_price, level_size) in enumerate(levels):
-        price = decimal_of(level_price)
+    for index, level in enumerate(levels):
+        price = decimal_of(level.price)
         if limit is not None and not crosses(side, limit, price):
             return
-        size = decimal_of(level_size) - taken.get(index, ZERO)
+        size = decimal_of(level.size) - taken.get(index, ZERO)
         if size > 0:
             yield index, price, size
 
@@ -58,10 +58,10 @@ def take(market: Market, side: Side, index: int, quantity: Decimal) -> None:
 def displayed(book: Book, side: Side, price: float) -> float | None:
     """Size shown at ``price`` on ``side``; None where the book does not reach that far."""
     levels = book.bids if side is Side.BUY else book.asks
-    for level_price, size in levels:
-        if level_price == price:
-            return size
-        if (level_price < price) is (side is Side.BUY):
+    for level in levels:
+        if level.price == price:
+            return level.size
+        if (level.price < price) is (side is Side.BUY):
             return 0.0
     return None
 
@@ -90,7 +90,7 @@ def reaches(price: float, order: OpenOrder) -> bool:
 def is_crossed(book: Book, order: OpenOrder) -> bool:
     """Whether the other side of ``book`` has come to the order's price."""
     levels = book.asks if order.request.side is Side.BUY else book.bids
-    return bool(levels) and reaches(levels[0][0], order)
+    return bool(levels) and reaches(levels[0].price, order)
 
 
 def by_priority(orders: Iterable[OpenOrder]) -> list[OpenOrder]:

@@ -130,7 +130,7 @@ class Market(msgspec.Struct):
     def mid(self) -> float | None:
         if self.book is None or not self.book.bids or not self.book.asks:
             return None
-        return (self.book.bids[0][0] + self.book.asks[0][0]) / 2
+        return (self.book.bids[0].price + self.book.asks[0].price) / 2
 
 
 class State(msgspec.Struct):

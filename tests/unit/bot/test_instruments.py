@@ -28,10 +28,19 @@ def test_every_allowed_pair_has_one_spot_and_one_perp_leg(venue: str) -> None:
         assert pair.perp.margin_tiers[0].lower_bound == 0
 
 
+def test_what_is_not_traded_by_default_is_traded_where_it_is_named() -> None:
+    names = {pair.name for pair in load_pairs("hyperliquid")}
+    assert names == {"BTC", "ETH", "SOL", "HYPE", "PURR"}
+
+    (pair,) = load_pairs("hyperliquid", ["kBONK"])
+    assert (pair.spot.id, pair.perp.id) == ("hyperliquid:UBONK/USDC", "hyperliquid:kBONK-PERP")
+    assert pair.lot == pair.perp.lot == 1000
+
+
 def test_hyperliquid_decimals_are_six_or_eight_less_those_of_the_size() -> None:
     for listing in load_listings("hyperliquid").values():
         leg = listing.instrument
-        size_decimals = -int(leg.lot.as_tuple().exponent)
+        size_decimals = -leg.lot.adjusted()
         most = 6 if leg.kind is Kind.PERP else 8
         assert leg.price_decimals == most - size_decimals, leg.symbol
         assert leg.significant_figures == 5

@@ -26,7 +26,7 @@ from bot.planning import (
 from bot.settings import Account
 from domain.account import Balance
 from domain.instruments import Kind, Pair
-from domain.market import Book, PerpContext
+from domain.market import Book, Level, PerpContext
 from domain.money import ZERO, decimal_of
 from domain.orders import OrderRequest, Side, TimeInForce
 from domain.rates import FundingRate
@@ -191,7 +191,9 @@ def test_data_is_as_old_as_the_older_leg_and_as_the_older_of_a_perps_book_and_ma
     later = with_(desk, now_ns=desk.now_ns + 200 * SECOND, reconciled_ns=desk.now_ns + HOUR)
     assert why_not(later) == {"data_age"}
     for leg in (SPOT, PERP):
-        book = Book(leg.id, ((19.998, 1e6),), ((20.002, 1e6),), later.now_ns, later.now_ns)
+        book = Book(
+            leg.id, (Level(19.998, 1e6),), (Level(20.002, 1e6),), later.now_ns, later.now_ns
+        )
         later.market.observe(book)
     assert why_not(later) == {"data_age", "data_skew"}  # the mark is still the old one
     rate = FundingRate(0.0001, 1)
@@ -228,7 +230,7 @@ def test_before_any_comparison_the_books_are_not_taken_to_agree(desk: Desk) -> N
 def test_a_market_is_as_bad_as_its_worse_leg(desk: Desk) -> None:
     def quoted(bid: float, ask: float) -> Desk:
         now_ns = desk.now_ns
-        desk.market.observe(Book(SPOT.id, ((bid, 1e6),), ((ask, 1e6),), now_ns, now_ns))
+        desk.market.observe(Book(SPOT.id, (Level(bid, 1e6),), (Level(ask, 1e6),), now_ns, now_ns))
         return desk
 
     assert why_not(quoted(19.8, 20.2)) == {"depth", "spread"}
@@ -417,8 +419,10 @@ def test_an_event_ahead_refuses_an_entry_and_one_that_is_over_does_not(desk: Des
 
 def test_an_entry_is_no_larger_than_the_thinner_side_of_the_thinnest_book(desk: Desk) -> None:
     now_ns = desk.now_ns
-    near, far = (20.002, 10.0), (20.05, 40.0)
-    desk.market.observe(Book(SPOT.id, ((19.998, 1e6),), (near, far, (20.2, 1e6)), now_ns, now_ns))
+    near, far = Level(20.002, 10.0), Level(20.05, 40.0)
+    desk.market.observe(
+        Book(SPOT.id, (Level(19.998, 1e6),), (near, far, Level(20.2, 1e6)), now_ns, now_ns)
+    )
     made = plan(desk)
 
     assert made.clipped_by == ("depth",)
@@ -460,7 +464,7 @@ def test_only_forced_orders_on_the_side_that_hurts_count(desk: Desk, legs: Legs,
 
 def test_the_book_of_a_leg_that_is_not_traded_keeps_nothing_out(desk: Desk) -> None:
     now_ns = desk.now_ns
-    desk.market.observe(Book(SPOT.id, ((19.8, 1e6),), ((20.2, 1e6),), now_ns, now_ns))
+    desk.market.observe(Book(SPOT.id, (Level(19.8, 1e6),), (Level(20.2, 1e6),), now_ns, now_ns))
     assert why_not(desk) == {"depth", "spread"}
     assert isinstance(plan_entry(desk, alone(Legs.LONG, "19"), "HYPE#1"), TradePlanned)
 

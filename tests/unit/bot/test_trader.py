@@ -10,7 +10,7 @@ import pytest
 from bot.engine import Engine
 from bot.lease import Lease, LeaseLost
 from bot.trader import Inbox, Trader
-from domain.market import Book, PerpContext
+from domain.market import Book, Level, PerpContext
 from domain.rates import FundingRate
 from domain.time import HOUR, SECOND
 from execution.effects import QueryAccount, RaiseAlarm, VenueEffect
@@ -25,7 +25,9 @@ from tests.scripted import PAIR, START, Told
 
 
 def book(instrument: str, number: int) -> Book:
-    return Book(instrument, ((20.0 + number, 1.0),), ((20.1 + number, 1.0),), number, number)
+    return Book(
+        instrument, (Level(20.0 + number, 1.0),), (Level(20.1 + number, 1.0),), number, number
+    )
 
 
 def context(instrument: str, number: int) -> PerpContext:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.instruments import FeeSchedule, Instrument, Kind, MarginTier, Pair
-from domain.market import Book
+from domain.market import Book, Level
 from domain.money import ZERO
 from domain.orders import OrderRequest, Side, TimeInForce
 from domain.targets import ExitCause, Legs
@@ -42,7 +42,7 @@ NOW = 1_000_000 * SECOND
 
 def book(instrument: Instrument, bid: float, ask: float, size: float = 1e4) -> InstrumentState:
     market = Market()
-    market.observe(Book(instrument.id, ((bid, size),), ((ask, size),), NOW, NOW))
+    market.observe(Book(instrument.id, (Level(bid, size),), (Level(ask, size),), NOW, NOW))
     state = market.of(instrument.id)
     assert state is not None
     return state

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from domain.instruments import Pair
+from domain.market import Level
 from domain.money import ZERO
 from domain.targets import Action, ExitCause, Target
 from domain.time import HOUR, MINUTE
@@ -217,7 +218,7 @@ def test_an_old_mark_is_not_acted_on() -> None:
 
 def test_a_crossed_book_is_not_acted_on() -> None:
     market = market_of(HYPE, hourly=RICH)
-    observe(market, raw_book(HYPE.spot, [(101.0, 1.0)], [(100.0, 1.0)]))
+    observe(market, raw_book(HYPE.spot, [Level(101.0, 1.0)], [Level(100.0, 1.0)]))
 
     assert code(only(ask(market))) == "stale_data"
 
@@ -247,8 +248,8 @@ def test_a_thin_book_is_entered_smaller_or_not_at_all() -> None:
 
 def test_a_size_whose_slippage_eats_the_carry_is_halved() -> None:
     market = market_of(HYPE, hourly=2 * FLOOR)
-    steep = [(100.0 - 0.01 - 0.3 * k, 8.0) for k in range(10)]
-    asks = [(200.0 - price, size) for price, size in steep]
+    steep = [Level(100.0 - 0.01 - 0.3 * k, 8.0) for k in range(10)]
+    asks = [Level(200.0 - bid.price, bid.size) for bid in steep]
     target = only(
         ask(observe(market, raw_book(HYPE.spot, steep, asks), raw_book(HYPE.perp, steep, asks)))
     )

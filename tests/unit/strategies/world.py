@@ -51,8 +51,8 @@ def book(
     half_spread: float = 0.01,
 ) -> Book:
     """Ten levels a side, a tick apart, each of ``size``."""
-    bids = tuple((mid - half_spread - 0.01 * k, size) for k in range(10))
-    asks = tuple((mid + half_spread + 0.01 * k, size) for k in range(10))
+    bids = tuple(Level(mid - half_spread - 0.01 * k, size) for k in range(10))
+    asks = tuple(Level(mid + half_spread + 0.01 * k, size) for k in range(10))
     return Book(instrument.id, bids, asks, at_ns, at_ns)
 
 

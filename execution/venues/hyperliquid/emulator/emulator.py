@@ -93,7 +93,9 @@ class Emulator:
         self._listing = Listing(pairs)
         self._orders = Orders()
         self._records = Records(self._listing, exchange.rules, self._account)
-        self._quotes = Quotes(self._listing, exchange.rules)
+        self._quotes = Quotes(
+            self._listing, exchange.rules, lambda name: exchange.position(name).quantity
+        )
         self._streams = Streams(self._listing)
         self._nonces: dict[str, Nonces] = {}
         self._next_request_ns = 0  # once the address has used its requests

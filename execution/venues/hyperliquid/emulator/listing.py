@@ -23,6 +23,7 @@ TOKEN_IDS = {
     "UBTC": "0x8f254b963e8468305d409b33aa137c67",
     "UETH": "0xe1edd30daaf5caac3fe63569e24748da",
     "USOL": "0x49b67c39f5566535de22b29b0e51e685",
+    "UBONK": "0xb113d34e351cf195733c98442530c099",
 }
 """Of the venue's mainnet. Whatever else a market has gets one that is made up."""
 _LISTED_TABLES = 50  # below, a margin table's number is its one tier's leverage and not listed
@@ -120,6 +121,8 @@ def _decimals(lot: Decimal) -> int:
     assert isinstance(exponent, int), "Invariant: a lot is finite"
     if lot != Decimal(1).scaleb(exponent):
         raise ValueError(f"lot {lot} is no power of ten")
+    if exponent > 0:
+        raise ValueError(f"lot {lot}: the venue trades single units of what it lists")
     return -exponent
 
 

@@ -1,6 +1,8 @@
 """The market as last published, in the venue's words."""
 
 from collections import deque
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -11,8 +13,9 @@ from domain.orders import Side
 from domain.time import MILLISECOND
 from execution.venues.hyperliquid.emulator.candles import Candles
 from execution.venues.hyperliquid.emulator.listing import Listing
-from execution.venues.hyperliquid.emulator.numbers import float_text
+from execution.venues.hyperliquid.emulator.numbers import float_text, text
 from execution.venues.hyperliquid.emulator.records import SOMEBODY, trade_id
+from execution.venues.hyperliquid.emulator.volumes import DayVolume
 from execution.venues.simulated.funding import impact_price
 from execution.venues.simulated.rules import VenueRules
 
@@ -33,34 +36,46 @@ class WireBook(msgspec.Struct, frozen=True):
 
 
 class Quotes:
-    """Last book, context and prints of every instrument.
+    """Last book, context, prints and day's volume of every instrument.
 
-    The market has no volume, open interest or yesterday here: those fields are zero, or
-    today's price.
+    ``position`` tells what the account holds of a perp. It and whoever it trades with are all
+    who are known to hold any: the open interest, the sum of long positions, is its size. The
+    market has no yesterday here: its price is today's.
     """
 
-    def __init__(self, listing: Listing, rules: VenueRules) -> None:
+    def __init__(
+        self, listing: Listing, rules: VenueRules, position: Callable[[str], Decimal]
+    ) -> None:
         self.books: dict[str, Book] = {}
         self.contexts: dict[str, PerpContext] = {}
         self.trades: dict[str, deque[Trade]] = {
             name: deque(maxlen=_TRADES) for name in listing.coin_of
         }
         self.candles = {name: Candles(coin) for name, coin in listing.coin_of.items()}
-        self._listing, self._rules = listing, rules
+        self._volumes = {name: DayVolume() for name in listing.coin_of}
+        self._listing, self._rules, self._position = listing, rules, position
 
     def take(self, book: Book) -> Book | None:
         """A new book; returns the one before."""
         before, self.books[book.instrument] = self.books.get(book.instrument), book
         if book.bids and book.asks:
-            mid = (book.bids[0][0] + book.asks[0][0]) / 2
+            mid = (book.bids[0].price + book.asks[0].price) / 2
             self.candles[book.instrument].price(mid, book.venue_time_ns // MILLISECOND)
         return before
+
+    def printed(self, trade: Trade) -> None:
+        """Somebody else's trade."""
+        self.trades[trade.instrument].append(trade)
+        self.traded(trade.instrument, trade.price, trade.quantity, trade.venue_time_ns)
+
+    def traded(self, instrument: str, price: float, quantity: float, time_ns: int) -> None:
+        self._volumes[instrument].add(price, quantity, time_ns)
 
     def mid(self, instrument: str) -> str | None:
         """Where a side is empty, the last print: the venue does not say which of them it told."""
         book = self.books.get(instrument)
         if book is not None and book.bids and book.asks:
-            return float_text((book.bids[0][0] + book.asks[0][0]) / 2)
+            return float_text((book.bids[0].price + book.asks[0].price) / 2)
         trades = self.trades[instrument]
         return float_text(trades[-1].price) if trades else None
 
@@ -124,10 +139,19 @@ class Quotes:
                 "oraclePx": float_text(context.oracle),
                 "markPx": mark,
                 "prevDayPx": mark,
+                "openInterest": text(abs(self._position(perp.id))),
+                **self._volume(perp, context.venue_time_ns),
             }
         if context is not None and book is not None:
             told |= self._impact(perp, book, context.oracle)
         return told
+
+    def _volume(self, instrument: Instrument, now_ns: int) -> dict[str, str]:
+        quantity, notional = self._volumes[instrument.id].until(now_ns)
+        return {
+            "dayNtlVlm": float_text(round(notional, 6)),
+            "dayBaseVlm": float_text(round(quantity, 8)),
+        }
 
     def _impact(self, perp: Instrument, book: Book, oracle: float) -> dict[str, Any]:
         notional = self._rules.impact_notional_of.get(perp.base, self._rules.impact_notional)
@@ -139,18 +163,17 @@ class Quotes:
         return {"premium": float_text(round(premium, 10)), "impactPxs": prices}
 
     def spot_context(self, spot: Instrument) -> dict[str, Any]:
-        mid = self.mid(spot.id)
+        mid, book = self.mid(spot.id), self.books.get(spot.id)
         return {
             "coin": self._listing.coin_of[spot.id],
             "prevDayPx": mid or "0.0",
-            "dayNtlVlm": "0.0",
             "markPx": mid or "0.0",
             "midPx": mid,
             "circulatingSupply": "0.0",
             "totalSupply": "0.0",
-            "dayBaseVlm": "0.0",
+            **self._volume(spot, book.venue_time_ns if book is not None else 0),
         }
 
 
 def _levels(levels: tuple[Level, ...]) -> tuple[WireLevel, ...]:
-    return tuple(WireLevel(float_text(price), float_text(size)) for price, size in levels)
+    return tuple(WireLevel(float_text(level.price), float_text(level.size)) for level in levels)

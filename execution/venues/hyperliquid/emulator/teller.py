@@ -9,6 +9,7 @@ from domain.orders import (
     CancelReason,
     Fill,
     FillCause,
+    Liquidity,
     OrderAccepted,
     OrderCanceled,
     OrderRejected,
@@ -103,7 +104,7 @@ class Teller:
             self._market_snapshot(heard, "activeAssetCtx", coin)
 
     def _publish_trade(self, trade: Trade) -> None:
-        self._quotes.trades[trade.instrument].append(trade)
+        self._quotes.printed(trade)
         coin = self._listing.coin_of[trade.instrument]
         if heard := self._streams.listeners("trades", coin):
             self._streams.send(heard, "trades", [self._quotes.trade(trade)])
@@ -194,6 +195,9 @@ class Teller:
         if order is not None:
             time_ms = fill.venue_time_ns // MILLISECOND
             self._orders.filled(order, fill.price, fill.quantity, time_ms)
+        if fill.liquidity is Liquidity.TAKER:  # what met an order at rest was a print
+            price, quantity = float(fill.price), float(fill.quantity)
+            self._quotes.traded(fill.instrument, price, quantity, fill.venue_time_ns)
         mark = self._quotes.mark(fill.instrument) or "0.0"
         mode = MarginMode.ISOLATED
         if fill.cause is not FillCause.ORDER:

@@ -79,7 +79,7 @@ def books(source: HistorySource, instrument: str) -> list[Book]:
 
 
 def mid(book: Book) -> float:
-    return (book.bids[0][0] + book.asks[0][0]) / 2
+    return (book.bids[0].price + book.asks[0].price) / 2
 
 
 # The market that bars become
@@ -269,8 +269,8 @@ def test_a_wild_hour_leaves_a_wider_and_thinner_book(tmp_path: Path) -> None:
     calm, after = quotes[0], quotes[-12]
 
     assert after.venue_time_ns > T0 + 2 * HOUR
-    assert after.asks[0][0] - after.bids[0][0] > 2 * (calm.asks[0][0] - calm.bids[0][0])
-    assert after.bids[0][1] < calm.bids[0][1] / 2
+    assert after.asks[0].price - after.bids[0].price > 2 * (calm.asks[0].price - calm.bids[0].price)
+    assert after.bids[0].size < calm.bids[0].size / 2
 
 
 def test_no_data_frame_library_is_loaded_before_a_file_is_read() -> None:

@@ -18,7 +18,7 @@ from bot.feeds.heard import Heard, Writer
 from bot.feeds.record import record
 from bot.feeds.tape import Tape
 from bot.instruments import load_pairs
-from domain.market import Book, FundingSettled, RecordedFunding
+from domain.market import Book, FundingSettled, Level, RecordedFunding
 from domain.rates import FundingRate
 from domain.time import HOUR, MINUTE, SECOND
 from execution.facts import RunStarted
@@ -207,7 +207,7 @@ def tape(past: list[FundingSettled] | None = None) -> Tape:
 
 
 def book(at_ns: int) -> Book:
-    return Book("hyperliquid:HYPE-PERP", ((1.0, 1.0),), ((2.0, 1.0),), at_ns, at_ns)
+    return Book("hyperliquid:HYPE-PERP", (Level(1.0, 1.0),), (Level(2.0, 1.0),), at_ns, at_ns)
 
 
 def settled(hours_ago: int) -> FundingSettled:

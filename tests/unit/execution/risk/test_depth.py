@@ -4,11 +4,12 @@ import math
 
 import pytest
 
+from domain.market import Level
 from execution.risk.depeg import quote_dislocation
 from execution.risk.depth import depth_within
 
-BIDS = [(99.9, 10.0), (99.6, 20.0), (99.0, 1000.0)]
-ASKS = [(100.1, 10.0), (100.5, 5.0), (101.0, 1000.0)]
+BIDS = [Level(99.9, 10.0), Level(99.6, 20.0), Level(99.0, 1000.0)]
+ASKS = [Level(100.1, 10.0), Level(100.5, 5.0), Level(101.0, 1000.0)]
 
 
 def test_only_what_rests_within_the_share_counts_and_of_the_thinner_side() -> None:
@@ -22,8 +23,10 @@ def test_a_side_without_orders_is_no_depth() -> None:
     assert depth_within(BIDS, [], 100.0, 0.01) == 0.0
 
 
-@pytest.mark.parametrize("bad", [(math.nan, 1.0), (99.9, math.inf), (99.9, -1.0), (math.inf, 1.0)])
-def test_a_damaged_level_ends_its_side(bad: tuple[float, float]) -> None:
+@pytest.mark.parametrize(
+    "bad", [Level(math.nan, 1.0), Level(99.9, math.inf), Level(99.9, -1.0), Level(math.inf, 1.0)]
+)
+def test_a_damaged_level_ends_its_side(bad: Level) -> None:
     assert depth_within([BIDS[0], bad, *BIDS[1:]], ASKS, 100.0, 0.05) == pytest.approx(99.9 * 10)
 
 

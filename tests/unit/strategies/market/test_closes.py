@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.market import Book
+from domain.market import Book, Level
 from domain.time import HOUR, MINUTE
 from strategies.market.closes import average, deviation, hourly_volatility, rsi, whole_hours
 from strategies.market.state import CLOSES, Market
@@ -46,7 +46,7 @@ def quoted(minutes: range, price: float = 10.0) -> Market:
     market = Market()
     for minute in minutes:
         at_ns, mid = minute * MINUTE, price + minute // 60
-        book = Book("v:X", ((mid - 0.5, 1.0),), ((mid + 0.5, 1.0),), at_ns, at_ns)
+        book = Book("v:X", (Level(mid - 0.5, 1.0),), (Level(mid + 0.5, 1.0),), at_ns, at_ns)
         market.observe(book)
     return market
 
@@ -70,7 +70,7 @@ def test_an_hour_without_a_quote_makes_no_whole_row() -> None:
     market = quoted(range(0, 120, 5))
     for minute in range(180, 245, 5):
         at_ns = minute * MINUTE
-        market.observe(Book("v:X", ((9.5, 1.0),), ((10.5, 1.0),), at_ns, at_ns))
+        market.observe(Book("v:X", (Level(9.5, 1.0),), (Level(10.5, 1.0),), at_ns, at_ns))
     state = market.of("v:X")
     assert state is not None
     assert whole_hours(state, 1, 4 * HOUR + 4 * MINUTE) == (10.0,)

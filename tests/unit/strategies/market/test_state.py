@@ -29,7 +29,9 @@ def random_walk(step_ns: int, hours: int, hourly: float, seed: int) -> list[Book
     mid, books = 100.0, []
     for k in range(steps):
         mid *= 1.0 + draw.gauss(0.0, hourly * sqrt(step_ns / HOUR))
-        books.append(raw_book(SPOT, [(mid - 0.01, 1.0)], [(mid + 0.01, 1.0)], NOW + k * step_ns))
+        books.append(
+            raw_book(SPOT, [Level(mid - 0.01, 1.0)], [Level(mid + 0.01, 1.0)], NOW + k * step_ns)
+        )
     return books
 
 
@@ -38,7 +40,7 @@ def test_what_was_never_seen_is_none() -> None:
 
 
 def test_a_book_gives_its_best_prices_and_its_mid() -> None:
-    seen = state(observe(Market(), raw_book(SPOT, [(99.0, 1.0)], [(101.0, 2.0)])))
+    seen = state(observe(Market(), raw_book(SPOT, [Level(99.0, 1.0)], [Level(101.0, 2.0)])))
 
     assert (seen.bid, seen.ask, seen.mid, seen.spread) == (99.0, 101.0, 100.0, 2.0)
 
@@ -65,17 +67,17 @@ def test_two_books_of_one_instant_leave_the_one_that_came_last() -> None:
 @pytest.mark.parametrize(
     ("bids", "asks"),
     [
-        ([], [(101.0, 1.0)]),
-        ([(99.0, 1.0)], []),
-        ([(101.0, 1.0)], [(100.0, 1.0)]),
-        ([(100.0, 1.0)], [(100.0, 1.0)]),
-        ([(nan, 1.0)], [(101.0, 1.0)]),
-        ([(99.0, 1.0)], [(nan, 1.0)]),
-        ([(99.0, 1.0)], [(inf, 1.0)]),
-        ([(-1.0, 1.0)], [(101.0, 1.0)]),
-        ([(0.0, 1.0)], [(101.0, 1.0)]),
-        ([(99.0, nan)], [(101.0, 1.0)]),
-        ([(99.0, 1.0)], [(101.0, 0.0)]),
+        ([], [Level(101.0, 1.0)]),
+        ([Level(99.0, 1.0)], []),
+        ([Level(101.0, 1.0)], [Level(100.0, 1.0)]),
+        ([Level(100.0, 1.0)], [Level(100.0, 1.0)]),
+        ([Level(nan, 1.0)], [Level(101.0, 1.0)]),
+        ([Level(99.0, 1.0)], [Level(nan, 1.0)]),
+        ([Level(99.0, 1.0)], [Level(inf, 1.0)]),
+        ([Level(-1.0, 1.0)], [Level(101.0, 1.0)]),
+        ([Level(0.0, 1.0)], [Level(101.0, 1.0)]),
+        ([Level(99.0, nan)], [Level(101.0, 1.0)]),
+        ([Level(99.0, 1.0)], [Level(101.0, 0.0)]),
     ],
 )
 def test_an_impossible_book_makes_the_instrument_unusable(
@@ -161,21 +163,22 @@ def test_only_sixty_days_of_funding_are_kept() -> None:
 
 
 def test_a_walk_pays_the_average_of_the_levels_it_takes() -> None:
-    levels = ((100.0, 1.0), (102.0, 1.0), (104.0, 8.0))
+    levels = (Level(100.0, 1.0), Level(102.0, 1.0), Level(104.0, 8.0))
 
     assert walk(levels, 4.0) == (102.5, 104.0, 4.0)
 
 
 def test_a_walk_says_how_much_a_thin_book_fills() -> None:
-    assert walk(((100.0, 1.0),), 3.0) == (100.0, 100.0, 1.0)
+    assert walk((Level(100.0, 1.0),), 3.0) == (100.0, 100.0, 1.0)
     assert walk((), 3.0).filled == 0.0
 
 
 @pytest.mark.parametrize(
-    "broken", [(nan, 5.0), (inf, 5.0), (101.0, nan), (101.0, -5.0), (0.0, 5.0)]
+    "broken",
+    [Level(nan, 5.0), Level(inf, 5.0), Level(101.0, nan), Level(101.0, -5.0), Level(0.0, 5.0)],
 )
 def test_a_walk_ends_at_a_damaged_level(broken: Level) -> None:
-    assert walk(((100.0, 1.0), broken, (102.0, 9.0)), 3.0).filled == 1.0
+    assert walk((Level(100.0, 1.0), broken, Level(102.0, 9.0)), 3.0).filled == 1.0
 
 
 def test_volatility_is_unknown_in_the_first_hour() -> None:

@@ -44,6 +44,7 @@ from execution.effects import (
 )
 from execution.events import Reconnected, Trouble
 from execution.ports import Reply, TransportFailed
+from execution.venues.hyperliquid import wire
 from execution.venues.hyperliquid.sign import AgentSigner, Caps
 from execution.venues.hyperliquid.timing import Timing
 from tests.unit.execution.venues.hyperliquid.venue import (
@@ -548,8 +549,8 @@ async def test_public_data_arrives_under_our_names() -> None:
     (book,), (seen,) = desk.of(Book), desk.of(PerpContext)
     assert (book.instrument, book.bids, book.asks) == (
         "hyperliquid:HYPE/USDC",
-        ((45.1, 3.0),),
-        ((45.2, 4.0),),
+        (wire.QuotedLevel(45.1, 3.0),),
+        (wire.QuotedLevel(45.2, 4.0),),
     )
     assert (seen.instrument, seen.mark, seen.predicted.per_hour) == (PERP, 45.15, 0.0000125)
     assert desk.gateway.progress["public"] == NOW
@@ -678,11 +679,11 @@ async def test_each_hours_funding_is_told_once_as_soon_as_it_is_published() -> N
 async def test_an_account_whose_own_time_stands_still_is_no_progress() -> None:
     async with Desk() as desk:
         news = desk.venue.stream("userFills")
-        news.push("user", {"funding": {}})
+        news.push("user", {"nonUserCancel": []})
         await desk.until(lambda: len(desk.of(AccountReport)) == 1)
         first = desk.gateway.progress["account"]
         desk.clock.ns += 10 * SECOND
-        news.push("user", {"funding": {}})
+        news.push("user", {"nonUserCancel": []})
         await desk.until(lambda: len(desk.of(AccountReport)) == 2)
 
     assert desk.gateway.progress["account"] == first
@@ -690,7 +691,7 @@ async def test_an_account_whose_own_time_stands_still_is_no_progress() -> None:
 
 async def test_the_first_answer_after_a_long_silence_says_so_before_it_says_anything() -> None:
     async with Desk() as desk:
-        desk.venue.stream("userFills").push("user", {"funding": {}})
+        desk.venue.stream("userFills").push("user", {"nonUserCancel": []})
         await desk.until(lambda: len(desk.of(AccountReport)) == 1)
         desk.clock.ns += 91 * SECOND  # over three times what is usual
         told = len(desk.events)
@@ -707,7 +708,7 @@ async def test_the_first_answer_after_a_long_silence_says_so_before_it_says_anyt
 async def test_what_came_while_nothing_could_be_asked_is_not_the_end_of_the_silence() -> None:
     async with Desk() as desk:
         news = desk.venue.stream("userFills")
-        news.push("user", {"funding": {}})
+        news.push("user", {"nonUserCancel": []})
         await desk.until(lambda: len(desk.of(AccountReport)) == 1)
         told = len(desk.events)
         desk.clock.ns += 91 * SECOND

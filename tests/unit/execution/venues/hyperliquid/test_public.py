@@ -99,6 +99,7 @@ def test_a_recorded_book_is_read_best_first(shared_data: Path, name: str) -> Non
     assert isinstance(book, Book)
     assert book.venue_time_ns == data["time"] * 1_000_000
     assert (len(book.bids), len(book.asks)) == tuple(map(len, data["levels"]))
-    assert sorted(book.bids, reverse=True) == list(book.bids)
-    assert sorted(book.asks) == list(book.asks)
-    assert book.bids[0][0] < book.asks[0][0]
+    bids, asks = ([level.price for level in side] for side in (book.bids, book.asks))
+    assert sorted(bids, reverse=True) == bids
+    assert sorted(asks) == asks
+    assert book.bids[0].price < book.asks[0].price

@@ -80,9 +80,10 @@ def test_of_two_tokens_of_one_name_the_one_that_is_meant_is_found_by_its_id() ->
 
 
 def test_every_pair_that_may_be_traded_has_a_token_whose_id_is_known() -> None:
-    assert {pair.spot.base for pair in load_pairs("hyperliquid")} <= TOKENS.keys()
+    every = ["BTC", "ETH", "SOL", "HYPE", "PURR", "FARTCOIN", "PUMP", "kBONK"]
+    assert {pair.spot.base for pair in load_pairs("hyperliquid", every)} == TOKENS.keys()
     emulated = TOKENS.keys() & TOKEN_IDS.keys()
-    assert emulated == {"HYPE", "PURR", "UBTC", "UETH", "USOL"}
+    assert emulated == {"HYPE", "PURR", "UBONK", "UBTC", "UETH", "USOL"}
     assert all(TOKEN_IDS[name] in TOKENS[name] for name in emulated)
 
 
@@ -97,6 +98,6 @@ def test_the_collateral_must_be_usdc() -> None:
         resolve(other, spot_meta, fees, {"HYPE": "HYPE"})
 
 
-def test_a_perp_of_thousands_has_no_spot_leg() -> None:
-    with pytest.raises(ValueError, match="kPEPE: its unit is a thousand coins"):
-        listed(kPEPE="HYPE")
+def test_a_perp_of_thousands_without_a_spot_token_that_is_known_is_refused() -> None:
+    with pytest.raises(ValueError, match="kPEPE: 'UPEPE' is not among the spot tokens"):
+        listed(kPEPE="UPEPE")

@@ -15,7 +15,14 @@ from domain.rates import FundingRate
 from domain.time import HOUR, MILLISECOND, SECOND
 from execution.venues.hyperliquid import public, watch
 from execution.venues.hyperliquid.watch import LATE_NS, Reader
-from execution.venues.hyperliquid.wire import Frame, FundingRow, Meta, SpotMeta, decode
+from execution.venues.hyperliquid.wire import (
+    Frame,
+    FundingRow,
+    Meta,
+    QuotedLevel,
+    SpotMeta,
+    decode,
+)
 from tests.unit.execution.venues.hyperliquid.venue import META, NOW, SPOT_META, listed
 
 LISTING = listed()
@@ -55,7 +62,7 @@ def test_a_book_is_of_the_time_at_which_it_was_heard() -> None:
 
     assert isinstance(heard, Book)
     assert (heard.venue_time_ns, heard.received_ns) == (NOW + 70 * MILLISECOND,) * 2
-    assert (heard.bids, heard.asks) == (((30.0, 5.0),), ((30.1, 4.0),))
+    assert (heard.bids, heard.asks) == ((QuotedLevel(30.0, 5.0),), (QuotedLevel(30.1, 4.0),))
 
 
 def test_a_book_that_is_no_newer_than_the_last_is_no_news() -> None:

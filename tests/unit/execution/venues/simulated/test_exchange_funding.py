@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from domain.account import FundingPayment, MarginMode
-from domain.market import FundingSettled, PerpContext
+from domain.market import FundingSettled, Level, PerpContext
 from domain.orders import Side
 from domain.time import HOUR, MILLISECOND, MINUTE, SECOND
 from execution.venues.simulated.funding import funding_rate, impact_price
@@ -147,7 +147,7 @@ def test_eight_hours_of_the_same_premium_cost_the_same_hourly_or_at_once() -> No
 
 
 def test_the_impact_price_averages_over_the_depth_it_needs() -> None:
-    levels = ((100.0, 10.0), (110.0, 100.0))
+    levels = (Level(100.0, 10.0), Level(110.0, 100.0))
 
     assert impact_price(levels, 500.0) == 100.0
     assert impact_price(levels, 2100.0) == pytest.approx(105.0)

@@ -8,7 +8,7 @@ import msgspec
 
 from domain.account import AccountReport
 from domain.instruments import Instrument, Pair
-from domain.market import Book, FundingSettled, MarketInput, RecordedFunding, Trade
+from domain.market import Book, FundingSettled, Level, MarketInput, RecordedFunding, Trade
 from domain.orders import Fill, OrderAccepted, OrderRequest, Side, TimeInForce
 from domain.rates import FundingRate
 from domain.time import HOUR, MILLISECOND, MINUTE, SECOND
@@ -22,7 +22,7 @@ from tests.unit.execution.venues.simulated.world import PERP, SPOT, START, event
 
 def book(price: float, time_ns: int) -> Book:
     bid, ask = round(price - 0.01, 4), round(price + 0.01, 4)
-    return Book(SPOT.id, ((bid, 1e6),), ((ask, 1e6),), time_ns, time_ns)
+    return Book(SPOT.id, (Level(bid, 1e6),), (Level(ask, 1e6),), time_ns, time_ns)
 
 
 class Falling:
@@ -102,7 +102,7 @@ def test_an_order_that_rests_is_filled_where_the_road_passes_it_not_where_it_jum
     last = [e for e in events_of(Book, seen) if e.venue_time_ns <= fill.venue_time_ns][-1]
 
     assert fill.price == Decimal("97.5")
-    assert 0 <= Decimal("97.5") - Decimal(str(last.asks[0][0])) < Decimal("0.1")
+    assert 0 <= Decimal("97.5") - Decimal(str(last.asks[0].price)) < Decimal("0.1")
 
 
 def test_from_arrival_to_fill_the_market_comes_in_small_steps_and_then_in_its_own_again() -> None:
@@ -141,7 +141,9 @@ class Printing(Falling):
         self, instruments: Collection[str], after_ns: int, before_ns: int
     ) -> Sequence[MarketInput]:
         self.asked.append((set(instruments), before_ns))
-        quote = Book(PERP.id, ((99.9, 1e6),), ((100.1, 1e6),), after_ns + SECOND, after_ns + SECOND)
+        quote = Book(
+            PERP.id, (Level(99.9, 1e6),), (Level(100.1, 1e6),), after_ns + SECOND, after_ns + SECOND
+        )
         return [quote, Trade(SPOT.id, 98.9, 1e9, Side.SELL, before_ns, before_ns)]
 
 

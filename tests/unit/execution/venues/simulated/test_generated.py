@@ -95,8 +95,9 @@ def test_each_step_shows_every_book_and_every_reference_once() -> None:
 def test_prices_and_sizes_are_positive_and_books_do_not_cross() -> None:
     for event in a_day():
         if isinstance(event, Book):
-            assert 0 < event.bids[2][0] < event.bids[0][0] < event.asks[0][0] < event.asks[2][0]
-            assert min(size for _, size in (*event.bids, *event.asks)) > 0
+            bids, asks = event.bids, event.asks
+            assert 0 < bids[2].price < bids[0].price < asks[0].price < asks[2].price
+            assert min(level.size for level in (*bids, *asks)) > 0
         elif isinstance(event, Reference):
             assert min(event.mark, event.oracle) > 0
 
@@ -107,7 +108,7 @@ def test_prints_touch_the_book_of_their_instant() -> None:
         if isinstance(event, Trade):
             printed[event.instrument].add(event.price)
         elif isinstance(event, Book):
-            touch = {event.bids[0][0], event.asks[0][0]}
+            touch = {event.bids[0].price, event.asks[0].price}
             assert printed.pop(event.instrument, set()) <= touch
 
 
@@ -182,10 +183,10 @@ def test_spread_widens_and_depth_thins_together() -> None:
     books = [e for e in a_day() if isinstance(e, Book) and e.instrument == "simulated:PURR-PERP"]
 
     def spread(book: Book) -> float:
-        return book.asks[0][0] / book.bids[0][0] - 1
+        return book.asks[0].price / book.bids[0].price - 1
 
     def depth(book: Book) -> float:
-        return book.bids[0][0] * book.bids[0][1]
+        return book.bids[0].price * book.bids[0].size
 
     books.sort(key=spread)
     calm, wild = books[: len(books) // 4], books[-len(books) // 4 :]

@@ -45,10 +45,10 @@ def test_every_level_is_a_price_and_a_size_the_venue_takes(
     instrument = spot()
     book = Ladder(instrument).book(mid, half_spread, depth, 1)
 
-    for price, size in (*book.bids, *book.asks):
-        assert valid(instrument, price)
-        assert size > 0
-        assert decimal_of(size) % instrument.lot == 0
+    for level in (*book.bids, *book.asks):
+        assert valid(instrument, level.price)
+        assert level.size > 0
+        assert decimal_of(level.size) % instrument.lot == 0
 
 
 @given(mid=prices, half_spread=half_spreads)
@@ -56,7 +56,7 @@ def test_the_best_prices_are_the_nearest_valid_ones_outside_the_spread(
     mid: float, half_spread: float
 ) -> None:
     book = Ladder(instrument := spot()).book(mid, half_spread, 1e3, 1)
-    bid, ask = decimal_of(book.bids[0][0]), decimal_of(book.asks[0][0])
+    bid, ask = decimal_of(book.bids[0].price), decimal_of(book.asks[0].price)
     reach = mid * (1 + 5 * half_spread)
     tick = max(instrument.tick(decimal_of(mid)), instrument.tick(decimal_of(reach * 1.001)))
 
@@ -69,11 +69,11 @@ def test_the_best_prices_are_the_nearest_valid_ones_outside_the_spread(
 @given(mid=prices, half_spread=half_spreads)
 def test_bids_fall_asks_rise_and_the_book_never_crosses(mid: float, half_spread: float) -> None:
     def gaps(levels: tuple[Level, ...]) -> list[float]:
-        return [b[0] - a[0] for a, b in pairwise(levels)]
+        return [b.price - a.price for a, b in pairwise(levels)]
 
     book = Ladder(spot()).book(mid, half_spread, 1e3, 1)
 
-    assert book.bids[0][0] < book.asks[0][0]
+    assert book.bids[0].price < book.asks[0].price
     assert all(gap < 0 for gap in gaps(book.bids))
     assert all(gap > 0 for gap in gaps(book.asks))
 
@@ -81,19 +81,19 @@ def test_bids_fall_asks_rise_and_the_book_never_crosses(mid: float, half_spread:
 def test_levels_stand_at_one_two_and_four_half_spreads_with_growing_size() -> None:
     book = Ladder(spot()).book(20.0, 0.001, 1000.0, 7)
 
-    assert book.bids == ((19.98, 50.0), (19.959, 100.0), (19.917, 200.0))
-    assert book.asks == ((20.02, 50.0), (20.041, 100.0), (20.083, 200.0))
+    assert book.bids == (Level(19.98, 50.0), Level(19.959, 100.0), Level(19.917, 200.0))
+    assert book.asks == (Level(20.02, 50.0), Level(20.041, 100.0), Level(20.083, 200.0))
     assert book.venue_time_ns == book.received_ns == 7
 
 
 def test_a_spread_narrower_than_the_tick_becomes_one_tick_either_side() -> None:
     book = Ladder(spot(figures=None, decimals=1)).book(100.0, 1e-7, 1e3, 1)
 
-    assert (book.bids[0][0], book.asks[0][0]) == (99.9, 100.1)
+    assert (book.bids[0].price, book.asks[0].price) == (99.9, 100.1)
 
 
 def test_an_empty_book_still_shows_a_lot() -> None:
-    assert Ladder(spot()).book(100.0, 0.001, 0.0, 1).bids[0][1] == 0.01
+    assert Ladder(spot()).book(100.0, 0.001, 0.0, 1).bids[0].size == 0.01
 
 
 @given(mid=prices, half_spread=half_spreads, before=prices, printed=prices)

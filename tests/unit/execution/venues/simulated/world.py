@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from itertools import starmap
 from random import Random
 from typing import TypeVar
 
 from domain.account import FundingPayment, MarginMode, PositionReport
 from domain.instruments import FeeSchedule, Instrument, Kind, MarginTier
-from domain.market import Book, RecordedFunding, Reference, Trade
+from domain.market import Book, Level, RecordedFunding, Reference, Trade
 from domain.orders import Fill, OrderRequest, Side, TimeInForce
 from domain.rates import FundingRate
 from domain.time import HOUR, MINUTE, SECOND
@@ -82,7 +83,9 @@ class World:
         self, bids: Levels, asks: Levels, instrument: Instrument | None = None
     ) -> list[VenueEvent]:
         name = (instrument or self.perp).id
-        book = Book(name, tuple(bids), tuple(asks), self.now_ns, self.now_ns)
+        book = Book(
+            name, (*starmap(Level, bids),), (*starmap(Level, asks),), self.now_ns, self.now_ns
+        )
         return self.exchange.on_market(book)
 
     def flat_book(

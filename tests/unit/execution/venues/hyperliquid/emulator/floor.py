@@ -14,7 +14,7 @@ from hyperliquid.info import Info as SdkInfo
 from hyperliquid.utils import signing as sdk_signing
 
 from domain.instruments import Pair
-from domain.market import Book, FundingSettled, Reference, Trade
+from domain.market import Book, FundingSettled, Level, Reference, Trade
 from domain.orders import Side
 from domain.rates import FundingRate
 from domain.time import HOUR, MILLISECOND, SECOND
@@ -85,7 +85,7 @@ class Floor:
         """Both legs a cent wide either side, mark and oracle at mid."""
         self.wait()
         for instrument in (SPOT, PERP):
-            bids, asks = ((round(mid - 0.01, 2), size),), ((round(mid + 0.01, 2), size),)
+            bids, asks = (Level(round(mid - 0.01, 2), size),), (Level(round(mid + 0.01, 2), size),)
             self.emulator.play(Book(instrument.id, bids, asks, self.now_ns, self.now_ns))
         self.emulator.play(Reference(PERP.id, mid, mid, self.now_ns, self.now_ns))
 

@@ -9,7 +9,7 @@ import pytest
 from eth_account.signers.local import LocalAccount
 from hyperliquid.utils import signing as sdk_signing
 
-from domain.market import Book, Reference
+from domain.market import Book, Level, Reference
 from domain.time import MILLISECOND, SECOND
 from execution.venues.hyperliquid.emulator.emulator import Emulator
 from execution.venues.hyperliquid.emulator.house import House
@@ -42,7 +42,7 @@ class Two:
         self.house = House([room(ACCOUNT, "1000", (AGENT_ADDRESS,)), room(OTHER, "500")])
         self.now_ns, self.nonce = START + SECOND, START // MILLISECOND
         for name in (SPOT.id, PERP.id):
-            levels = ((29.99, 1e3),), ((30.01, 1e3),)
+            levels = (Level(29.99, 1e3),), (Level(30.01, 1e3),)
             self.house.play(Book(name, *levels, self.now_ns, self.now_ns))
         self.house.play(Reference(PERP.id, 30.0, 30.0, self.now_ns, self.now_ns))
 

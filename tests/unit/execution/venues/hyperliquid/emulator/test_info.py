@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from domain.instruments import MarginTier, Pair
-from domain.market import RecordedFunding
+from domain.market import RecordedFunding, Trade
 from domain.orders import Side
 from domain.rates import FundingRate
 from domain.time import HOUR, MILLISECOND
@@ -164,6 +164,28 @@ def test_requests_and_volume_are_counted() -> None:
     told = floor.info("userRateLimit", user=ACCOUNT)
     assert (told["cumVlm"], told["nRequestsUsed"], told["nRequestsCap"]) == ("300.1", 1, 10_300)
     assert floor.info("userRateLimit", user=NOBODY)["nRequestsUsed"] == 0
+
+
+def test_open_interest_and_volume_are_of_what_was_traded_here() -> None:
+    floor = Floor()
+    floor.quote(30.0)
+
+    def perp() -> tuple[str, str, str]:
+        _, (context,) = floor.info("metaAndAssetCtxs")
+        return context["openInterest"], context["dayBaseVlm"], context["dayNtlVlm"]
+
+    assert perp() == ("0.0", "0.0", "0.0")
+    floor.order(Side.SELL, "10", "29.99")
+    assert perp() == ("10.0", "10.0", "299.9")  # whoever bought them is long
+    floor.order(Side.BUY, "4", "30.01")
+    assert perp() == ("6.0", "14.0", "419.94")
+    floor.emulator.play(Trade(SPOT.id, 30.01, 2.0, Side.BUY, floor.now_ns, floor.now_ns))
+    _, (spot,) = floor.info("spotMetaAndAssetCtxs")
+    assert (spot["dayBaseVlm"], spot["dayNtlVlm"]) == ("2.0", "60.02")
+
+    floor.wait(25 * HOUR)
+    floor.quote(30.0)
+    assert perp() == ("6.0", "0.0", "0.0")
 
 
 def test_what_backs_orders_is_held() -> None:

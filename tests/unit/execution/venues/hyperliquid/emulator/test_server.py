@@ -15,7 +15,7 @@ from hyperliquid.exchange import Exchange as SdkExchange
 from hyperliquid.info import Info as SdkInfo
 
 from domain.instruments import Instrument, Pair
-from domain.market import Book, FundingSettled, MarketInput, Reference, Trade
+from domain.market import Book, FundingSettled, Level, MarketInput, Reference, Trade
 from domain.orders import Side
 from domain.time import MILLISECOND, SECOND
 from execution.venues.hyperliquid.emulator import server
@@ -59,7 +59,7 @@ class Steady:
         while True:
             at_ns += self.cadence_ns
             for name in (SPOT.id, PERP.id):
-                yield Book(name, ((29.99, 1e4),), ((30.01, 1e4),), at_ns, at_ns)
+                yield Book(name, (Level(29.99, 1e4),), (Level(30.01, 1e4),), at_ns, at_ns)
             yield Reference(PERP.id, 30.0, 30.0, at_ns, at_ns)
 
     def between(

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from domain.market import Book, RecordedFunding
+from domain.market import Book, Level, RecordedFunding
 from domain.orders import Side
 from domain.rates import FundingRate
 from domain.time import HOUR, MILLISECOND, SECOND
@@ -161,7 +161,7 @@ def test_a_fast_book_has_five_levels_and_the_usual_one_twenty() -> None:
     floor = Floor()
     floor.subscribe(1, type="l2Book", coin="HYPE")
     floor.subscribe(2, type="l2Book", coin="HYPE", fast=True)
-    levels = tuple((30.0 - step / 100, 1.0) for step in range(25))
+    levels = tuple(Level(30.0 - step / 100, 1.0) for step in range(25))
     floor.emulator.play(Book(PERP.id, levels, (), floor.now_ns, floor.now_ns))
 
     told = {
