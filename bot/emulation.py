@@ -10,7 +10,13 @@ from msgspec.structs import replace
 
 from bot.instruments import load_pairs
 from domain.instruments import Instrument, Pair
-from domain.market import Book, FundingSettled, MarketInput, RecordedFunding, Reference, Trade
+from domain.market import (
+    Book,
+    Delisted,
+    FundingSettled,
+    MarketInput,
+    Reference,
+)
 from domain.money import ZERO
 from domain.time import DAY, HOUR, SECOND
 from execution.venues.hyperliquid.emulator.emulator import Emulator
@@ -26,7 +32,7 @@ from execution.venues.simulated.generated import STEP_NS, generated_market
 from execution.venues.simulated.rules import VenueRules
 from execution.venues.simulated.source import MarketSource
 
-E = TypeVar("E", bound=Book | Trade | Reference | RecordedFunding | FundingSettled)
+E = TypeVar("E", bound=MarketInput | FundingSettled)
 
 PAST_NS = DAY
 """So long the market has been going on when the exchange opens: there are candles of it."""
@@ -100,6 +106,8 @@ class Restated:
             told_ns = event.venue_time_ns
             if isinstance(event, Book | Reference):
                 quotes[type(event), event.instrument] = event
+            elif isinstance(event, Delisted):
+                quotes = {key: quote for key, quote in quotes.items() if key[1] != event.instrument}
             yield event
         while quotes:
             told_ns += self.cadence_ns
