@@ -134,7 +134,7 @@ class HistorySource:
         self.position: Position = _nothing
         self._histories = histories
         self._funding = funding
-        # By perp, the open of the last bar that goes to its low first.
+        # By perp, the open of the newest bar that goes to its low first.
         self._low_first: dict[str, int] = {}
         # By perp, the last bar that was looked at closely: its finer steps, and its prints.
         self._closest: dict[str, tuple[Step, tuple[list[MarketInput], list[MarketInput]]]] = {}
@@ -173,8 +173,7 @@ class HistorySource:
             inputs: list[MarketInput] = []
             for _, i, j, walker in together:
                 low_first = self.position(walker.perp) > 0
-                if low_first:
-                    self._low_first[walker.perp] = open_ns
+                self._low_first[walker.perp] = open_ns if low_first else -1
                 walker.walk((open_ns, i, j), inputs, low_first=low_first)
             while due and due[0].venue_time_ns <= open_ns + self.cadence_ns:
                 inputs.append(due.popleft())

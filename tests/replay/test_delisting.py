@@ -74,7 +74,7 @@ def test_what_ends_is_settled_at_its_last_price_and_the_other_leg_is_closed_at_o
         assert row["ts_ms"] == GONE_MS
         assert float(row["price"]) == pytest.approx(last_price(whole, row["kind"]))
         assert not float(row["fee"])
-    assert fills["ts_ms"].max() <= GONE_MS + 2 * HOUR // MILLISECOND
+    assert max(fills["ts_ms"].to_list()) <= GONE_MS + 2 * HOUR // MILLISECOND
     held = {leg["instrument"] for leg in report["open"]}
     assert not {LEGS[kind] for kind in kinds} & held
     trade = next(trade for trade in reversed(report["pairs"]) if trade["pair"] == "HYPE")
