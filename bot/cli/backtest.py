@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from bot.cli import options, values
-from bot.cli.errors import CommandError
 from bot.cli.values import read
 
 EXAMPLES = """\b
@@ -42,10 +41,7 @@ def backtest(
 
     The same engine and the same simulated exchange as in paper, as fast as they go.
     """
-    start_ns = read("--from", values.instant, start)
-    end_ns = read("--to", values.instant, end)
-    if start_ns is not None and end_ns is not None and end_ns <= start_ns:
-        raise CommandError(f"--to {end} is not after --from {start}")
+    start_ns, end_ns = values.window(start, end)
     directory = read("--data", values.existing_directory, data)
     names = read("--pairs", values.pair_names, pairs)
     step = read("--bar", values.bar, bar)
@@ -55,6 +51,7 @@ def backtest(
     answer = read("--json", values.writable_file, json)
     folder = read("--export", values.writable_directory, export)
     page = read("--report", values.writable_page, report)
+    values.require_apart(config=file, json=answer, export=folder, report=page)
     from bot.cli.running import run
 
     run(

@@ -93,6 +93,7 @@ def paper(
     answer = read("--json", values.writable_file, json)
     folder = read("--export", values.writable_directory, export)
     page = read("--report", values.writable_page, report)
+    values.require_apart(config=file, json=answer, export=folder, report=page)
     where = networks.public(url) if live else None
     from bot.cli.running import run
 
