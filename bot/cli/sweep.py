@@ -152,7 +152,7 @@ def _sweep(request: "SweepRequest", answer: Path | None) -> None:
         (request.directory / BEST).write_text(text, encoding="utf-8")
     write_json(document(request.plan, found, result.opened), answer)
     if answer != STDOUT:
-        console().print(tables(request.plan, found, request.directory / BEST))
+        console().print(tables(request.plan, found, result.opened, request.directory / BEST))
     if result.interrupted:
         told.print(
             f"stopped; everything is in {request.directory}: the same command goes on from there",
