@@ -26,7 +26,7 @@ def backtest(
     ] = None,
     end: Annotated[
         str | None,
-        typer.Option("--to", metavar="DATE", help="Last instant, UTC; where one leg ends."),
+        typer.Option("--to", metavar="DATE", help="Last instant, UTC; where the history ends."),
     ] = None,
     capital: options.Capital = None,
     bar: options.Bar = None,
@@ -47,11 +47,7 @@ def backtest(
     step = read("--bar", values.bar, bar)
     amount = read("--capital", values.positive, capital)
     number = read("--seed", values.whole, seed)
-    file = read("--config", values.existing_file, config)
-    answer = read("--json", values.writable_file, json)
-    folder = read("--export", values.writable_directory, export)
-    page = read("--report", values.writable_page, report)
-    values.require_apart(config=file, json=answer, export=folder, report=page)
+    file, answer, folder, page = values.files(config, json, export, report)
     from bot.cli.running import run
 
     run(

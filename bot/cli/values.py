@@ -223,6 +223,23 @@ def window(start: str | None, end: str | None) -> tuple[int | None, int | None]:
     return start_ns, end_ns
 
 
+Files = tuple[Path | None, Path | None, Path | None, Path | None]
+
+
+def files(config: str | None, json: str | None, export: str | None, report: str | None) -> Files:
+    """``--config``, ``--json``, ``--export`` and ``--report`` of a run.
+
+    Raises:
+        CommandError: one cannot be read or written, or two are the same.
+    """
+    config_file = read("--config", existing_file, config)
+    answer = read("--json", writable_file, json)
+    folder = read("--export", writable_directory, export)
+    page = read("--report", writable_page, report)
+    require_apart(config=config_file, json=answer, export=folder, report=page)
+    return config_file, answer, folder, page
+
+
 def require_apart(**paths: Path | None) -> None:
     """Raises ``CommandError`` where two options name one place: the second would overwrite it."""
     named: dict[Path, str] = {}
