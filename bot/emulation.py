@@ -98,6 +98,8 @@ class Restated:
         quotes: dict[tuple[type, str], Book | Reference] = {}
         told_ns = after_ns
         for event in self._source.events(after_ns):
+            if isinstance(event, Delisted):  # it stands still: its wire has no word for that
+                continue
             told_ns = max(told_ns, self._since_ns)
             while quotes and told_ns + self.cadence_ns < event.venue_time_ns:
                 told_ns += self.cadence_ns
@@ -106,8 +108,6 @@ class Restated:
             told_ns = event.venue_time_ns
             if isinstance(event, Book | Reference):
                 quotes[type(event), event.instrument] = event
-            elif isinstance(event, Delisted):
-                quotes = {key: quote for key, quote in quotes.items() if key[1] != event.instrument}
             yield event
         while quotes:
             told_ns += self.cadence_ns
