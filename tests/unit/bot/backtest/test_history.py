@@ -4,7 +4,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import polars as pl
@@ -13,6 +13,7 @@ import pytest
 from bot.backtest.bars import DataError
 from bot.backtest.history import HistorySource, open_history
 from bot.backtest.path import FINER
+from bot.emulation import Restated
 from domain.market import (
     Book,
     Close,
@@ -380,6 +381,16 @@ def test_a_leg_that_ends_a_day_before_the_other_is_delisted_there(tmp_path: Path
     assert (gone.instrument, gone.venue_time_ns, gone.price) == (PERP, T0 + 4 * HOUR, 20.0)
     assert (spot.delisted_ns, perp.delisted_ns) == (None, T0 + 4 * HOUR)
     assert not [e for e in source.events(T0 + 4 * HOUR) if isinstance(e, Delisted)]
+
+
+def test_on_an_exchange_of_this_machine_what_ended_stands_still(tmp_path: Path) -> None:
+    source = opened(directory(tmp_path, perp=FLAT[:4], spot=[*FLAT] * 6))
+    told = list(islice(Restated(source, HOUR, T0).events(T0), 500))
+    quoted = [e for e in told if isinstance(e, Book) and e.instrument == PERP]
+
+    assert not any(isinstance(event, Delisted) for event in told)
+    assert quoted[-1].venue_time_ns > T0 + 20 * HOUR
+    assert quoted[-1].bids == quoted[-2].bids
 
 
 def test_a_leg_that_ends_some_hours_before_the_other_is_not(tmp_path: Path) -> None:
