@@ -27,7 +27,7 @@ from bot.run import Run, RunError, paced
 from bot.settings import Settings
 from bot.systemd import ServiceManager
 from domain.instruments import Pair
-from domain.time import HOUR, MILLISECOND, SECOND
+from domain.time import DAY, HOUR, MILLISECOND, SECOND, iso
 from execution.effects import RaiseAlarm
 from execution.facts import Fact
 from execution.snapshot import Snapshot
@@ -100,6 +100,8 @@ def run(
 
         return asyncio.run(follow(request, on_snapshot, should_stop, on_fact, on_alarm, warn))
     source = open_market(request)
+    for what in _shorter(request, source):
+        warn(what)
     settle_memory()
     return play(request, source, on_snapshot, should_stop, on_fact, on_alarm, warn)
 
@@ -292,6 +294,14 @@ def open_market(request: RunRequest) -> MarketSource:
     if not request.allow_gaps:
         _require_whole(source.coverage)
     return source
+
+
+def _shorter(request: RunRequest, source: MarketSource) -> Iterator[str]:
+    """Where history has over a day less than was asked for, a sentence each."""
+    if request.start_ns is not None and source.start_ns - request.start_ns > DAY:
+        yield f"the history begins on {iso(source.start_ns)[:10]}, and the run with it"
+    if request.end_ns is not None and source.end_ns and request.end_ns - source.end_ns > DAY:
+        yield f"the history ends on {iso(source.end_ns)[:10]}, and the run with it"
 
 
 def _require_whole(coverage: Sequence[Coverage]) -> None:

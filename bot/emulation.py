@@ -10,7 +10,13 @@ from msgspec.structs import replace
 
 from bot.instruments import load_pairs
 from domain.instruments import Instrument, Pair
-from domain.market import Book, FundingSettled, MarketInput, RecordedFunding, Reference, Trade
+from domain.market import (
+    Book,
+    Delisted,
+    FundingSettled,
+    MarketInput,
+    Reference,
+)
 from domain.money import ZERO
 from domain.time import DAY, HOUR, SECOND
 from execution.venues.hyperliquid.emulator.emulator import Emulator
@@ -26,7 +32,7 @@ from execution.venues.simulated.generated import STEP_NS, generated_market
 from execution.venues.simulated.rules import VenueRules
 from execution.venues.simulated.source import MarketSource
 
-E = TypeVar("E", bound=Book | Trade | Reference | RecordedFunding | FundingSettled)
+E = TypeVar("E", bound=MarketInput | FundingSettled)
 
 PAST_NS = DAY
 """So long the market has been going on when the exchange opens: there are candles of it."""
@@ -92,6 +98,8 @@ class Restated:
         quotes: dict[tuple[type, str], Book | Reference] = {}
         told_ns = after_ns
         for event in self._source.events(after_ns):
+            if isinstance(event, Delisted):  # it stands still: its wire has no word for that
+                continue
             told_ns = max(told_ns, self._since_ns)
             while quotes and told_ns + self.cadence_ns < event.venue_time_ns:
                 told_ns += self.cadence_ns

@@ -242,7 +242,8 @@ class _Told:
             case TradePlanned():
                 self.trades[fact.trade_id] = _Trade(fact)
             case Retargeted() if not fact.quantity:
-                reason = f"{fact.cause}: {fact.reason}" if fact.cause else fact.reason
+                said = not fact.cause or fact.reason.startswith(f"{fact.cause}:")
+                reason = fact.reason if said else f"{fact.cause}: {fact.reason}"
                 self.trades[fact.trade_id].exit_reason = reason
             case StageChanged() if fact.stage is Stage.CLOSED:
                 self.trades[fact.trade_id].closed_ns = fact.time_ns

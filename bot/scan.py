@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from math import fsum, inf
 from pathlib import Path
+from statistics import median
 
 import msgspec
 
@@ -43,7 +44,8 @@ _HALVINGS = 40
 class Row(msgspec.Struct, frozen=True):
     """One pair. Rates are simple annual ones on notional, ``net_apr`` on all capital tied up.
 
-    ``funding`` is the newest settled rate, ``mean`` that of seven days; ``forecast`` with its
+    ``funding`` is the newest settled rate, ``mean`` that of seven days; ``positive`` the share of
+    the days of 60 on which shorts were paid; ``forecast`` with its
     standard ``error`` over ``horizon_hours``. ``cost`` is the round trip, of notional, and
     ``break_even_hours`` how long the forecast takes to repay it; ``capacity`` is quote. All are
     None where the history has nothing to judge by. ``gate`` is the word that keeps the pair
@@ -56,6 +58,7 @@ class Row(msgspec.Struct, frozen=True):
     at_ns: int | None = None
     funding: float | None = None
     mean: float | None = None
+    positive: float | None = None
     forecast: float | None = None
     error: float | None = None
     horizon_hours: float | None = None
@@ -64,6 +67,31 @@ class Row(msgspec.Struct, frozen=True):
     net_apr: float | None = None
     notional: Decimal | None = None
     capacity: float | None = None
+
+
+class Venue(msgspec.Struct, frozen=True):
+    """What a venue offers: its rules as configured, and medians over its ``pairs`` that have data.
+
+    Fees are fractions of notional, ``leverage`` the highest that any perp allows,
+    ``interval_hours`` how often funding is paid; the rest as in ``Row``, ``at_ns`` the newest.
+    ``entered``: pairs that nothing keeps out.
+    """
+
+    venue: str
+    pairs: int
+    entered: int
+    quote: str
+    perp_maker: Decimal
+    perp_taker: Decimal
+    spot_maker: Decimal
+    spot_taker: Decimal
+    leverage: int
+    interval_hours: int | None
+    mean: float | None
+    positive: float | None
+    cost: float | None
+    capacity: float | None
+    at_ns: int | None
 
 
 def scan(
@@ -98,6 +126,34 @@ def ranked(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=place)
 
 
+def scored(venue: str, pairs: Sequence[Pair], rows: Sequence[Row]) -> Venue:
+    """``rows`` of the ``pairs`` of one venue in one line."""
+    known = [row for row in rows if row.mean is not None]
+    spot, perp = pairs[0].spot, pairs[0].perp
+
+    def middle(name: str) -> float | None:
+        found = [value for row in known if (value := getattr(row, name)) is not None]
+        return median(found) if found else None
+
+    return Venue(
+        venue,
+        pairs=len(known),
+        entered=sum(1 for row in known if not row.gate),
+        quote=perp.quote,
+        perp_maker=perp.fees.maker,
+        perp_taker=perp.fees.taker,
+        spot_maker=spot.fees.maker,
+        spot_taker=spot.fees.taker,
+        leverage=max(tier.max_leverage for pair in pairs for tier in pair.perp.margin_tiers),
+        interval_hours=perp.funding_interval_hours,
+        mean=middle("mean"),
+        positive=middle("positive"),
+        cost=middle("cost"),
+        capacity=middle("capacity"),
+        at_ns=max((row.at_ns for row in known if row.at_ns is not None), default=None),
+    )
+
+
 def _row(source: HistorySource, capital: Decimal, settings: Settings) -> Row:
     (pair,) = source.pairs
     market, now_ns = _market(source)
@@ -122,6 +178,7 @@ def _row(source: HistorySource, capital: Decimal, settings: Settings) -> Row:
         at_ns=now_ns,
         funding=perp.settled[-1].per_hour * HOURS_PER_YEAR,
         mean=_mean(perp) * HOURS_PER_YEAR,
+        positive=_positive(perp),
         forecast=hourly * HOURS_PER_YEAR,
         error=target.forecast_error * HOURS_PER_YEAR,
         horizon_hours=target.horizon_hours,
@@ -174,6 +231,14 @@ def _mean(perp: InstrumentState) -> float:
     since_ns = perp.settled[-1].time_ns - MEAN_NS
     week = [settled for settled in perp.settled if settled.time_ns > since_ns]
     return fsum(s.per_hour * s.hours for s in week) / fsum(s.hours for s in week)
+
+
+def _positive(perp: InstrumentState) -> float:
+    days: dict[int, float] = {}
+    for settled in perp.settled:
+        day = (settled.time_ns - 1) // DAY
+        days[day] = days.get(day, 0.0) + settled.per_hour * settled.hours
+    return sum(1 for paid in days.values() if paid > 0.0) / len(days)
 
 
 def _capacity(pair: Pair, spot: InstrumentState, perp: InstrumentState, touch: RoundTrip) -> float:

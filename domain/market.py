@@ -110,7 +110,19 @@ class FundingSettled(msgspec.Struct, frozen=True, tag=True):
     received_ns: int
 
 
-MarketInput = Book | Trade | Reference | RecordedFunding
+class Delisted(msgspec.Struct, frozen=True, tag=True):
+    """The instrument trades no more: what is held of it is settled at ``price`` (quote per base).
+
+    Input to the simulated exchange only.
+    """
+
+    instrument: str
+    price: float
+    venue_time_ns: int
+    received_ns: int
+
+
+MarketInput = Book | Trade | Reference | RecordedFunding | Delisted
 """What a market source feeds the simulated exchange, in order of ``venue_time_ns``."""
 
 PublicEvent = Book | Close | PerpContext | FundingSettled

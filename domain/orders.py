@@ -38,6 +38,7 @@ class FillCause(StrEnum):
     ORDER = "order"
     LIQUIDATION = "liquidation"
     ADL = "adl"
+    DELISTING = "delisting"
 
 
 class CancelReason(StrEnum):
@@ -46,6 +47,7 @@ class CancelReason(StrEnum):
     REDUCE_ONLY = "reduce_only"
     MARGIN = "margin"
     LIQUIDATION = "liquidation"
+    DELISTING = "delisting"
 
 
 class OrderStatus(StrEnum):

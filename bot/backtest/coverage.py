@@ -19,7 +19,8 @@ class Coverage(msgspec.Struct, frozen=True):
     the longest time without one. ``junk_bars`` were dropped and ``capped_bars``
     had an extreme cut back (spot only), being too far from the perp to be a price
     anyone could trade at. ``funding_missing`` counts settlements absent between
-    the first and the last bar; None for spot.
+    the first and the last bar; None for spot. ``delisted_ns`` is when it ended, long
+    before the run did: what was held of it was settled at its last price.
     """
 
     instrument: str
@@ -34,6 +35,7 @@ class Coverage(msgspec.Struct, frozen=True):
     capped_bars: int
     funding_missing: int | None
     note: str
+    delisted_ns: int | None = None
 
     def __str__(self) -> str:
         if self.first_ns is None or self.last_ns is None:
@@ -51,25 +53,27 @@ class Coverage(msgspec.Struct, frozen=True):
             parts.append(f"{self.zero_volume_share:.1%} without volume")
         if self.funding_missing is not None:
             parts.append(f"{self.funding_missing} settlements missing")
+        if self.delisted_ns is not None:
+            parts.append(f"delisted {iso(self.delisted_ns)}")
         return ", ".join([*parts, self.note] if self.note else parts)
 
 
 def lacks(leg: Mapping[str, Any], start_ns: int, end_ns: int) -> Iterator[str]:
     """What a leg lacks of a run from ``start_ns`` to ``end_ns``, a sentence each.
 
-    ``leg`` is a ``Coverage`` as the result document has it. A coin that was delisted ends early.
+    ``leg`` is a ``Coverage`` as the result document has it.
     """
     name = str(leg["instrument"]).split(":", 1)[-1]
     if leg["first_ns"] is None:
         yield f"{name} has no bars in the window"
         return
-    late, early = (leg["first_ns"] - start_ns) / DAY, (end_ns - leg["last_ns"]) / DAY
+    late = (leg["first_ns"] - start_ns) / DAY
     if late > 1:
         yield f"{name} begins {late:.1f} days after the start: listed later, or its file does"
-    if early > 1:
+    if (gone := leg["delisted_ns"]) is not None and gone < end_ns:
         yield (
-            f"{name} ends {early:.1f} days before the end: delisted, or its file ends; what was "
-            "still held of it is valued at its last price"
+            f"{name} was delisted on {iso(gone)[:10]}, or its file ends there: what was held of it "
+            "was settled at its last price"
         )
     if missing := leg["missing_bars"]:
         gap = leg["longest_gap_ns"] / HOUR

@@ -13,13 +13,15 @@ of the bar's volume, bought on the way up and sold on the way down.
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from decimal import Decimal
 from itertools import chain, groupby
 from math import exp, sqrt
 from operator import attrgetter, itemgetter
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from bot.backtest.bars import (
     Bars,
@@ -37,21 +39,28 @@ from bot.backtest.path import Candle, finer, finer_times, times, walk
 from bot.instruments import Listing, QuoteModel, UnknownPair, load_listings, load_pairs
 from domain.instruments import Instrument, Kind, Pair
 from domain.market import (
+    Close,
+    Delisted,
     FundingSettled,
     MarketInput,
     RecordedFunding,
     Reference,
     Trade,
 )
+from domain.money import ZERO
 from domain.orders import Side
-from domain.time import DAY, HOUR
+from domain.time import DAY, HOUR, MILLISECOND
 from execution.venues.simulated.ladder import Ladder
 
 HISTORY_NS = 60 * DAY
+WARM_NS = 15 * DAY
+"""So far back before the start closes are read: all that a strategy remembers."""
 JUNK = 0.05
 """A spot price further than this from the perp's is a print nobody could trade at."""
 _ENOUGH = 0.95  # of the best coverage any bar length has
 _ORACLE_NOTE = "oracle: last completed perp close"
+_ENDS_EARLY_NS = DAY
+"""An instrument whose bars end so long before the run does is taken as delisted."""
 
 _BUY, _SELL = Side.BUY, Side.SELL
 
@@ -60,6 +69,14 @@ _time_of = attrgetter("venue_time_ns")
 Files = dict[int, list[Path]]
 Row = tuple[int, int, int]
 """(open time, perp bar or -1, spot bar or -1)"""
+Step = tuple[int, bool]
+"""(place of a row, whether it goes to its low first)"""
+Position = Callable[[str], Decimal]
+"""Base units held of a perp, by its id; short negative."""
+
+
+def _nothing(_perp: str) -> Decimal:
+    return ZERO
 
 
 class _Leg(msgspec.Struct, frozen=True):
@@ -90,6 +107,7 @@ class HistorySource:
 
     ``cadence_ns`` is the length of its bars: quotes come several times a bar, so data
     younger than two bars is not stale. ``coverage`` has one entry an instrument.
+    ``position`` is asked when a bar begins: its road goes first to what hurts the perp held.
     """
 
     synthetic: bool = False
@@ -113,18 +131,34 @@ class HistorySource:
         self._last_ns = window[1]
         self.cadence_ns = bar_ns
         self.coverage = coverage
+        self.position: Position = _nothing
         self._histories = histories
         self._funding = funding
+        # By perp, the open of the newest bar that goes to its low first.
+        self._low_first: dict[str, int] = {}
         # By perp, the last bar that was looked at closely: its finer steps, and its prints.
-        self._closest: dict[str, tuple[int, tuple[list[MarketInput], list[MarketInput]]]] = {}
+        self._closest: dict[str, tuple[Step, tuple[list[MarketInput], list[MarketInput]]]] = {}
 
     @property
     def instruments(self) -> tuple[Instrument, ...]:
         return tuple(leg for pair in self.pairs for leg in (pair.spot, pair.perp))
 
-    def history(self) -> list[FundingSettled]:
-        """Settled funding of the 60 days up to ``start_ns``, in order."""
-        return [settled for settled in self._funding if settled.venue_time_ns <= self.start_ns]
+    def history(self) -> list[FundingSettled | Close]:
+        """Up to ``start_ns``, in order: settled funding of 60 days, closes of 15."""
+        settled = (one for one in self._funding if one.venue_time_ns <= self.start_ns)
+        legs = (leg for history in self._histories for leg in (history.perp, history.spot))
+        closes = (close for leg in legs for close in self._closes(leg))
+        return sorted((*settled, *closes), key=_time_of)
+
+    def _closes(self, leg: _Leg) -> Iterator[Close]:
+        """Of the bars that are over at the start, where ``times`` has their last points."""
+        name, after_ns = leg.instrument.id, self.start_ns - WARM_NS
+        for open_ns, close in zip(leg.bars.time_ns, leg.bars.close, strict=True):
+            end_ns = open_ns + self.cadence_ns
+            if end_ns > self.start_ns:
+                return
+            if end_ns > after_ns:
+                yield Close(name, close, end_ns - MILLISECOND, end_ns)
 
     def events(self, after_ns: int) -> Iterator[MarketInput]:
         """Every input after ``after_ns`` but prints, in order of time."""
@@ -134,11 +168,13 @@ class HistorySource:
             for row in walker.rows_after(after_ns)
         ]
         rows.sort(key=itemgetter(0))
-        due = deque(self._settlements(max(after_ns, self.start_ns)))
+        due = deque(self._due(max(after_ns, self.start_ns)))
         for open_ns, together in groupby(rows, key=itemgetter(0)):
             inputs: list[MarketInput] = []
             for _, i, j, walker in together:
-                walker.walk((open_ns, i, j), inputs)
+                low_first = self.position(walker.perp) > 0
+                self._low_first[walker.perp] = open_ns if low_first else -1
+                walker.walk((open_ns, i, j), inputs, low_first=low_first)
             while due and due[0].venue_time_ns <= open_ns + self.cadence_ns:
                 inputs.append(due.popleft())
             # At equal times they keep this order: a perp's reference follows both books, and
@@ -169,18 +205,27 @@ class HistorySource:
     ) -> tuple[list[MarketInput], list[MarketInput]]:
         """One bar of a pair: its finer steps, and its prints; kept while its events are played."""
         name = history.perp.instrument.id
+        row = history.rows[at]
+        step = at, self._low_first.get(name) == row[0]
         kept = self._closest.get(name)
-        if kept is None or kept[0] != at:
+        if kept is None or kept[0] != step:
             walker = _Walker(history, self.cadence_ns)
-            kept = self._closest[name] = at, walker.walk_closely(history.rows[at])
+            kept = self._closest[name] = step, walker.walk_closely(row, low_first=step[1])
         return kept[1]
 
-    def _settlements(self, after_ns: int) -> list[RecordedFunding]:
-        return [
+    def _due(self, after_ns: int) -> list[RecordedFunding | Delisted]:
+        """Settlements of funding, and what is delisted, in order."""
+        due: list[RecordedFunding | Delisted] = [
             RecordedFunding(record.instrument, record.rate, time_ns, time_ns)
             for record in self._funding
             if after_ns < (time_ns := record.venue_time_ns) <= self._last_ns
         ]
+        legs = (leg for history in self._histories for leg in (history.perp, history.spot))
+        for leg in legs:
+            end_ns = _delisted_ns(leg.bars.time_ns[-1] + self.cadence_ns, self._last_ns)
+            if end_ns is not None and end_ns > after_ns:
+                due.append(Delisted(leg.instrument.id, leg.bars.close[-1], end_ns, end_ns))
+        return sorted(due, key=_time_of)
 
 
 def open_history(
@@ -227,14 +272,17 @@ def open_history(
         for pair, legs in zip(chosen, read, strict=True)
     ]
     histories, funding, coverage = zip(*parts, strict=True)
+    ends_ns = max(history.rows[-1][0] for history in histories) + bar_ns
     source = HistorySource(
         name=f"replay:{directory}",
         pairs=chosen,
-        window=(start, max(history.rows[-1][0] for history in histories) + bar_ns),
+        window=(start, ends_ns),
         bar_ns=bar_ns,
         histories=histories,
         funding=sorted(chain(*funding), key=lambda record: record.venue_time_ns),
-        coverage=tuple(chain(*coverage)),
+        coverage=tuple(
+            replace(leg, delisted_ns=_delisted_ns(leg.last_ns, ends_ns)) for leg in chain(*coverage)
+        ),
     )
     source.synthetic = any(
         path.stem.endswith("_synthetic")
@@ -314,9 +362,14 @@ def _covered(found: dict[str, Files], pair: Pair, bar_ns: int, window: Window) -
 
 
 def _read_leg(files: Sequence[Path], bar_ns: int, window: Window) -> Bars:
-    """A day more than asked, so that the first book knows the hours before it."""
-    start = None if window.start_ns is None else window.start_ns - DAY
+    """More than asked: of before the start too, what is known when it comes."""
+    start = None if window.start_ns is None else window.start_ns - WARM_NS
     return read_bars(files, bar_ns, Window(start, window.end_ns))
+
+
+def _delisted_ns(last_ns: int | None, ends_ns: int) -> int | None:
+    """When an instrument whose bars end at ``last_ns`` went from a run to ``ends_ns``."""
+    return last_ns if last_ns is not None and last_ns + _ENDS_EARLY_NS < ends_ns else None
 
 
 def _first_common(read: Sequence[tuple[Bars, ...]], window: Window) -> int:
@@ -456,23 +509,26 @@ class _Walker:
     def __init__(self, history: _PairHistory, bar_ns: int) -> None:
         self._rows, self._bar_ns = history.rows, bar_ns
         self._perp, self._spot = _Quoter(history.perp), _Quoter(history.spot)
+        self.perp = history.perp.instrument.id
 
     def rows_after(self, after_ns: int) -> Sequence[Row]:
         """The bars that end after ``after_ns``, and the one that ends there."""
         return self._rows[bisect_left(self._rows, (after_ns - self._bar_ns, -1, -1)) :]
 
-    def walk(self, row: Row, inputs: list[MarketInput]) -> None:
+    def walk(self, row: Row, inputs: list[MarketInput], *, low_first: bool) -> None:
         """Append the books and marks of one bar, and at its end the mark it closed at."""
-        quoted, paths, instants = self._paths(row)
+        quoted, paths, instants = self._paths(row, low_first=low_first)
         self._quote(row, quoted, paths, instants, inputs)
         time_ns, i, _ = row
         if i >= 0:
             # The bar is complete: its close is known, and the oracle is there.
             inputs.append(self._perp.reference_at_close(i, time_ns + self._bar_ns))
 
-    def walk_closely(self, row: Row) -> tuple[list[MarketInput], list[MarketInput]]:
+    def walk_closely(
+        self, row: Row, *, low_first: bool
+    ) -> tuple[list[MarketInput], list[MarketInput]]:
         """Books and marks of one bar in finer steps; and what was traded on the way."""
-        quoted, paths, instants = self._paths(row)
+        quoted, paths, instants = self._paths(row, low_first=low_first)
         closely: list[MarketInput] = []
         self._quote(row, quoted, [finer(path) for path in paths], finer_times(instants), closely)
         prints: list[MarketInput] = []
@@ -480,11 +536,13 @@ class _Walker:
             prints += quoter.prints(at, path, instants)
         return closely, prints
 
-    def _paths(self, row: Row) -> tuple[list[tuple["_Quoter", int]], list[list[float]], list[int]]:
+    def _paths(
+        self, row: Row, *, low_first: bool
+    ) -> tuple[list[tuple["_Quoter", int]], list[list[float]], list[int]]:
         """The legs that have the bar, the path of each, and when they come by its points."""
         time_ns, i, j = row
         quoted = [(quoter, at) for quoter, at in ((self._perp, i), (self._spot, j)) if at >= 0]
-        paths = walk(*(quoter.candle(at) for quoter, at in quoted))
+        paths = walk(*(quoter.candle(at, low_first=low_first) for quoter, at in quoted))
         return quoted, paths, times(time_ns, self._bar_ns, len(paths[0]))
 
     def _quote(
@@ -508,8 +566,10 @@ class _Quoter:
         self._leg = leg
         self._ladder = Ladder(leg.instrument)
 
-    def candle(self, i: int) -> Candle:
+    def candle(self, i: int, *, low_first: bool) -> Candle:
         bars = self._leg.bars
+        if low_first:
+            return bars.open[i], bars.low[i], bars.high[i], bars.close[i]
         return bars.open[i], bars.high[i], bars.low[i], bars.close[i]
 
     def quote(

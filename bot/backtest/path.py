@@ -1,8 +1,8 @@
 """What may have happened inside a bar: the road through its four prices.
 
-A bar says where the price was, not when. The road goes first to the extreme that
-hurts a short perp (the high), then to the other, then to the close: a carry
-trade's margin meets its worst before any relief.
+A bar says where the price was, not when. The road goes first to the extreme that hurts
+the perp that is held (the high a short one, the low a long one), then to the other,
+then to the close: its margin meets the worst before any relief.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ past its price would fill it late, and its hedge would pay for the distance. Wal
 like that all the time would take six times as long and find the same fills."""
 
 Candle = tuple[float, float, float, float]
-"""open, high, low, close"""
+"""open, the extreme that comes first, the other one, close"""
 
 
 def walk(*legs: Candle) -> list[list[float]]:
-    """One path a leg through open, high, low, close: equally many points, in step.
+    """One path a leg through its four prices: equally many points, in step.
 
     Every path begins at its open and ends at its close, stays inside its bar and
     moves at most ``STEP`` from point to point.
@@ -30,7 +30,7 @@ def walk(*legs: Candle) -> list[list[float]]:
     >>> walk((200.0, 201.0, 199.5, 200.0), (10.0, 10.0, 10.0, 9.98))
     [[200.0, 201.0, 200.25, 199.5, 200.0], [10.0, 10.0, 10.0, 10.0, 9.98]]
     """
-    if all(high - low <= low * STEP for _, high, low, _ in legs):
+    if all(abs(first - then) <= min(first, then) * STEP for _, first, then, _ in legs):
         return [list(leg) for leg in legs]
     counts = [max(_steps(leg[i], leg[i + 1]) for leg in legs) for i in range(3)]
     return [_path(leg, counts) for leg in legs]

@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from bot.cli import options, values
-from bot.cli.errors import CommandError
 from bot.cli.values import read
 
 EXAMPLES = """\b
@@ -27,7 +26,7 @@ def backtest(
     ] = None,
     end: Annotated[
         str | None,
-        typer.Option("--to", metavar="DATE", help="Last instant, UTC; where one leg ends."),
+        typer.Option("--to", metavar="DATE", help="Last instant, UTC; where the history ends."),
     ] = None,
     capital: options.Capital = None,
     bar: options.Bar = None,
@@ -42,19 +41,13 @@ def backtest(
 
     The same engine and the same simulated exchange as in paper, as fast as they go.
     """
-    start_ns = read("--from", values.instant, start)
-    end_ns = read("--to", values.instant, end)
-    if start_ns is not None and end_ns is not None and end_ns <= start_ns:
-        raise CommandError(f"--to {end} is not after --from {start}")
+    start_ns, end_ns = values.window(start, end)
     directory = read("--data", values.existing_directory, data)
     names = read("--pairs", values.pair_names, pairs)
     step = read("--bar", values.bar, bar)
     amount = read("--capital", values.positive, capital)
     number = read("--seed", values.whole, seed)
-    file = read("--config", values.existing_file, config)
-    answer = read("--json", values.writable_file, json)
-    folder = read("--export", values.writable_directory, export)
-    page = read("--report", values.writable_page, report)
+    file, answer, folder, page = values.files(config, json, export, report)
     from bot.cli.running import run
 
     run(

@@ -7,6 +7,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn
 from rich.progress import TimeRemainingColumn as Remaining
+from rich.table import Column
 from rich.text import Text
 
 from bot.amounts import amount, badges
@@ -46,7 +47,7 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed / 3600:,.1f} h/s")
+        return Text("" if speed is None else f"{speed / 3600:,.0f} h/s")
 
 
 @contextmanager
@@ -55,7 +56,7 @@ def _bar(console: Console, total_ns: int | None) -> Iterator[OnSnapshot]:
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
-        _Rate(),
+        _Rate(table_column=Column(no_wrap=True)),
         Remaining(compact=True),
     )
     with Progress(*columns, console=console, transient=True) as progress:

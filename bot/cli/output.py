@@ -17,8 +17,13 @@ def console(json: Path | None = None) -> "Console":
     """For people: standard output, unless the JSON goes there, then standard error."""
     from rich.console import Console
 
+    class Quiet(Console):
+        def on_broken_pipe(self) -> None:
+            """The reader (head, less) has seen enough; ``bot.cli.main`` ends without a word."""
+            raise BrokenPipeError
+
     # What a venue calls something is no emoji, and their table takes a while to load.
-    return Console(stderr=json == STDOUT, highlight=False, emoji=False)
+    return Quiet(stderr=json == STDOUT, highlight=False, emoji=False)
 
 
 def write_json(answer: Mapping[str, Any], target: Path | None) -> None:

@@ -89,10 +89,7 @@ def paper(
     step = read("--bar", values.bar, bar)
     amount = read("--capital", values.positive, capital)
     number = read("--seed", values.whole, seed)
-    file = read("--config", values.existing_file, config)
-    answer = read("--json", values.writable_file, json)
-    folder = read("--export", values.writable_directory, export)
-    page = read("--report", values.writable_page, report)
+    file, answer, folder, page = values.files(config, json, export, report)
     where = networks.public(url) if live else None
     from bot.cli.running import run
 

@@ -1,19 +1,26 @@
-"""``fundarb scan``: every pair of a venue ranked, and what keeps each out."""
+"""``fundarb scan``: every pair of a venue ranked, and what keeps each out; or venues compared."""
 
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bot.cli import options, values
+from bot.cli.errors import CommandError
 from bot.cli.values import read
 
 if TYPE_CHECKING:
-    from bot.scan import Row
+    from rich.table import Table
+
+    from bot.scan import Row, Venue
 
 EXAMPLES = """\b
 Examples:
   fundarb scan --data DIR
   fundarb scan --data DIR --venue binance --at 2025-05-01 --json -
+  fundarb scan --data DIR --venues           whole venues, side by side
 """
 
 
@@ -21,6 +28,9 @@ def scan(
     *,
     data: options.Data,
     venue: options.Venue = "hyperliquid",
+    venues: Annotated[
+        bool, typer.Option("--venues", help="Compare the venues that there is history of.")
+    ] = False,
     pairs: options.Pairs = None,
     at: Annotated[
         str | None,
@@ -41,34 +51,51 @@ def scan(
     amount = read("--capital", values.positive, capital)
     file = read("--config", values.existing_file, config)
     answer = read("--json", values.writable_file, json)
+    if venues and names is not None:
+        raise CommandError("--venues looks at all pairs of each: leave out --pairs")
     import msgspec
 
     from bot import settings
     from bot.cli.output import STDOUT, write_json
     from bot.instruments import load_pairs
-    from bot.scan import ranked
+    from bot.scan import ranked, scored
     from bot.scan import scan as look
 
     loaded = settings.load(file).settings
     account = loaded.account.capital if amount is None else amount
-    chosen = load_pairs(venue, names)
-    rows = ranked(look(directory, venue, chosen, at_ns, account, loaded))
+
+    def rows_of(name: str) -> "list[Row]":
+        chosen = load_pairs(name, names)
+        return ranked(look(directory, name, chosen, at_ns, account, loaded))
+
+    if venues:
+        compared = [scored(name, load_pairs(name), rows_of(name)) for name in _venues_in(directory)]
+        write_json({"capital": account, "venues": msgspec.to_builtins(compared)}, answer)
+        if answer != STDOUT:
+            _show_venues(compared)
+        return
+    rows = rows_of(venue)
     write_json({"venue": venue, "capital": account, "pairs": msgspec.to_builtins(rows)}, answer)
     if answer != STDOUT:
         _show(rows)
 
 
-def _show(rows: "list[Row]") -> None:
-    from rich.table import Table
+def _venues_in(directory: Path) -> list[str]:
+    """Raises CommandError where there is history of no venue that is configured."""
+    from bot.config_files import config_names
 
+    there = [name for name in config_names("venues") if (directory / "prices" / name).is_dir()]
+    if not there:
+        raise CommandError(f"no history of any configured venue under {directory / 'prices'}")
+    return there
+
+
+def _show(rows: "list[Row]") -> None:
     from bot.cli.output import console
     from domain.time import iso
 
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
-    table.add_column("pair", no_wrap=True)
-    for name in ("now %", "7 d %", "forecast %", "cost %", "repaid h", "net %", "capacity"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("kept out by", no_wrap=True)
+    headings = ("now %", "7 d %", "forecast %", "cost %", "hours", "net %", "capacity")
+    table = _table("pair", headings, "kept out by")
     for row in rows:
         error = "" if row.error is None else f" ± {row.error * 100:.1f}"
         table.add_row(
@@ -79,14 +106,73 @@ def _show(rows: "list[Row]") -> None:
             _percent(row.cost, 2),
             "" if row.break_even_hours is None else f"{row.break_even_hours:.0f}",
             _percent(row.net_apr),
-            "" if row.capacity is None else f"{row.capacity:,.0f}",
+            _whole(row.capacity),
             row.gate or "nothing",
         )
     out = console()
     out.print(table)
+    out.print(PAIRS_NOTE, style="dim", markup=False)
     for row in rows:
         when = "" if row.at_ns is None else f" at {iso(row.at_ns)[:16]}"
         out.print(f"{row.pair}{when}: {row.reason}", style="dim", markup=False, soft_wrap=True)
+
+
+def _show_venues(venues: "list[Venue]") -> None:
+    from bot.cli.output import console
+    from domain.time import iso
+
+    table = _table("", [one.venue for one in venues], "")
+    lines: list[tuple[str, Callable[[Venue], str]]] = [
+        ("at", lambda v: "" if v.at_ns is None else iso(v.at_ns)[:10]),
+        ("pairs with history", lambda v: f"{v.pairs}"),
+        ("of them entered now", lambda v: f"{v.entered}"),
+        ("funding over 7 days, % a year", lambda v: _percent(v.mean)),
+        ("days of 60 that paid shorts, %", lambda v: _percent(v.positive, 0)),
+        ("paid every, hours", lambda v: f"{v.interval_hours}"),
+        ("round trip, % of notional", lambda v: _percent(v.cost, 2)),
+        ("capacity at 10 bps", lambda v: _whole(v.capacity)),
+        ("perp fee, maker / taker, %", lambda v: f"{_fee(v.perp_maker)} / {_fee(v.perp_taker)}"),
+        ("spot fee, maker / taker, %", lambda v: f"{_fee(v.spot_maker)} / {_fee(v.spot_taker)}"),
+        ("highest leverage", lambda v: f"{v.leverage}"),
+        ("quote", lambda v: v.quote),
+    ]
+    for name, say in lines:
+        table.add_row(name, *map(say, venues))
+    out = console()
+    out.print(table)
+    out.print(VENUES_NOTE, style="dim", markup=False)
+
+
+PAIRS_NOTE = (
+    "Funding is simple and annual, of notional; cost: of the round trip at the size it would be "
+    "held; hours: until the forecast repays that; net: annual, of all capital tied up; capacity: "
+    "the notional that costs 10 bps more than one lot."
+)
+VENUES_NOTE = (
+    "Funding, days, round trip and capacity are medians over the pairs; fees and leverage as "
+    "configured, margin always isolated. How fast and how reliably a venue answers is on the "
+    "metrics page of a bot that trades there."
+)
+
+
+def _table(first: str, headings: Sequence[str], last: str) -> "Table":
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column(first, no_wrap=True, min_width=len(first))
+    for name in headings:
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
+    if last:
+        table.add_column(last, overflow="fold")
+    return table
+
+
+def _fee(fraction: Decimal) -> str:
+    return f"{fraction * 100:f}".rstrip("0").rstrip(".")
+
+
+def _whole(number: float | None) -> str:
+    return "" if number is None else f"{number:,.0f}"
 
 
 def _percent(fraction: float | None, places: int = 1) -> str:

@@ -78,12 +78,9 @@ def sweep(
     Each is a backtest like any other. Ctrl-C stops; the same command goes on. What it ends
     with is judged by windows that it was not chosen on, and by how many were tried.
     """
-    start_ns, end_ns = (
-        read("--from", values.instant, start),
-        read("--to", values.instant, end),
-    )
-    if end_ns <= start_ns:
-        raise CommandError(f"--to {end} is not after --from {start}")
+    start_ns, end_ns = values.window(start, end)
+    assert start_ns is not None, "Invariant: typer asks for it"
+    assert end_ns is not None, "Invariant: typer asks for it"
     train, test = read("--windows", _months, windows)
     directory = read("--data", values.existing_directory, data)
     names = read("--pairs", values.pair_names, pairs)
@@ -96,6 +93,7 @@ def sweep(
     asked = read("--space", values.existing_file, space)
     answer = read("--json", values.writable_file, json)
     folder = read("--study", values.writable_directory, study)
+    values.require_apart(config=file, space=asked, json=answer, study=folder)
     from bot import app, settings
     from bot.instruments import load_pairs
 
@@ -154,7 +152,7 @@ def _sweep(request: "SweepRequest", answer: Path | None) -> None:
         (request.directory / BEST).write_text(text, encoding="utf-8")
     write_json(document(request.plan, found, result.opened), answer)
     if answer != STDOUT:
-        console().print(tables(request.plan, found, request.directory / BEST))
+        console().print(tables(request.plan, found, result.opened, request.directory / BEST))
     if result.interrupted:
         told.print(
             f"stopped; everything is in {request.directory}: the same command goes on from there",

@@ -211,6 +211,46 @@ def writable_directory(text: str) -> Path:
     return path
 
 
+def window(start: str | None, end: str | None) -> tuple[int | None, int | None]:
+    """``--from`` and ``--to``, nanoseconds.
+
+    Raises:
+        CommandError: one is no instant, or the end is not after the start.
+    """
+    start_ns, end_ns = read("--from", instant, start), read("--to", instant, end)
+    if start_ns is not None and end_ns is not None and end_ns <= start_ns:
+        raise CommandError(f"--to {end} is not after --from {start}")
+    return start_ns, end_ns
+
+
+Files = tuple[Path | None, Path | None, Path | None, Path | None]
+
+
+def files(config: str | None, json: str | None, export: str | None, report: str | None) -> Files:
+    """``--config``, ``--json``, ``--export`` and ``--report`` of a run.
+
+    Raises:
+        CommandError: one cannot be read or written, or two are the same.
+    """
+    config_file = read("--config", existing_file, config)
+    answer = read("--json", writable_file, json)
+    folder = read("--export", writable_directory, export)
+    page = read("--report", writable_page, report)
+    require_apart(config=config_file, json=answer, export=folder, report=page)
+    return config_file, answer, folder, page
+
+
+def require_apart(**paths: Path | None) -> None:
+    """Raises ``CommandError`` where two options name one place: the second would overwrite it."""
+    named: dict[Path, str] = {}
+    for option, path in paths.items():
+        if path is None or path == Path("-"):
+            continue
+        before = named.setdefault(path.resolve(), option)
+        if before != option:
+            raise CommandError(f"--{before} and --{option} both name {path}: give each its own")
+
+
 def address(text: str) -> str:
     """An account's address, in small letters; what is none is not repeated, since it may be a key.
 

@@ -109,9 +109,10 @@ _LEFT_OUT = (
     "would have done about our orders."
 )
 _PATH = (
-    "open, then high, then low, then close, both legs in step: a short perp meets its worst before "
-    f"any relief, a long one after it. Steps of at most {percent(STEP, 1)}, walked in {FINER} "
-    "while an order rests. A jump inside one step cannot be acted on."
+    "open, then the extreme that hurts the perp held when the bar begins (the high a short one, "
+    "the low a long one), then the other, then close, both legs in step. Steps of at most "
+    f"{percent(STEP, 1)}, walked in {FINER} while an order rests. A jump inside one step cannot be "
+    "acted on."
 )
 _BOOKS = (
     "history has bars and no books: three levels a side around each point of that path, wider and "

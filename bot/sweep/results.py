@@ -114,7 +114,11 @@ def document(plan: Plan, found: Findings, opened: Opened | None) -> dict[str, An
         ],
         "sealed_opened": None
         if opened is None
-        else {"trial": opened.number, "trials": opened.trials},
+        else {
+            "at": iso(opened.time_ns),
+            "trial": opened.number,
+            "trials": opened.trials,
+        },
         "walk_forward": [
             {**_written(choice), "settings_as_they_are": _figures(usual)}
             for choice, usual in zip(found.walk, found.usual, strict=True)

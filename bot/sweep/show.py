@@ -13,6 +13,7 @@ from bot.settings import Settings, altered, as_toml
 from bot.sweep.results import Findings
 from bot.sweep.sharpe import annual
 from bot.sweep.space import Values
+from bot.sweep.study import Opened
 from bot.sweep.trial import Figures
 from bot.sweep.windows import Plan
 from domain.time import iso
@@ -20,7 +21,7 @@ from domain.time import iso
 _NONE = "-"
 
 
-def tables(plan: Plan, found: Findings, best: Path) -> RenderableType:
+def tables(plan: Plan, found: Findings, opened: Opened | None, best: Path) -> RenderableType:
     """The walk-forward, the best for what comes next, and where its settings are."""
     parts: list[RenderableType] = [
         Text(
@@ -31,6 +32,8 @@ def tables(plan: Plan, found: Findings, best: Path) -> RenderableType:
         *_mishaps("Not run, since the settings contradict each other", found.refused),
         *_mishaps("No best, since a limit was broken or a position liquidated", found.broken),
     ]
+    if opened is not None:
+        parts.append(Text(f"The sealed window was opened {opened}."))
     if found.best:
         parts += [Text(), _walk(plan, found), Text(), _best(plan, found), Text()]
         parts += [

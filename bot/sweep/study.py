@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from bot.sweep.space import Dimension, Space, SweepError, Values, points
 from bot.sweep.trial import Outcome, Refused
+from domain.time import iso
 
 _NAME = "fundarb"
 _IDENTITY, _OPENED, _REFUSED, _WINDOW = "identity", "sealed_opened", "refused", "window "
@@ -38,14 +39,19 @@ class Tried(msgspec.Struct, frozen=True):
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """The one look into the sealed window: at which trial's settings, after how many trials.
+    """The one look into the sealed window: when, at which trial's settings, after how many trials.
 
     ``outcome`` is None while the look is being taken.
     """
 
     number: int
     trials: int
+    time_ns: int
     outcome: Outcome | None = None
+
+    def __str__(self) -> str:
+        when = iso(self.time_ns)[:16].replace("T", " ")
+        return f"on {when} UTC, on trial {self.number} of {self.trials}"
 
 
 class Study:

@@ -16,6 +16,7 @@ from bot import settings
 from bot.app import RunRequest
 from bot.backtest.bars import find_files
 from bot.backtest.funding import funding_files
+from bot.clock import SystemClock
 from bot.config_files import config_file
 from bot.instruments import load_listings, load_pairs
 from bot.sweep import trial
@@ -165,7 +166,7 @@ def _look_into_sealed(
             raise SweepError(
                 "no trial came through: each was refused, liquidated or broke an invariant"
             )
-        opened = Opened(best.number, len(whole))
+        opened = Opened(best.number, len(whole), SystemClock().now_ns())
         study.open_sealed(opened)
     place = request.plan.sealed
     tasks = iter([(opened.number, place, tried[opened.number].values)])
@@ -180,7 +181,7 @@ def _refuse_second_look(study: Study, request: SweepRequest) -> None:
     if opened is None:
         return
     tried = study.tried
-    seen = f"the sealed window was opened, on trial {opened.number} of {opened.trials}"
+    seen = f"the sealed window was opened {opened}"
     if request.open_sealed and opened.outcome is not None:
         raise SweepError(
             f"{seen}, and a second look would be a choice by it: the same command without "

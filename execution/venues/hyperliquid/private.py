@@ -50,6 +50,7 @@ _CANCELED = {
     "reduceOnlyCanceled": CancelReason.REDUCE_ONLY,
     "marginCanceled": CancelReason.MARGIN,
     "liquidatedCanceled": CancelReason.LIQUIDATION,
+    "delistedCanceled": CancelReason.DELISTING,
     "iocCancelRejected": CancelReason.IOC,
 }
 """The other cancels were requested, or are of a kind that the bot has no word for."""

@@ -15,6 +15,7 @@ from execution.venues.simulated.matching import available, crosses
 from execution.venues.simulated.state import Market
 
 EXPIRED = "Action already expired"
+DELISTED = "Asset is delisted."
 DUPLICATE = "duplicate client order id"
 ZERO_SIZE = "Order has zero size."
 INVALID_SIZE = "Order has invalid size"

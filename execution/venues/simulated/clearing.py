@@ -227,6 +227,26 @@ class Clearinghouse:
             name, side, price, quantity, fee, cloid=None, liquidity=Liquidity.TAKER, cause=cause
         )
 
+    def settle(self, name: str, price: Decimal) -> Fill | None:
+        """Close a position, or turn a token's whole balance into quote, at ``price``; no fee.
+
+        None where nothing is held. A settled position's margin comes back with it.
+        """
+        instrument, position = self.instruments[name], self.state.markets[name].position
+        cause = FillCause.DELISTING
+        if position is not None:
+            size = abs(position.quantity)
+            return self.force(name, price, size, cause, free_of_fee=True) if size else None
+        size = self.state.balances.get(instrument.base, ZERO)
+        if size <= 0:
+            return None
+        self._credit(instrument.base, -size)
+        self._credit(instrument.quote, size * price)
+        fee = Money(ZERO, instrument.quote)
+        return self._filled(
+            name, Side.SELL, price, size, fee, cloid=None, liquidity=Liquidity.TAKER, cause=cause
+        )
+
     def _forced_fee(self, name: str, price: Decimal, quantity: Decimal) -> Money:
         side = closing_side(self.position(name))
         return fee_of(

@@ -20,6 +20,7 @@ from domain.account import AccountReport, CashCause, Cashflow, FundingPayment, M
 from domain.instruments import Instrument, Kind
 from domain.market import (
     Book,
+    Delisted,
     FundingSettled,
     MarketInput,
     PerpContext,
@@ -27,7 +28,7 @@ from domain.market import (
     Reference,
     Trade,
 )
-from domain.money import ONE, ZERO, exact
+from domain.money import ONE, ZERO, decimal_of, exact
 from domain.orders import (
     CancelReason,
     CancelRejected,
@@ -189,9 +190,25 @@ class Exchange:
                 out += self._cross_resting(market, event)
         elif type(event) is Reference:
             self._on_reference(event, market, out)
+        elif type(event) is Delisted:
+            out += self._delist(event, market)
         elif type(event) is Trade and market.orders:
             out += self._print(market, event)
         return out
+
+    @exact()
+    def _delist(self, event: Delisted, market: Market) -> list[VenueEvent]:
+        """Orders are cancelled, what is held is settled without a fee, and the book is gone.
+
+        A perp settles as on Hyperliquid, at the oracle. For a token the venue promises no
+        price: the last one is assumed.
+        """
+        market.delisted, market.book = True, None
+        out: list[VenueEvent] = [
+            self._cancel(order, CancelReason.DELISTING) for order in list(market.orders.values())
+        ]
+        fill = self._clearing.settle(event.instrument, decimal_of(event.price))
+        return out if fill is None else [*out, fill]
 
     def _on_reference(self, event: Reference, market: Market, out: list[VenueEvent]) -> None:
         name, mark, now_ns = event.instrument, event.mark, self._state.now_ns
@@ -286,6 +303,8 @@ class Exchange:
         instrument = self._instruments.get(request.instrument)
         if instrument is None:
             return f"Unknown instrument {request.instrument}."
+        if self._markets[instrument.id].delisted:
+            return admission.DELISTED
         return admission.refusal(
             request,
             instrument,

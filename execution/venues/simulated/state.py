@@ -106,7 +106,8 @@ class Market(msgspec.Struct):
     premium; ``next_sample_ns`` the next instant that is sampled. ``settled_ns`` is
     the last hour whose funding was settled; ``predicted`` the estimate until the next
     sample, or where rates are recorded the last of them. ``hour_*`` keep position and oracle as
-    of the last whole hour, for a recorded rate that arrives after it.
+    of the last whole hour, for a recorded rate that arrives after it. Once ``delisted`` nothing
+    trades there.
     """
 
     position: Position | None
@@ -125,6 +126,7 @@ class Market(msgspec.Struct):
     hour_ns: int = 0
     hour_quantity: Decimal = ZERO
     hour_price: float | None = None
+    delisted: bool = False
 
     @property
     def mid(self) -> float | None:

@@ -21,6 +21,7 @@ _CANCELED = {
     CancelReason.REDUCE_ONLY: "reduceOnlyCanceled",
     CancelReason.MARGIN: "marginCanceled",
     CancelReason.LIQUIDATION: "liquidatedCanceled",
+    CancelReason.DELISTING: "delistedCanceled",
 }
 _REJECTED = (
     (admission.TICK, "tickRejected"),

@@ -3,7 +3,8 @@
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from decimal import Decimal
+from itertools import islice, pairwise
 from pathlib import Path
 
 import polars as pl
@@ -12,10 +13,21 @@ import pytest
 from bot.backtest.bars import DataError
 from bot.backtest.history import HistorySource, open_history
 from bot.backtest.path import FINER
-from domain.market import Book, MarketInput, RecordedFunding, Reference, Trade
+from bot.emulation import Restated
+from domain.market import (
+    Book,
+    Close,
+    Delisted,
+    MarketInput,
+    RecordedFunding,
+    Reference,
+    Trade,
+)
 from domain.orders import Side
 from domain.time import DAY, HOUR, MILLISECOND, MINUTE
 from execution.venues.simulated.source import MarketSource
+from strategies.market.closes import whole_hours
+from strategies.market.state import Market
 
 ROOT = Path(__file__).parents[4]
 T0 = 20_000 * DAY
@@ -117,6 +129,33 @@ def test_mids_walk_open_high_low_close(tmp_path: Path) -> None:
     assert [round(mid(book), 6) for book in first] == [20.0, 20.08, 19.99, 20.04]
 
 
+def test_while_a_long_perp_is_held_the_low_comes_first(tmp_path: Path) -> None:
+    swing = (20.0, 20.4, 19.6, 20.0, 300.0)
+    source = opened(directory(tmp_path, perp=[swing] * 3, spot=[swing] * 3))
+    held = iter((1, -1, 0))
+    source.position = lambda _: Decimal(next(held))
+    mids = [round(mid(book), 3) for book in books(source, PERP)]
+    bars = [mids[i : i + len(mids) // 3] for i in range(0, len(mids), len(mids) // 3)]
+    firsts = [next(price for price in bar if price in (20.4, 19.6)) for bar in bars]
+
+    assert firsts == [19.6, 20.4, 20.4]
+
+
+def test_a_closer_look_is_at_the_road_that_was_taken(tmp_path: Path) -> None:
+    swing = (20.0, 20.4, 19.6, 20.0, 300.0)
+    source = opened(directory(tmp_path, perp=[swing] * 3, spot=FLAT[:3]))
+    for held in (1, -1):
+        source.position = {PERP: Decimal(held)}.__getitem__
+        points = [book for book in books(source, PERP) if book.venue_time_ns > T0 + 2 * HOUR]
+        for a, b in pairwise(points):
+            seen = source.between([PERP], a.venue_time_ns, b.venue_time_ns)
+            mids = [mid(e) for e in seen if isinstance(e, Book) and e.instrument == PERP]
+            low, high = sorted((mid(a), mid(b)))
+
+            assert len(mids) == FINER - 1
+            assert all(low - 1e-3 <= price <= high + 1e-3 for price in mids)
+
+
 def test_both_legs_are_quoted_at_the_same_instants_even_when_one_leaps(tmp_path: Path) -> None:
     source = opened(directory(tmp_path, perp=[(20.0, 22.0, 20.0, 20.0, 9.0), *FLAT[1:]]))
     times = [[b.venue_time_ns for b in books(source, leg)] for leg in (PERP, SPOT)]
@@ -210,6 +249,32 @@ def test_funding_stamped_on_the_hour_itself_still_follows_the_bar_that_ended(
     events = [event for event in inputs(opened(root)) if event.venue_time_ns == T0 + HOUR]
 
     assert [type(event) for event in events] == [Reference, RecordedFunding]
+
+
+def test_closes_of_bars_that_are_over_at_the_start_are_history(tmp_path: Path) -> None:
+    perp = [(20.0, 20.7, 19.9, 20.0 + i / 10, 5.0) for i in range(6)]
+    source = opened(directory(tmp_path, perp=perp), start_ns=T0 + 3 * HOUR + HOUR // 2)
+    closes = [e for e in source.history() if isinstance(e, Close) and e.instrument == PERP]
+
+    assert [(e.price, e.venue_time_ns) for e in closes] == [
+        (20.0 + i / 10, T0 + (i + 1) * HOUR - MILLISECOND) for i in range(3)
+    ]
+
+
+def test_a_start_in_the_middle_of_a_history_knows_its_hourly_closes_at_once(tmp_path: Path) -> None:
+    candles = [(20.0, 20.06, 19.98, 20.0 + i / 1e4, 300.0) for i in range(24 * 11)]
+    root = directory(tmp_path, perp=candles, spot=candles)
+    write_funding(root / "funding/hyperliquid_1h_a.parquet", T0, [1e-5] * len(candles))
+    source = opened(root, start_ns=T0 + 10 * DAY)
+    market = Market(source.pairs)
+    for event in source.history():
+        market.observe(event)
+    perp = market.of(PERP)
+
+    assert perp is not None
+    expected = tuple(20.0 + i / 1e4 for i in range(24 * 10))
+    assert whole_hours(perp, 24 * 10 - 1, T0 + 10 * DAY) == expected[1:]
+    assert perp.volatility is not None
 
 
 def test_funding_before_the_start_is_history(tmp_path: Path) -> None:
@@ -306,6 +371,32 @@ def test_a_gap_is_silent_and_reported(tmp_path: Path) -> None:
     assert {(book.venue_time_ns - T0) // HOUR for book in books(source, PERP)} == set(range(6))
     assert (spot.missing_bars, spot.longest_gap_ns, perp.missing_bars) == (2, 2 * HOUR, 0)
     assert "2 missing, longest gap 2.00 h" in str(spot)
+
+
+def test_a_leg_that_ends_a_day_before_the_other_is_delisted_there(tmp_path: Path) -> None:
+    source = opened(directory(tmp_path, perp=FLAT[:4], spot=[*FLAT] * 6))
+    (gone,) = (event for event in inputs(source) if isinstance(event, Delisted))
+    spot, perp = source.coverage
+
+    assert (gone.instrument, gone.venue_time_ns, gone.price) == (PERP, T0 + 4 * HOUR, 20.0)
+    assert (spot.delisted_ns, perp.delisted_ns) == (None, T0 + 4 * HOUR)
+    assert not [e for e in source.events(T0 + 4 * HOUR) if isinstance(e, Delisted)]
+
+
+def test_on_an_exchange_of_this_machine_what_ended_stands_still(tmp_path: Path) -> None:
+    source = opened(directory(tmp_path, perp=FLAT[:4], spot=[*FLAT] * 6))
+    told = list(islice(Restated(source, HOUR, T0).events(T0), 500))
+    quoted = [e for e in told if isinstance(e, Book) and e.instrument == PERP]
+
+    assert not any(isinstance(event, Delisted) for event in told)
+    assert quoted[-1].venue_time_ns > T0 + 20 * HOUR
+    assert quoted[-1].bids == quoted[-2].bids
+
+
+def test_a_leg_that_ends_some_hours_before_the_other_is_not(tmp_path: Path) -> None:
+    source = opened(directory(tmp_path, perp=FLAT[:4], spot=[*FLAT] * 4))
+
+    assert not [event for event in inputs(source) if isinstance(event, Delisted)]
 
 
 def test_a_pair_listed_late_joins_when_both_legs_have_begun(tmp_path: Path) -> None:

@@ -163,3 +163,14 @@ def test_another_runs_state_is_left_as_it_is(
     assert "capital" in told(capsys, *words, "--capital", "500")
     assert (tmp_path / "s" / "journal.sqlite").read_bytes() == before
     assert run([*words[:2], "2h", *words[3:]]) == 0
+
+
+def test_a_window_that_the_history_does_not_fill_is_told_of(
+    history: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = [*backtest(history), "--from", "2024-12-01", "--to", "2025-03-01", "--json", os.devnull]
+
+    assert run(line) == 0
+    told = capsys.readouterr().err
+    assert "warning: the history begins on 2025-01-01, and the run with it" in told
+    assert "warning: the history ends on 2025-01-09, and the run with it" in told

@@ -101,6 +101,8 @@ def test_the_version_is_said(fundarb: Fundarb) -> None:
         "backtest --data . --venue nowhere --pairs BTC",
         "backtest --data . --from 2025-02-01 --to 2025-01-01",
         "backtest --data . --from never",
+        "backtest --data . --pairs HYPE --json it.html --report ./it.html",
+        "paper --for 1h --speed max --json it --export it",
         "status --state nowhere",
         "positions --state nowhere",
         "why HYPE --state nowhere",
@@ -154,8 +156,9 @@ def test_a_defect_is_not_dressed_up_as_bad_input() -> None:
 
 def test_a_reader_that_stops_reading_is_no_error(environment: dict[str, str]) -> None:
     done = subprocess.run(
-        f"{sys.executable} -m bot.cli.main config show | head -n 1",
+        f"set -o pipefail; {sys.executable} -m bot.cli.main config show | head -n 1",
         shell=True,
+        executable="/bin/bash",
         env=environment,
         capture_output=True,
         text=True,

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -85,3 +86,21 @@ def test_a_wrong_word_is_one_line(
 ) -> None:
     assert run(["scan", "--data", str(history), *words.split()]) == BAD_INPUT
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_venues_are_compared_by_what_their_pairs_are(
+    history: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = scanned(history, capsys)["pairs"]
+    (venue,) = scanned(history, capsys, "--venues")["venues"]
+
+    assert (venue["venue"], venue["pairs"], venue["interval_hours"]) == ("hyperliquid", 5, 1)
+    assert venue["entered"] == sum(not row["gate"] for row in rows)
+    for name in ("mean", "positive", "cost", "capacity"):
+        assert venue[name] == median(row[name] for row in rows)
+    assert venue["positive"] == 1.0  # synthetic funding never is negative
+
+    assert run(["scan", "--data", str(history), "--venues"]) == 0
+    shown = capsys.readouterr().out
+    assert "0.015 / 0.045" in shown
+    assert run(["scan", "--data", str(history), "--venues", "--pairs", "BTC"]) == BAD_INPUT

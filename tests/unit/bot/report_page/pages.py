@@ -191,6 +191,7 @@ class LongRun:
                 "junk_bars": 0,
                 "capped_bars": 0,
                 "funding_missing": 0,
+                "delisted_ns": None,
                 "note": self.say,
             }
             for leg in legs

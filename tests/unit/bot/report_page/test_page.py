@@ -334,14 +334,14 @@ def test_a_synthetic_market_says_so_above_all() -> None:
 def test_recorded_history_says_so_and_what_it_lacks() -> None:
     long = LongRun(hours=24 * 30, every=48).material()
     coverage = [dict(leg) for leg in long.report["coverage"]]
-    coverage[0] |= {"last_ns": coverage[0]["last_ns"] - 5 * 24 * HOUR}
+    coverage[0] |= {"delisted_ns": coverage[0]["last_ns"] - 5 * 24 * HOUR}
     coverage[1] |= {"missing_bars": 7, "longest_gap_ns": 3 * HOUR, "funding_missing": 1}
     report = dict(long.report) | {"synthetic": False, "coverage": coverage}
     text = page(msgspec.structs.replace(long, report=report))
 
     assert "RECORDED HISTORY" in text
     assert "SYNTHETIC" not in text
-    assert "ends 5.0 days before the end: delisted, or its file ends" in text
+    assert "was delisted on 2025-01-26, or its file ends there" in text
     assert "lacks bars: 7, the longest gap 3.0 hours" in text
     assert "lacks settlements of funding: 1" in text
     assert "data lacking in 2 of 12 legs" in text

@@ -10,7 +10,7 @@ from bot.sweep.sharpe import deflated_sharpe, moments_of
 from bot.sweep.study import Opened, Tried
 from bot.sweep.trial import Outcome, figures_of
 from bot.sweep.windows import Plan
-from domain.time import DAY
+from domain.time import DAY, SECOND
 
 PLAN = Plan(tuple(Window(k * 30 * DAY, (k + 1) * 30 * DAY) for k in range(4)), train=1)
 
@@ -103,9 +103,13 @@ def test_the_sealed_window_stays_unknown_until_it_is_opened() -> None:
 
 
 def test_once_opened_it_judges_the_trial_it_was_opened_on() -> None:
-    opened = Opened(1, 2, outcome(0.03))
+    opened = Opened(1, 2, 1_735_689_600 * SECOND, outcome(0.03))
     told = found(STEADY, EARLY, opened=opened)
 
     assert sealed(told).tried == EARLY
     assert sealed(told).outside == figures_of([outcome(0.03)])
-    assert document(PLAN, told, opened)["sealed_opened"] == {"trial": 1, "trials": 2}
+    assert document(PLAN, told, opened)["sealed_opened"] == {
+        "at": "2025-01-01T00:00:00Z",
+        "trial": 1,
+        "trials": 2,
+    }

@@ -306,11 +306,13 @@ def test_the_sealed_window_is_not_read_until_it_is_opened_and_that_is_on_record_
 ) -> None:
     assert swept(poisoned).tried == swept(done).tried
 
+    before_ns = time.time_ns()
     with pytest.raises(DataError, match="impossible bars"):
         swept(replace(poisoned, open_sealed=True))
     opened = swept(poisoned).opened
     assert opened is not None
     assert (opened.trials, opened.outcome) == (3, None)
+    assert before_ns <= opened.time_ns <= time.time_ns()
     with pytest.raises(SweepError, match="chosen knowing it"):
         swept(replace(poisoned, trials=4))
 

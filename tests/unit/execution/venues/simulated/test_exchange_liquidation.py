@@ -7,12 +7,21 @@ from msgspec.structs import replace
 
 from domain.account import CashCause, Cashflow, MarginMode
 from domain.instruments import MarginTier
+from domain.market import Delisted
 from domain.money import exact
-from domain.orders import CancelReason, Fill, FillCause, OrderCanceled, Side, TimeInForce
+from domain.orders import (
+    CancelReason,
+    Fill,
+    FillCause,
+    OrderCanceled,
+    OrderRejected,
+    Side,
+    TimeInForce,
+)
 from domain.time import SECOND
 from execution.venues.simulated.margin import liquidation_price, maintenance, tier_at, tiers_of
 from execution.venues.simulated.state import VenueEvent
-from tests.unit.execution.venues.simulated.world import PERP, World, events_of
+from tests.unit.execution.venues.simulated.world import PERP, SPOT, World, events_of
 
 BUY, SELL = Side.BUY, Side.SELL
 TIERS = tiers_of(
@@ -283,3 +292,39 @@ def test_a_bankrupt_position_is_not_deleveraged() -> None:
 def test_tier_arithmetic_is_exact_enough_to_run_where_rounding_is_trapped() -> None:
     with exact():
         assert maintenance(TIERS, Decimal("123456.789")) > 0
+
+
+def delisted(world: World, instrument: str, price: float) -> list[VenueEvent]:
+    return world.exchange.on_market(Delisted(instrument, price, world.now_ns, world.now_ns))
+
+
+def test_a_delisted_perp_is_settled_without_a_fee_and_its_orders_are_cancelled() -> None:
+    world = opened(SELL, "100", 5)
+    before = world.total()
+    world.order(BUY, "80", "60", tif=TimeInForce.GTC, reduce_only=True)
+
+    canceled, fill = delisted(world, PERP.id, 90.0)
+
+    assert isinstance(canceled, OrderCanceled)
+    assert canceled.reason is CancelReason.DELISTING
+    assert isinstance(fill, Fill)
+    assert (fill.cause, fill.cloid, fill.price) == (FillCause.DELISTING, None, Decimal(90))
+    assert fill.fee.amount == 0
+    assert world.is_flat()
+    assert world.total() == before + 2000 + 100 * (100 - 90)  # margin and profit
+    (refused,) = world.order(SELL, "1", "90")
+    assert isinstance(refused, OrderRejected)
+    assert "delisted" in refused.reason
+
+
+def test_a_delisted_token_becomes_quote_at_the_price_given() -> None:
+    world = World({"USDC": "1000", "HYPE": "7.123"})
+
+    (fill,) = delisted(world, SPOT.id, 20.0)
+
+    assert isinstance(fill, Fill)
+    assert (fill.side, fill.quantity, fill.cause) == (SELL, Decimal("7.123"), FillCause.DELISTING)
+    report = world.exchange.account_report(None, world.now_ns)
+    totals = {balance.asset: balance.total for balance in report.balances}
+    assert (totals["USDC"], totals["HYPE"]) == (Decimal("1142.46"), Decimal(0))
+    assert delisted(world, SPOT.id, 20.0) == []
