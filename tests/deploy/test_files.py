@@ -58,11 +58,16 @@ def service_of(path: Path) -> configparser.SectionProxy:
 def test_prometheus_asks_where_the_bot_answers(deploy: Path) -> None:
     config = yaml.safe_load((deploy / "prometheus" / "prometheus.yml").read_text())
 
-    bot, watchdog = config["scrape_configs"]
-    assert (bot["job_name"], watchdog["job_name"]) == ("fundarb", "fundarb-watchdog")
-    assert bot["static_configs"] == [{"targets": [ADDRESS]}]
-    beside = f"127.0.0.1:{MetricsSettings().watchdog_port}"
-    assert watchdog["static_configs"] == [{"targets": [beside]}]
+    asked = {
+        job["job_name"]: place
+        for job in config["scrape_configs"]
+        for place in job["static_configs"][0]["targets"]
+    }
+    assert asked == {
+        "fundarb": ADDRESS,
+        "fundarb-watchdog": f"127.0.0.1:{MetricsSettings().watchdog_port}",
+        "fundarb-notify": f"127.0.0.1:{NotifySettings().port}",
+    }
 
 
 def test_alertmanager_delivers_where_messages_are_taken(deploy: Path) -> None:

@@ -16,7 +16,7 @@ from tests.example_snapshot import SNAPSHOT
 
 def exposed(snapshot: Snapshot) -> dict[tuple[str, ...], float]:
     """(name, label value, …) to value, as a scrape would read it."""
-    metrics = Metrics()
+    metrics = Metrics(FAMILIES)
     metrics.update(snapshot)
     return {
         (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
@@ -106,7 +106,7 @@ def test_a_doubt_is_as_old_as_its_oldest_order() -> None:
 
 
 def test_a_generated_market_is_labelled_synthetic() -> None:
-    metrics = Metrics()
+    metrics = Metrics(FAMILIES)
     metrics.update(SNAPSHOT)
 
     assert 'synthetic="true"' in generate_latest(metrics.registry).decode()
@@ -135,7 +135,7 @@ def test_every_family_is_exposed_once_there_is_something_to_say() -> None:
 
 
 def test_before_the_first_snapshot_only_the_process_is_shown() -> None:
-    text = generate_latest(Metrics().registry).decode()
+    text = generate_latest(Metrics(FAMILIES).registry).decode()
 
     assert "fundarb_" not in text
     assert "process_resident_memory_bytes" in text
@@ -165,7 +165,7 @@ def port_of(url: str) -> int:
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    metrics = Metrics()
+    metrics = Metrics(FAMILIES)
     metrics.update(SNAPSHOT)
     exposition = serve(metrics.registry, 0)
     yield exposition.url
@@ -184,15 +184,15 @@ def test_no_other_address_of_the_machine_answers(url: str) -> None:
 
 
 def test_a_closed_exposition_frees_its_port() -> None:
-    first = serve(Metrics().registry, 0)
+    first = serve(Metrics(FAMILIES).registry, 0)
     port = port_of(first.url)
     first.close()
 
-    serve(Metrics().registry, port).close()
+    serve(Metrics(FAMILIES).registry, port).close()
 
 
 def test_a_taken_port_is_said_with_what_to_do(url: str) -> None:
     port = port_of(url)
 
     with pytest.raises(OSError, match=rf"port {port} for metrics is in use; set another"):
-        serve(Metrics().registry, port)
+        serve(Metrics(FAMILIES).registry, port)
