@@ -59,6 +59,7 @@ deploy-lint: $(READY)
 	$(BIN)/compose-lint --quiet deploy/compose.yaml
 	$(BIN)/hadolint deploy/Dockerfile
 	$(BIN)/kubernetes-validate --strict --quiet deploy/kubernetes/fundarb.yaml
+	$(BIN)/python tools/pin_images.py --which
 
 # Branch coverage of what decides over money: each of these on its own, so that none hides another.
 GATED := 'execution/ledger/*' 'execution/risk/*' execution/pairs.py execution/orders.py

@@ -182,8 +182,15 @@ def test_base_images_are_pinned_by_what_the_registry_says(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     for name in pin_images.FILES:
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(deploy / name, tmp_path / name)
+        loose = re.sub(r"@sha256:\w{64}", "", (deploy / name).read_text())
+        (tmp_path / name).write_text(loose)
     before = {name: (tmp_path / name).read_text() for name in pin_images.FILES}
+    assert [name.partition(":")[0] for name in pin_images.unpinned(tmp_path)] == [
+        "grafana/grafana",
+        "prom/alertmanager",
+        "prom/prometheus",
+        "python",
+    ]
 
     if unknown == "grafana":
         with pytest.raises(SystemExit, match=r"grafana.*no such manifest"):
@@ -201,6 +208,13 @@ def test_base_images_are_pinned_by_what_the_registry_says(
                 wanted = "" if "fundarb:" in tag else sha256(tag.encode()).hexdigest()
                 assert digest == wanted
             assert re.sub(r"@sha256:\w{64}", "", new) == re.sub(r"@sha256:\w{64}", "", old)
+    assert pin_images.unpinned(tmp_path) == []
+
+
+def test_what_is_not_pinned_is_said_to_be_so(deploy: Path) -> None:
+    told = "named by version, not by digest" in (deploy / "README.md").read_text()
+
+    assert told is bool(pin_images.unpinned(deploy))
 
 
 # --- systemd ---------------------------------------------------------------------------------
