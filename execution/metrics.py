@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import msgspec
 from prometheus_client import (
     CollectorRegistry,
     ProcessCollector,
     generate_latest,
+    make_wsgi_app,
     start_http_server,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -28,6 +29,9 @@ from domain.targets import Action
 from domain.time import SECOND
 from execution.ledger.pnl import PnL
 from execution.snapshot import PairView, Snapshot
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 STATES = ("starting", "running", "paused", "halted")
 # How an order can end, each in one of them: with what was sent in between, a sum would count twice.
@@ -530,11 +534,25 @@ def _family(family: Family[Any]) -> GaugeMetricFamily | CounterMetricFamily:
     return kind(family.name, family.help, labels=family.labels)
 
 
+def _guarded(page: "WSGIApplication") -> "WSGIApplication":
+    """``page`` for who asks this machine by its own name: a site that points a name of its own at
+    it (DNS rebinding) is not to read by somebody's browser what is held."""
+
+    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if environ.get("HTTP_HOST", "").rpartition(":")[0] in ("127.0.0.1", "localhost"):
+            return page(environ, start_response)
+        start_response("421 Misdirected Request", [("Content-Length", "0")])
+        return []
+
+    return answer
+
+
 class Exposition:
     """The HTTP server that Prometheus scrapes; ``close`` frees its port."""
 
     def __init__(self, registry: CollectorRegistry, port: int) -> None:
         self._server, self._thread = start_http_server(port, addr="127.0.0.1", registry=registry)
+        self._server.set_app(_guarded(make_wsgi_app(registry)))
         self.url = f"http://127.0.0.1:{self._server.server_port}/metrics"
 
     def close(self) -> None:

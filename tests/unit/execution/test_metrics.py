@@ -1,4 +1,5 @@
 import socket
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -176,6 +177,16 @@ def test_it_is_served_on_the_loopback_address(url: str) -> None:
     assert url.startswith("http://127.0.0.1:")
     with urllib.request.urlopen(url) as answer:
         assert b"fundarb_equity_usd 1000.94" in answer.read()
+
+
+@pytest.mark.parametrize("host", ["evil.test:9464", "evil.test", "", "127.0.0.1.evil.test:9464"])
+def test_a_name_that_is_pointed_at_this_machine_gets_nothing(url: str, host: str) -> None:
+    asked = urllib.request.Request(url, headers={"Host": host})
+
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(asked)
+    with refused.value as answer:
+        assert (answer.code, answer.read()) == (421, b"")
 
 
 def test_no_other_address_of_the_machine_answers(url: str) -> None:
