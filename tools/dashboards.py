@@ -50,7 +50,8 @@ def panel(
             "lineWidth": 1,
             "fillOpacity": 20 if fill else 0,
             "showPoints": "never",
-            "spanNulls": True,
+            # Over a scrape that was missed, and not over the time between two trades.
+            "spanNulls": 60_000,
         }
     targets = []
     for letter, query in zip("ABCDEF", queries, strict=False):
@@ -123,6 +124,11 @@ def columns(table: dict[str, Any], order: list[str], value: str | None) -> dict[
     }
 
 
+def of_few(gauge: dict[str, Any]) -> dict[str, Any]:
+    """Bars whose words stay small where there are one or two of them."""
+    return gauge | {"options": gauge["options"] | {"text": {"titleSize": 14, "valueSize": 18}}}
+
+
 def quantile(q: float, name: str, by: str = "") -> str:
     labels = f"le, {by}" if by else "le"
     return f"histogram_quantile({q}, sum by ({labels}) (rate({name}_bucket{RATE})))"
@@ -193,7 +199,14 @@ OVERVIEW = [
         "currencyUSD",
         ask("fundarb_pnl_usd", "{{source}}"),
         size=(12, 8),
-        fixed={"funding": "green", "fees": "red"},
+        fixed={
+            "funding": "green",
+            "basis": "blue",
+            "fees": "red",
+            "slippage": "purple",
+            "borrow": "yellow",
+            "liquidation": "orange",
+        },
     ),
     panel(
         "timeseries",
@@ -225,18 +238,20 @@ OVERVIEW = [
         size=(12, 8),
         fill=True,
     ),
-    panel(
-        "bargauge",
-        "Why not: entries refused, by check",
-        "How often each check refused an entry since the start. The words of the last refusal "
-        "are in `fundarb why PAIR`.",
-        "none",
-        ask(
-            "sort_desc(sum by (gate) (fundarb_rejections_total)) or on () "
-            'label_replace(vector(0), "gate", "none so far", "", "")',
-            "{{gate}}",
-        ),
-        steps=((None, "blue"),),
+    of_few(
+        panel(
+            "bargauge",
+            "Why not: entries refused, by check",
+            "How often each check refused an entry since the start. The words of the last refusal "
+            "are in `fundarb why PAIR`.",
+            "none",
+            ask(
+                "sort_desc(sum by (gate) (fundarb_rejections_total)) or on () "
+                'label_replace(vector(0), "gate", "none so far", "", "")',
+                "{{gate}}",
+            ),
+            steps=((None, "blue"),),
+        )
     ),
     columns(
         panel(

@@ -298,7 +298,8 @@ def went_wrong(bot: Monitor, number: int, now_ns: int) -> None:
     snapshot = bot._metrics._shown
     assert snapshot is not None
     orders = {"sent": 10 * number, "rejected": 5 * number}
-    bot._metrics.update(msgspec.structs.replace(snapshot, orders=orders))
+    bad = {"public": 20 * number}
+    bot._metrics.update(msgspec.structs.replace(snapshot, orders=orders, bad_messages=bad))
 
 
 def refused(number: int, now_ns: int) -> Iterator[Any]:

@@ -122,7 +122,12 @@ def test_a_channel_that_does_not_answer_is_said_by_its_place(
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        (f"json://example.com/{CANARY}", "not encrypted: use jsons://"),
+        *(
+            (f"{name}://example.com/{CANARY}", f"not encrypted: use {name}s://")
+            for name in ("json", "xml", "form", "http", "apprise", "mailto", "gotify", "ntfy")
+        ),
+        (f"mqtt://example.com/{CANARY}", "not encrypted: use mqtts://"),
+        (f"matrix://example.com/{CANARY}", "not encrypted: use matrixs://"),
         (f"nonsense://{CANARY}", "no address that apprise knows"),
         ("", "holds no address"),
     ],
