@@ -10,7 +10,7 @@ JOBS ?= auto
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --only-binary :all:
 
 .DEFAULT_GOAL := help
-.PHONY: help setup paper test check format lint types imports deploy-lint coverage sim-check sim soak fuzz bench lock pin-images clean
+.PHONY: help setup paper test check format lint types imports deploy-lint coverage sim-check sim soak fuzz bench lock audit sbom pin-images clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -59,6 +59,7 @@ deploy-lint: $(READY)
 	$(BIN)/compose-lint --quiet deploy/compose.yaml
 	$(BIN)/hadolint deploy/Dockerfile
 	$(BIN)/kubernetes-validate --strict --quiet deploy/kubernetes/fundarb.yaml
+	$(BIN)/python tools/pin_images.py --which
 
 # Branch coverage of what decides over money: each of these on its own, so that none hides another.
 GATED := 'execution/ledger/*' 'execution/risk/*' execution/pairs.py execution/orders.py
@@ -102,6 +103,15 @@ lock: $(READY) ## resolve the lock files again; UPGRADE=--upgrade takes newer re
 	$(LOCK) $(UPGRADE) -o requirements.lock pyproject.toml
 	$(LOCK) $(UPGRADE) --extra sweep -c requirements.lock -o requirements-sweep.lock pyproject.toml
 	$(LOCK) $(UPGRADE) --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+
+LOCKED := requirements.lock requirements-sweep.lock requirements-dev.lock
+
+audit: $(READY) ## known vulnerabilities of what is locked; asks api.osv.dev. One that does not matter: ARGS="--ignore-vuln ID"
+	$(BIN)/pip-audit -s osv --disable-pip --no-deps --progress-spinner off $(LOCKED:%=-r %) $(ARGS)
+
+sbom: $(READY) ## bill of materials of what runs, as CycloneDX, into FILE (sbom.json)
+	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible \
+	  --of JSON -o $(or $(FILE),sbom.json)
 
 pin-images: $(READY) ## pin the base images of deploy/ by digest; wants docker with buildx, and the registries
 	$(BIN)/python tools/pin_images.py

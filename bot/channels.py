@@ -10,6 +10,7 @@ from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 import msgspec
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from bot.keys import private_content
 from bot.notify import Message, Severity, redacted
@@ -139,14 +140,19 @@ def _where(labels: Mapping[str, str]) -> list[str]:
 
 
 class Webhook(AbstractContextManager["Webhook"]):
-    """Takes what Alertmanager posts to ``/alerts`` on the loopback address.
+    """Takes what Alertmanager posts to ``/alerts`` on the loopback address, and has a page of
+    ``metrics`` for Prometheus.
 
     Raises:
         OSError: another program has the port.
     """
 
     def __init__(
-        self, port: int, on_alarm: Callable[[RaiseAlarm], None], now_ns: Callable[[], int]
+        self,
+        port: int,
+        on_alarm: Callable[[RaiseAlarm], None],
+        now_ns: Callable[[], int],
+        metrics: Callable[[], bytes],
     ) -> None:
         class Handler(BaseHTTPRequestHandler):
             timeout = 5.0
@@ -155,12 +161,28 @@ class Webhook(AbstractContextManager["Webhook"]):
                 self.send_response(self._taken())
                 self.end_headers()
 
+            def do_GET(self) -> None:
+                if not self._of_this_machine() or self.path != "/metrics":
+                    self.send_response(404 if self._of_this_machine() else 421)
+                    self.end_headers()
+                    return
+                body = metrics()
+                self.send_response(200)
+                self.send_header("content-type", CONTENT_TYPE_PLAIN_0_0_4)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def _of_this_machine(self) -> bool:
+                """A page in a browser cannot forge these headers."""
+                host = self.headers.get("host", "").rpartition(":")[0]
+                return is_loopback(host) and not self.headers.get("origin")
+
             def _taken(self) -> int:
-                """The status of the answer. A page in a browser cannot forge these headers."""
+                """The status of the answer."""
                 length = self.headers.get("content-length", "")
                 kind = self.headers.get("content-type", "").partition(";")[0]
-                host = self.headers.get("host", "").rpartition(":")[0]
-                if not is_loopback(host) or self.headers.get("origin"):
+                if not self._of_this_machine():
                     return 421
                 if kind != "application/json":
                     return 415

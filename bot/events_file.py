@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from bot.config_files import config_file
-from domain.time import MICROSECOND, SECOND, iso
-from execution.risk.calendar import Event, last_of_each
+from domain.time import DAY, MICROSECOND, SECOND, iso
+from execution.risk.calendar import Event, last_of_each, run_out
 
+AHEAD_DAYS = 30
+"""How long before its end a table is told of: CPI is published monthly, and dates a year ahead."""
 _KEYS = {"kind", "at", "source"}
 _KIND_LENGTH = 40
 _SOURCE_LENGTH = 300
@@ -45,6 +47,17 @@ def reach(events: tuple[Event, ...]) -> str:
         return "empty: nothing is known to be ahead"
     told = [f"{kind} to {iso(at_ns)[:10]}" for kind, at_ns in last_of_each(events).items()]
     return f"{len(events)} events, {', '.join(told)}"
+
+
+def running_out(events: tuple[Event, ...], now_ns: int) -> list[str]:
+    """What has to be added to the table by now, a sentence each: for a person."""
+    last = last_of_each(events)
+    return [
+        f"{kind} is known until {iso(last[kind])[:10]} only"
+        if last[kind] >= now_ns
+        else f"no {kind} is ahead any more"
+        for kind in run_out(events, now_ns + AHEAD_DAYS * DAY)
+    ]
 
 
 def _event(file: Path, number: int, row: Any) -> Event:

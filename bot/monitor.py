@@ -20,7 +20,7 @@ from domain.time import SECOND
 from execution.effects import RaiseAlarm
 from execution.facts import Fact
 from execution.journal import SqliteJournal
-from execution.metrics import ALARMED, WATCHDOG, WATCHING, Metrics, serve
+from execution.metrics import ALARMED, FAMILIES, WATCHDOG, WATCHING, Metrics, serve
 from execution.ports import Clock
 from execution.recorder import ALARMS, Made, Recorder
 from execution.snapshot import Snapshot
@@ -65,7 +65,7 @@ class Monitor:
     """
 
     def __init__(self, port: int, pairs: Iterable[Pair]) -> None:
-        self._metrics = Metrics()
+        self._metrics = Metrics(FAMILIES)
         self.recorder = Recorder(self._metrics.registry, pairs)
         self._exposition = serve(self._metrics.registry, port)
         self._clock = SystemClock()

@@ -22,6 +22,7 @@ from bot.alarms import put_aside
 from bot.settings import Notify
 from domain.time import HOUR, MINUTE, SECOND, iso
 from execution.effects import RaiseAlarm
+from execution.metrics import Telling
 
 WAITING_MAX = 200
 """Of messages that do not arrive; beyond, the oldest that is not critical is given up."""
@@ -50,11 +51,13 @@ _SAID = re.compile(r"(critical|warning|info): ", re.ASCII)
 
 
 class Message(msgspec.Struct, frozen=True):
-    """``to``: the channels that do not have it yet, by their number."""
+    """``since_ns``: when it was to be told. ``to``: the channels that do not have it yet, by
+    their number."""
 
     severity: Severity
     title: str
     body: str
+    since_ns: int
     to: tuple[int, ...]
     attempts: int = 0
     not_before_ns: int = 0
@@ -76,6 +79,7 @@ class Outbox(msgspec.Struct, frozen=True):
     sent_ns: tuple[int, ...] = ()  # messages of the last hour that were not critical
     held_back: dict[str, int] = {}  # alarms that became part of a summary, by name
     waiting: tuple[Message, ...] = ()
+    given_up: int = 0  # messages that nobody was ever told, since more wait than may
     digest_day: int = 0
 
 
@@ -109,7 +113,7 @@ def plan(
     everybody = tuple(range(channels))
     if held and len(sent) < policy.per_hour_max:
         listed = ", ".join(f"{name} {count}" for name, count in sorted(held.items()))
-        waiting.append(Message(Severity.WARNING, "more alarms", listed, everybody))
+        waiting.append(Message(Severity.WARNING, "more alarms", listed, now_ns, everybody))
         sent.append(now_ns)
         held = {}
     for alarm in alarms:
@@ -124,27 +128,31 @@ def plan(
         told[key] = Told(now_ns)
         if severity is not Severity.CRITICAL:
             sent.append(now_ns)
-        waiting.append(_message(alarm, severity, before.repeats if before else 0, everybody))
-    return msgspec.structs.replace(
-        outbox,
-        told=told,
-        sent_ns=tuple(sent),
-        held_back=held,
-        waiting=_bounded(waiting),
+        repeats = before.repeats if before else 0
+        waiting.append(_message(alarm, severity, repeats, now_ns, everybody))
+    return _holding(
+        msgspec.structs.replace(outbox, told=told, sent_ns=tuple(sent), held_back=held), waiting
     )
 
 
-def _message(alarm: RaiseAlarm, severity: Severity, repeats: int, to: tuple[int, ...]) -> Message:
+def _message(
+    alarm: RaiseAlarm, severity: Severity, repeats: int, now_ns: int, to: tuple[int, ...]
+) -> Message:
     again = f" (and {repeats} times more since it was last told)" if repeats else ""
     detail = _SAID.sub("", alarm.detail)[:_DETAIL_MAX]
-    return Message(severity, alarm.alarm, f"{detail}{again}\n{iso(alarm.time_ns)[:19]} UTC", to)
+    body = f"{detail}{again}\n{iso(alarm.time_ns)[:19]} UTC"
+    return Message(severity, alarm.alarm, body, now_ns, to)
 
 
-def _bounded(waiting: list[Message]) -> tuple[Message, ...]:
-    while len(waiting) > WAITING_MAX:
+def _holding(outbox: Outbox, waiting: list[Message]) -> Outbox:
+    """``outbox`` with these ``waiting``, as far as that many may."""
+    too_many = max(len(waiting) - WAITING_MAX, 0)
+    for _ in range(too_many):
         given_up = (n for n, m in enumerate(waiting) if m.severity is not Severity.CRITICAL)
         del waiting[next(given_up, 0)]
-    return tuple(waiting)
+    return msgspec.structs.replace(
+        outbox, waiting=tuple(waiting), given_up=outbox.given_up + too_many
+    )
 
 
 def retried(message: Message, to: tuple[int, ...], now_ns: int) -> Message:
@@ -177,11 +185,13 @@ Send = Callable[[int, Message], bool]
 
 
 class Notifier:
-    """Follows the outbox at ``alarms``, and keeps what it has done at ``kept``."""
+    """Follows the outbox at ``alarms``, and keeps what it has done at ``kept``. ``delivered`` and
+    ``failed`` count what was tried since the start, each channel for itself."""
 
     def __init__(self, alarms: Path, kept: Path, policy: Notify, channels: int, send: Send) -> None:
         self._alarms, self._kept, self._policy = alarms, kept, policy
         self._channels, self._send = channels, send
+        self.delivered = self.failed = 0
         self.outbox = self._load()
         self._write()
 
@@ -209,29 +219,50 @@ class Notifier:
             os.fsync(file.fileno())
         new.replace(self._kept)
 
-    def step(self, now_ns: int) -> None:
-        """Read what is new, keep what is to be told of it, and try to deliver what is due."""
+    def step(self, now_ns: int) -> bool:
+        """Read what is new, keep what is to be told of it, and try to deliver one message: the
+        longest due, what is critical before all else. Whether another one is due.
+
+        One alone, since a channel that hangs takes long over each, and what becomes critical
+        meanwhile is not to wait for all the others."""
         alarms, read = self._new(now_ns)
         fresh = msgspec.structs.replace(self.outbox, read=read)
         self._keep(plan(fresh, alarms, now_ns, self._policy, self._channels))
-        # What is critical first: a channel that is slow may take long over each.
-        for message in sorted(
-            self.outbox.waiting, key=lambda m: m.severity is not Severity.CRITICAL
-        ):
-            if message.not_before_ns <= now_ns:
-                self._deliver(message, now_ns)
+        due = sorted(
+            (message for message in self.outbox.waiting if message.not_before_ns <= now_ns),
+            key=lambda m: (m.severity is not Severity.CRITICAL, m.not_before_ns),
+        )
+        if due:
+            self._deliver(due[0], now_ns)
+        return len(due) > 1
+
+    def telling(self, now_ns: int, strangers: int) -> Telling:
+        """What Prometheus is shown. ``strangers``: how many messages were theirs."""
+        return Telling(
+            now_ns,
+            {
+                severity: tuple(m.since_ns for m in self.outbox.waiting if m.severity is severity)
+                for severity in Severity
+            },
+            self.delivered,
+            self.failed,
+            self.outbox.given_up,
+            strangers,
+        )
 
     def tell(self, alarm: RaiseAlarm) -> None:
         """Put something in that nobody raised: the digest, a test."""
-        message = _message(alarm, severity_of(alarm), 0, tuple(range(self._channels)))
-        waiting = _bounded([*self.outbox.waiting, message])
-        self._keep(msgspec.structs.replace(self.outbox, waiting=waiting))
+        everybody = tuple(range(self._channels))
+        message = _message(alarm, severity_of(alarm), 0, alarm.time_ns, everybody)
+        self._keep(_holding(self.outbox, [*self.outbox.waiting, message]))
 
     def digested(self, day: int) -> None:
         self._keep(msgspec.structs.replace(self.outbox, digest_day=day))
 
     def _deliver(self, message: Message, now_ns: int) -> None:
         failed = tuple(channel for channel in message.to if not self._send(channel, message))
+        self.failed += len(failed)
+        self.delivered += len(message.to) - len(failed)
         waiting = list(self.outbox.waiting)
         place = waiting.index(message)
         waiting[place : place + 1] = [retried(message, failed, now_ns)] if failed else []

@@ -1,10 +1,10 @@
 """What Prometheus reads: every metric's name, help and labels, and where its value is from.
 
 ``FAMILIES`` are read off the latest snapshot, ``RECORDED`` are counted as things happen
-(``execution.recorder``), ``WATCHDOG`` are the watchdog's. Conventions: base units, fractions as
-``_ratio``, instants as ``_timestamp_seconds``, counters end in ``_total``. Labels come from
-closed sets: configured pairs, states, sources of profit, names of checks, limits and alarms.
-What is unknown is absent, never zero.
+(``execution.recorder``), ``WATCHDOG`` and ``NOTIFY`` are those of the processes beside it.
+Conventions: base units, fractions as ``_ratio``, instants as ``_timestamp_seconds``, counters end
+in ``_total``. Labels come from closed sets: configured pairs, states, sources of profit, names of
+checks, limits and alarms. What is unknown is absent, never zero.
 """
 
 import errno
@@ -12,10 +12,16 @@ from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import msgspec
-from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    ProcessCollector,
+    generate_latest,
+    make_wsgi_app,
+    start_http_server,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -23,6 +29,9 @@ from domain.targets import Action
 from domain.time import SECOND
 from execution.ledger.pnl import PnL
 from execution.snapshot import PairView, Snapshot
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 STATES = ("starting", "running", "paused", "halted")
 # How an order can end, each in one of them: with what was sent in between, a sum would count twice.
@@ -43,26 +52,31 @@ class Recorded(msgspec.Struct, frozen=True):
     buckets: tuple[float, ...] = ()
 
 
-class Family(msgspec.Struct, frozen=True):
-    """One metric: ``samples`` reads its values from a snapshot."""
+Shown = TypeVar("Shown")
+
+
+class Family(msgspec.Struct, Generic[Shown], frozen=True):
+    """One metric: ``samples`` reads its values from what is shown, such as a snapshot."""
 
     name: str
     kind: Literal["gauge", "counter"]
     help: str
     labels: tuple[str, ...]
-    samples: Callable[[Snapshot], Iterable[Sample]]
+    samples: Callable[[Shown], Iterable[Sample]]
 
 
-def _gauge(name: str, text: str, value: Callable[[Snapshot], Number | None]) -> Family:
+def _gauge(name: str, text: str, value: Callable[[Snapshot], Number | None]) -> Family[Snapshot]:
     """A gauge without labels; ``value`` may be None."""
     return Family(name, "gauge", text, (), lambda snapshot: _known((), value(snapshot)))
 
 
-def _instant(name: str, text: str, nanoseconds: Callable[[Snapshot], int | None]) -> Family:
+def _instant(
+    name: str, text: str, nanoseconds: Callable[[Snapshot], int | None]
+) -> Family[Snapshot]:
     return _gauge(name, text, lambda snapshot: _seconds(nanoseconds(snapshot)))
 
 
-def _per_pair(name: str, text: str, value: Callable[[PairView], Number | None]) -> Family:
+def _per_pair(name: str, text: str, value: Callable[[PairView], Number | None]) -> Family[Snapshot]:
     """A gauge with one sample a pair whose ``value`` is known."""
 
     def samples(snapshot: Snapshot) -> Iterator[Sample]:
@@ -74,7 +88,7 @@ def _per_pair(name: str, text: str, value: Callable[[PairView], Number | None]) 
 
 def _counter(
     name: str, text: str, label: str, counts: Callable[[Snapshot], dict[str, int]]
-) -> Family:
+) -> Family[Snapshot]:
     return Family(
         name,
         "counter",
@@ -157,7 +171,7 @@ def _net_delta(view: PairView) -> float | None:
     return None if view.mark is None else float(view.net_delta) * view.mark
 
 
-FAMILIES = (
+FAMILIES: tuple[Family[Snapshot], ...] = (
     Family(
         "fundarb_build_info",
         "gauge",
@@ -416,40 +430,121 @@ WATCHDOG = (
 )
 
 
-class Metrics(Collector):
-    """Exposes the latest snapshot it was given; before the first, nothing but the process.
+class Telling(msgspec.Struct, frozen=True):
+    """Where `fundarb notify` stands. ``waiting``: of each severity, since when each message that
+    some channel does not have yet was to be told."""
 
-    ``update`` only keeps the snapshot: values are read from it when Prometheus asks, in its
-    thread, which is safe because a snapshot is frozen.
+    looked_ns: int
+    waiting: dict[str, tuple[int, ...]]
+    delivered: int
+    failed: int
+    given_up: int
+    strangers: int
+
+
+NOTIFY: tuple[Family[Telling], ...] = (
+    Family(
+        "fundarb_notify_heartbeat_timestamp_seconds",
+        "gauge",
+        "When `fundarb notify` last looked for alarms, by the machine's clock.",
+        (),
+        lambda told: [((), told.looked_ns / SECOND)],
+    ),
+    Family(
+        "fundarb_messages_waiting",
+        "gauge",
+        "Messages that some channel does not have yet.",
+        ("severity",),
+        lambda told: [((name,), float(len(since))) for name, since in told.waiting.items()],
+    ),
+    Family(
+        "fundarb_messages_waiting_since_timestamp_seconds",
+        "gauge",
+        "When the oldest of them was to be told; absent while none waits.",
+        ("severity",),
+        lambda told: [
+            ((name,), min(since) / SECOND) for name, since in told.waiting.items() if since
+        ],
+    ),
+    Family(
+        "fundarb_deliveries_total",
+        "counter",
+        "Messages handed to a channel since this process began: delivered, or failed for now.",
+        ("outcome",),
+        lambda told: [
+            (("delivered",), float(told.delivered)),
+            (("failed",), float(told.failed)),
+        ],
+    ),
+    Family(
+        "fundarb_messages_given_up_total",
+        "counter",
+        "Messages that nobody was ever told, since more waited than may.",
+        (),
+        lambda told: [((), float(told.given_up))],
+    ),
+    Family(
+        "fundarb_telegram_strangers_total",
+        "counter",
+        "Messages to the Telegram bot from who is on no list, since this process began.",
+        (),
+        lambda told: [((), float(told.strangers))],
+    ),
+)
+
+
+class Metrics(Collector, Generic[Shown]):
+    """Exposes the latest that it was given to show; before the first, nothing but the process.
+
+    ``update`` only keeps it: values are read from it when Prometheus asks, in its thread, which
+    is safe because what is shown is frozen.
     """
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        self.registry = registry if registry is not None else CollectorRegistry()
-        self._snapshot: Snapshot | None = None
+    def __init__(self, families: Iterable[Family[Shown]]) -> None:
+        self.registry = CollectorRegistry()
+        self._families = tuple(families)
+        self._shown: Shown | None = None
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
 
-    def update(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
+    def update(self, shown: Shown) -> None:
+        self._shown = shown
+
+    def page(self) -> bytes:
+        """As Prometheus reads it."""
+        return generate_latest(self.registry)
 
     def describe(self) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
         """Names to the registry, so that it need not collect to know them."""
-        return [_family(family) for family in FAMILIES]
+        return [_family(family) for family in self._families]
 
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
-        snapshot = self._snapshot
-        if snapshot is None:
+        shown = self._shown
+        if shown is None:
             return
-        for family in FAMILIES:
+        for family in self._families:
             exposed = _family(family)
-            for labels, value in family.samples(snapshot):
+            for labels, value in family.samples(shown):
                 exposed.add_metric(labels, value)
             yield exposed
 
 
-def _family(family: Family) -> GaugeMetricFamily | CounterMetricFamily:
+def _family(family: Family[Any]) -> GaugeMetricFamily | CounterMetricFamily:
     kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
     return kind(family.name, family.help, labels=family.labels)
+
+
+def _guarded(page: "WSGIApplication") -> "WSGIApplication":
+    """``page`` for who asks this machine by its own name: a site that points a name of its own at
+    it (DNS rebinding) is not to read by somebody's browser what is held."""
+
+    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if environ.get("HTTP_HOST", "").rpartition(":")[0] in ("127.0.0.1", "localhost"):
+            return page(environ, start_response)
+        start_response("421 Misdirected Request", [("Content-Length", "0")])
+        return []
+
+    return answer
 
 
 class Exposition:
@@ -457,6 +552,7 @@ class Exposition:
 
     def __init__(self, registry: CollectorRegistry, port: int) -> None:
         self._server, self._thread = start_http_server(port, addr="127.0.0.1", registry=registry)
+        self._server.set_app(_guarded(make_wsgi_app(registry)))
         self.url = f"http://127.0.0.1:{self._server.server_port}/metrics"
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ from bot.settings import PREFIX, SECTIONS, Settings, entries
 from bot.view import view
 from domain.money import decimal_of
 from domain.time import MINUTE
-from execution.metrics import FAMILIES, RECORDED, WATCHDOG
+from execution.metrics import FAMILIES, NOTIFY, RECORDED, WATCHDOG
 from execution.risk.halts import CONDITIONS, LATCHED
 from tests.example_snapshot import SNAPSHOT
 from tests.unit.bot.synthetic_run import PAIRS, random_run
@@ -302,7 +302,8 @@ def test_every_limit_is_explained() -> None:
 
 def test_every_metric_is_listed_as_it_is_exported() -> None:
     rows = table(section(TEXTS["docs/monitoring.md"], "metrics"), "metric")
-    every = {each.name: each for each in (*FAMILIES, *RECORDED, *WATCHDOG)}
+    listed: tuple[Any, ...] = (*FAMILIES, *RECORDED, *NOTIFY, *WATCHDOG)
+    every = {each.name: each for each in listed}
     exported = [[f"`{f.name}`", ", ".join(f.labels), f.help] for f in every.values()]
     mentioned = set(re.findall(r"\bfundarb_\w+", "".join(TEXTS.values())))
 

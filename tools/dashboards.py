@@ -50,7 +50,8 @@ def panel(
             "lineWidth": 1,
             "fillOpacity": 20 if fill else 0,
             "showPoints": "never",
-            "spanNulls": True,
+            # Over a scrape that was missed, and not over the time between two trades.
+            "spanNulls": 60_000,
         }
     targets = []
     for letter, query in zip("ABCDEF", queries, strict=False):
@@ -123,6 +124,11 @@ def columns(table: dict[str, Any], order: list[str], value: str | None) -> dict[
     }
 
 
+def of_few(gauge: dict[str, Any]) -> dict[str, Any]:
+    """Bars whose words stay small where there are one or two of them."""
+    return gauge | {"options": gauge["options"] | {"text": {"titleSize": 14, "valueSize": 18}}}
+
+
 def quantile(q: float, name: str, by: str = "") -> str:
     labels = f"le, {by}" if by else "le"
     return f"histogram_quantile({q}, sum by ({labels}) (rate({name}_bucket{RATE})))"
@@ -193,7 +199,14 @@ OVERVIEW = [
         "currencyUSD",
         ask("fundarb_pnl_usd", "{{source}}"),
         size=(12, 8),
-        fixed={"funding": "green", "fees": "red"},
+        fixed={
+            "funding": "green",
+            "basis": "blue",
+            "fees": "red",
+            "slippage": "purple",
+            "borrow": "yellow",
+            "liquidation": "orange",
+        },
     ),
     panel(
         "timeseries",
@@ -225,18 +238,20 @@ OVERVIEW = [
         size=(12, 8),
         fill=True,
     ),
-    panel(
-        "bargauge",
-        "Why not: entries refused, by check",
-        "How often each check refused an entry since the start. The words of the last refusal "
-        "are in `fundarb why PAIR`.",
-        "none",
-        ask(
-            "sort_desc(sum by (gate) (fundarb_rejections_total)) or on () "
-            'label_replace(vector(0), "gate", "none so far", "", "")',
-            "{{gate}}",
-        ),
-        steps=((None, "blue"),),
+    of_few(
+        panel(
+            "bargauge",
+            "Why not: entries refused, by check",
+            "How often each check refused an entry since the start. The words of the last refusal "
+            "are in `fundarb why PAIR`.",
+            "none",
+            ask(
+                "sort_desc(sum by (gate) (fundarb_rejections_total)) or on () "
+                'label_replace(vector(0), "gate", "none so far", "", "")',
+                "{{gate}}",
+            ),
+            steps=((None, "blue"),),
+        )
     ),
     columns(
         panel(
@@ -651,11 +666,12 @@ MACHINE = [
     panel(
         "stat",
         "Who answers",
-        "The bot's page, and the watchdog's where there ever was one: 1 it answers, 0 it does not.",
+        "The bot's page, and those of `fundarb watchdog` and `fundarb notify` where there were any "
+        "within a day: 1 it answers, 0 it does not.",
         "none",
         ask(
             'up{job="fundarb"} or '
-            '(up{job="fundarb-watchdog"} and max_over_time(up{job="fundarb-watchdog"}[1d]) > 0)',
+            '(up{job=~"fundarb-.+"} and max_over_time(up{job=~"fundarb-.+"}[1d]) > 0)',
             "{{job}}",
         ),
         size=(8, 4),
@@ -688,6 +704,55 @@ MACHINE = [
         size=(4, 4),
         steps=((None, "text"),),
         decimals=2,
+    ),
+    panel(
+        "stat",
+        "Messages that have not arrived",
+        "What some channel of `fundarb notify` does not have yet. No data where none runs.",
+        "none",
+        ask("sum by (severity) (fundarb_messages_waiting)", "{{severity}}"),
+        size=(8, 4),
+        steps=((None, GOOD), (1, "orange")),
+    ),
+    panel(
+        "stat",
+        "Oldest of them",
+        "For how long it has been tried.",
+        "s",
+        ask("time() - min(fundarb_messages_waiting_since_timestamp_seconds) or vector(0)"),
+        size=(4, 4),
+        steps=((None, GOOD), (60, "orange"), (180, BAD)),
+        decimals=0,
+    ),
+    panel(
+        "stat",
+        "Deliveries",
+        "Since `fundarb notify` began, each channel for itself; failed ones are tried again. Given "
+        "up: more waited than may.",
+        "none",
+        ask("sum by (outcome) (fundarb_deliveries_total)", "{{outcome}}"),
+        ask("sum(fundarb_messages_given_up_total)", "given up"),
+        size=(6, 4),
+        steps=((None, "text"),),
+    ),
+    panel(
+        "stat",
+        "Strangers",
+        "Messages to the Telegram bot from who is on no list; none of them is answered.",
+        "none",
+        ask("sum(fundarb_telegram_strangers_total)"),
+        size=(3, 4),
+        steps=((None, "text"),),
+    ),
+    panel(
+        "stat",
+        "Looked for alarms",
+        "How long ago `fundarb notify` did, by the wall clock.",
+        "s",
+        ask("time() - fundarb_notify_heartbeat_timestamp_seconds"),
+        size=(3, 4),
+        steps=((None, GOOD), (30, "orange"), (120, BAD)),
+        decimals=0,
     ),
 ]
 

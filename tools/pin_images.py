@@ -2,6 +2,7 @@
 
 Run it by ``make pin-images`` on a machine with docker, its buildx, and a way to the registries; a
 second run takes what the same tags mean by then. It changes nothing unless every image was found.
+With ``--which`` it only says which are not pinned, as `make deploy-lint` does.
 """
 
 import re
@@ -12,7 +13,8 @@ from pathlib import Path
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 FILES = ("Dockerfile", "compose.yaml", "kubernetes/fundarb.yaml")
 IMAGE = re.compile(
-    r"(?P<before>^FROM |image: )(?!fundarb:)(?P<name>[\w./-]+:[\w.-]+)(?:@sha256:[0-9a-f]{64})?",
+    r"(?P<before>^FROM |image: )(?!fundarb:)"
+    r"(?P<name>[\w./-]+:[\w.-]+)(?P<digest>@sha256:[0-9a-f]{64})?",
     re.MULTILINE,
 )
 
@@ -43,6 +45,12 @@ def pinned(text: str, digests: dict[str, str]) -> str:
     return IMAGE.sub(lambda m: f"{m['before']}{m['name']}@{digests[m['name']]}", text)
 
 
+def unpinned(deploy: Path) -> list[str]:
+    """The base images that a registry may change under their names."""
+    texts = [(deploy / name).read_text("utf-8") for name in FILES]
+    return sorted({m["name"] for text in texts for m in IMAGE.finditer(text) if not m["digest"]})
+
+
 def main(deploy: Path) -> None:
     texts = {deploy / name: (deploy / name).read_text("utf-8") for name in FILES}
     names = sorted({m["name"] for text in texts.values() for m in IMAGE.finditer(text)})
@@ -54,4 +62,8 @@ def main(deploy: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(DEPLOY)
+    if sys.argv[1:] == ["--which"]:
+        if loose := unpinned(DEPLOY):
+            print(f"not pinned by digest, `make pin-images` does: {', '.join(loose)}")
+    else:
+        main(DEPLOY)

@@ -54,15 +54,14 @@ def init(
 def check(file: File = None, config: options.Config = None) -> None:
     """Judge the settings, and print the limits that would be in force.
 
-    Says too until when the calendar of events is known, and what of it has run out.
+    Says too until when the calendar of events is known, and what of it ends within a month.
     """
     from rich.table import Table
 
     from bot.cli.output import console
     from bot.clock import SystemClock
-    from bot.events_file import reach
+    from bot.events_file import reach, running_out
     from bot.settings import entries
-    from execution.risk.calendar import run_out
 
     path = _file(file, config)
     loaded = _load(path)
@@ -74,9 +73,8 @@ def check(file: File = None, config: options.Config = None) -> None:
     out = console()
     out.print(limits)
     out.print(f"\ncalendar: {reach(loaded.settings.events)}", markup=False, soft_wrap=True)
-    for kind in run_out(loaded.settings.events, SystemClock().now_ns()):
-        told = f"warning: no {kind} is ahead: the table is outdated"
-        out.print(told, style="yellow", markup=False)
+    for told in running_out(loaded.settings.events, SystemClock().now_ns()):
+        out.print(f"warning: {told}: add its next dates", style="yellow", markup=False)
     valid = f"\nsettings are valid: {path or 'defaults and environment'}"
     out.print(valid, markup=False, soft_wrap=True)
 

@@ -172,13 +172,11 @@ def _settings(config: str | None) -> Iterator[Finding]:
 def _calendar(settings: "Settings") -> Finding:
     """A table that has run out guards nothing, and says nothing."""
     from bot.clock import SystemClock
-    from bot.events_file import reach
-    from execution.risk.calendar import run_out
+    from bot.events_file import reach, running_out
 
-    past = run_out(settings.events, SystemClock().now_ns())
-    if past:
+    if told := running_out(settings.events, SystemClock().now_ns()):
         fix = "copy config/events.toml, add the next dates, name it by calendar.file"
-        return Finding("calendar", "warning", f"no {', no '.join(past)} ahead: it is outdated", fix)
+        return Finding("calendar", "warning", "; ".join(told), fix)
     return Finding("calendar", "ok", reach(settings.events))
 
 

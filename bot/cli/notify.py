@@ -86,7 +86,7 @@ def notify(
 def _test(channels: "Channels") -> None:
     from bot.notify import Message, Severity
 
-    hello = Message(Severity.INFO, "test", "This is a test: messages arrive.", ())
+    hello = Message(Severity.INFO, "test", "This is a test: messages arrive.", 0, ())
     failed = [number + 1 for number in range(len(channels)) if not channels(number, hello)]
     if failed:
         raise CommandError(f"address {failed[0]} of {len(channels)} did not take the message")
@@ -159,6 +159,7 @@ def _follow(
     from bot.clock import SystemClock
     from bot.notify import Notifier
     from domain.time import SECOND
+    from execution.metrics import NOTIFY, Metrics
 
     log = structlog.get_logger()
     clock = SystemClock()
@@ -167,10 +168,12 @@ def _follow(
         notifier = Notifier(state / ALARMS, state / KEPT, loaded.notify, len(channels), channels)
     except ValueError as error:
         raise CommandError(str(error)) from error
+    metrics = Metrics(NOTIFY)
     with ExitStack() as open_, stoppable() as stopped:
         if port := loaded.notify.port:
+            file, page = AlarmFile(state / ALARMS), metrics.page
             try:
-                open_.enter_context(Webhook(port, AlarmFile(state / ALARMS), clock.now_ns))
+                open_.enter_context(Webhook(port, file, clock.now_ns, page))
             except OSError as error:
                 log.warning("no_webhook", port=port, detail=error.strerror)
         log.info("notifying", channels=len(channels), state=str(state))
@@ -181,9 +184,12 @@ def _follow(
                 kind = type(died.exception()).__name__
                 raise Ended(f"the part that listens to Telegram died of {kind}: start it again")
             now_ns = clock.now_ns()
-            _digest(notifier, state, now_ns, loaded.notify.digest_hour, log.warning)
-            notifier.step(now_ns)
-            clock.sleep(SECOND)
+            _digest(notifier, state, now_ns, loaded, log.warning)
+            more = notifier.step(now_ns)
+            strangers = listener.strangers if listener is not None else 0
+            metrics.update(notifier.telling(now_ns, strangers))
+            if not more:
+                clock.sleep(SECOND)
 
 
 def _started(listener: "Listener") -> "Future[None]":
@@ -206,22 +212,24 @@ def _started(listener: "Listener") -> "Future[None]":
 
 
 def _digest(
-    notifier: "Notifier", state: Path, now_ns: int, hour: int, warn: Callable[..., Any]
+    notifier: "Notifier", state: Path, now_ns: int, loaded: "Settings", warn: Callable[..., Any]
 ) -> None:
-    """Once a day, from the given hour on, what the journal says of the run."""
+    """Once a day, from its hour on, what the journal says of the run, and what is to be done."""
     from bot.cli.history import read_history
+    from bot.events_file import running_out
     from domain.time import DAY, HOUR
     from execution.effects import RaiseAlarm
     from execution.journal import JournalError
 
     day = now_ns // DAY
-    if now_ns % DAY < hour * HOUR or notifier.outbox.digest_day >= day:
+    if now_ns % DAY < loaded.notify.digest_hour * HOUR or notifier.outbox.digest_day >= day:
         return
     try:
         text = digest_text(read_history(state))
     except (CommandError, JournalError) as error:
         text = f"no digest: {error}"
         warn("no_digest", detail=str(error))
+    text = "\n".join([text, *(f"calendar: {told}" for told in running_out(loaded.events, now_ns))])
     notifier.tell(RaiseAlarm("digest", text, now_ns))
     notifier.digested(day)
 

@@ -73,6 +73,18 @@ def paper_bot(folder: Path, settings: str = "") -> Iterator[tuple[str, subproces
         yield f"http://127.0.0.1:{port}/metrics", bot
 
 
+@contextmanager
+def notifying(folder: Path, address: str) -> Iterator[str]:
+    """The address of the metrics page of `fundarb notify`, which tells ``address``."""
+    port = free_port()
+    (folder / "channels.txt").write_text(address)
+    (folder / "channels.txt").chmod(0o600)
+    (folder / "notify.toml").write_text(f"[notify]\nport = {port}\n")
+    options = ["--to", "channels.txt", "--config", "notify.toml", "--state", "state"]
+    with ended([*FUNDARB, "notify", *options], folder):
+        yield f"http://127.0.0.1:{port}/metrics"
+
+
 def configured(shipped: Path, folder: Path, instead: Mapping[str, str]) -> Path:
     """A copy in ``folder`` of a configuration as shipped, every ``instead`` in its place."""
     config = shipped.read_text()

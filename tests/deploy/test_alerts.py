@@ -23,6 +23,7 @@ from bot.monitor import Monitor, WatchdogMonitor
 from domain.time import HOUR, SECOND
 from execution.effects import RaiseAlarm
 from execution.facts import OrderIntended, Role
+from execution.metrics import NOTIFY, Metrics, Telling, serve
 from execution.recorder import ALARMS
 from execution.risk.halts import CONDITIONS, LATCHED
 from tests.deploy.processes import (
@@ -167,7 +168,13 @@ class Chain(ExitStack):
     """Prometheus and Alertmanager between the bot's pages at ``bots`` and a webhook."""
 
     def __init__(
-        self, programs: dict[str, str], folder: Path, webhook: Webhook, bots: str, watchdog: str
+        self,
+        programs: dict[str, str],
+        folder: Path,
+        webhook: Webhook,
+        bots: str,
+        watchdog: str,
+        notify: str = "",
     ) -> None:
         super().__init__()
         impatient(folder)
@@ -184,6 +191,7 @@ class Chain(ExitStack):
                 {
                     '"127.0.0.1:9464"': bots,
                     '"127.0.0.1:9465"': watchdog,
+                    '"127.0.0.1:9466"': notify or f'"127.0.0.1:{free_port()}"',
                     "127.0.0.1:9093": alerts_to,
                 },
             )
@@ -223,20 +231,24 @@ def test_the_condition_of_every_alert_arrives_at_the_webhook(
     programs: dict[str, str], tmp_path: Path, webhook: Webhook
 ) -> None:
     """A page of the bot's own with everything wrong, one of a bot that has not begun, one that
-    answers nothing, and a watchdog that no longer looks."""
+    answers nothing, a watchdog that no longer looks, and messages that do not arrive."""
     picture, now_ns = ailing()
     pairs = load_pairs("simulated", ("HYPE",))
     bot, unborn, dog = Monitor(0, pairs), Monitor(0, pairs), WatchdogMonitor(0)
     dog._made.gauges["fundarb_watchdog_heartbeat_timestamp_seconds"].set(now_ns / SECOND - 60)
-    agent_until_ns = now_ns + 24 * HOUR
+    agent_until_ns = now_ns + 23 * HOUR
     bot.recorder.shown(msgspec.structs.replace(picture, time_ns=now_ns - 3 * HOUR))
     bot.show(picture, now_ns, {"private": now_ns - 120 * SECOND}, agent_until_ns)
-    shown = bot._metrics._snapshot
+    shown = bot._metrics._shown
     assert shown is not None
     bot._metrics.update(msgspec.structs.replace(shown, wall_ns=now_ns - 60 * SECOND))
     places = [each.url.split("/")[2] for each in (bot, unborn)] + [f"127.0.0.1:{free_port()}"]
     listed = ", ".join(f'"{place}"' for place in places)
-    chain = Chain(programs, tmp_path, webhook, listed, f'"{dog.url.split("/")[2]}"')
+    mute = Metrics(NOTIFY)
+    mute.update(not_arriving(now_ns))
+    teller = serve(mute.registry, 0)
+    beside = (f'"{page.url.split("/")[2]}"' for page in (dog, teller))
+    chain = Chain(programs, tmp_path, webhook, listed, *beside)
     number = 0
 
     def all_arrived() -> bool:
@@ -248,7 +260,11 @@ def test_the_condition_of_every_alert_arrives_at_the_webhook(
         return arrived >= wanted and "/alive" in webhook.firing
 
     # An alert that another one makes superfluous is not sent (inhibit_rules).
-    hushed = {"FundarbHalfWayToLiquidation", "FundarbAgentExpires"}
+    hushed = {
+        "FundarbHalfWayToLiquidation",
+        "FundarbAgentExpires",
+        "FundarbAgentExpiresSoon",
+    }
     try:
         with chain:
             try:
@@ -261,8 +277,14 @@ def test_the_condition_of_every_alert_arrives_at_the_webhook(
             assert webhook.firing["/alive"] == {"FundarbAlive"}
             assert not arrived & hushed
     finally:
-        for page in (bot, unborn, dog):
+        for page in (bot, unborn, dog, teller):
             page.close()
+
+
+def not_arriving(now_ns: int) -> Telling:
+    """By what `fundarb notify` last showed, an hour ago."""
+    waiting = {"critical": (now_ns - HOUR,), "warning": (now_ns - HOUR,), "info": ()}
+    return Telling(now_ns - HOUR, waiting, delivered=0, failed=9, given_up=0, strangers=0)
 
 
 def went_wrong(bot: Monitor, number: int, now_ns: int) -> None:
@@ -273,10 +295,11 @@ def went_wrong(bot: Monitor, number: int, now_ns: int) -> None:
     recorder.woke_late(0.7)
     for fact in refused(number, now_ns):
         recorder.fact(fact)
-    snapshot = bot._metrics._snapshot
+    snapshot = bot._metrics._shown
     assert snapshot is not None
     orders = {"sent": 10 * number, "rejected": 5 * number}
-    bot._metrics.update(msgspec.structs.replace(snapshot, orders=orders))
+    bad = {"public": 20 * number}
+    bot._metrics.update(msgspec.structs.replace(snapshot, orders=orders, bad_messages=bad))
 
 
 def refused(number: int, now_ns: int) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import promql_parser
 import pytest
 
-from execution.metrics import FAMILIES, RECORDED, WATCHDOG
+from execution.metrics import FAMILIES, NOTIFY, RECORDED, WATCHDOG
 from tools import dashboards
 
 KINDS = {"timeseries", "stat", "bargauge", "table"}
@@ -20,7 +20,9 @@ PROCESS = {
     "up",
 }
 OURS = {
-    *(family.name for family in (*FAMILIES, *WATCHDOG)),
+    *(family.name for family in FAMILIES),
+    *(family.name for family in NOTIFY),
+    *(each.name for each in WATCHDOG),
     *(each.name for each in RECORDED if each.kind != "histogram"),
     *(
         f"{each.name}_{part}"
@@ -145,8 +147,8 @@ def test_every_exported_metric_is_on_a_panel(queries: list[tuple[str, str]]) -> 
     parts = ("_bucket", "_sum", "_count")
     whole = {name.removesuffix(part) for name in shown for part in ("", *parts)}
 
-    families = {family.name for family in (*FAMILIES, *RECORDED, *WATCHDOG)}
-    assert families - whole == NOT_SHOWN
+    every: tuple[Any, ...] = (*FAMILIES, *RECORDED, *NOTIFY, *WATCHDOG)
+    assert {family.name for family in every} - whole == NOT_SHOWN
 
 
 def test_annotations_and_variables_read_only_what_is_exported(dashboard: Any) -> None:

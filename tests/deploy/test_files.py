@@ -58,11 +58,16 @@ def service_of(path: Path) -> configparser.SectionProxy:
 def test_prometheus_asks_where_the_bot_answers(deploy: Path) -> None:
     config = yaml.safe_load((deploy / "prometheus" / "prometheus.yml").read_text())
 
-    bot, watchdog = config["scrape_configs"]
-    assert (bot["job_name"], watchdog["job_name"]) == ("fundarb", "fundarb-watchdog")
-    assert bot["static_configs"] == [{"targets": [ADDRESS]}]
-    beside = f"127.0.0.1:{MetricsSettings().watchdog_port}"
-    assert watchdog["static_configs"] == [{"targets": [beside]}]
+    asked = {
+        job["job_name"]: place
+        for job in config["scrape_configs"]
+        for place in job["static_configs"][0]["targets"]
+    }
+    assert asked == {
+        "fundarb": ADDRESS,
+        "fundarb-watchdog": f"127.0.0.1:{MetricsSettings().watchdog_port}",
+        "fundarb-notify": f"127.0.0.1:{NotifySettings().port}",
+    }
 
 
 def test_alertmanager_delivers_where_messages_are_taken(deploy: Path) -> None:
@@ -177,8 +182,15 @@ def test_base_images_are_pinned_by_what_the_registry_says(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     for name in pin_images.FILES:
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(deploy / name, tmp_path / name)
+        loose = re.sub(r"@sha256:\w{64}", "", (deploy / name).read_text())
+        (tmp_path / name).write_text(loose)
     before = {name: (tmp_path / name).read_text() for name in pin_images.FILES}
+    assert [name.partition(":")[0] for name in pin_images.unpinned(tmp_path)] == [
+        "grafana/grafana",
+        "prom/alertmanager",
+        "prom/prometheus",
+        "python",
+    ]
 
     if unknown == "grafana":
         with pytest.raises(SystemExit, match=r"grafana.*no such manifest"):
@@ -196,6 +208,13 @@ def test_base_images_are_pinned_by_what_the_registry_says(
                 wanted = "" if "fundarb:" in tag else sha256(tag.encode()).hexdigest()
                 assert digest == wanted
             assert re.sub(r"@sha256:\w{64}", "", new) == re.sub(r"@sha256:\w{64}", "", old)
+    assert pin_images.unpinned(tmp_path) == []
+
+
+def test_what_is_not_pinned_is_said_to_be_so(deploy: Path) -> None:
+    told = "named by version, not by digest" in (deploy / "README.md").read_text()
+
+    assert told is bool(pin_images.unpinned(deploy))
 
 
 # --- systemd ---------------------------------------------------------------------------------

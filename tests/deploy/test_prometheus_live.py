@@ -6,6 +6,7 @@ import subprocess
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.deploy.processes import (
     PATIENCE_SECONDS,
     free_port,
     get,
+    notifying,
     paper_bot,
     prometheus,
     wait_until,
@@ -33,12 +35,26 @@ def bot_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def notify_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The metrics page of what tells a person, whose only channel takes nothing."""
+    nobody = f"json://127.0.0.1:{free_port()}"
+    with notifying(tmp_path_factory.mktemp("notify"), nobody) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
 def ask(
-    programs: dict[str, str], bot_url: str, tmp_path_factory: pytest.TempPathFactory
+    programs: dict[str, str],
+    bot_url: str,
+    notify_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[[str], list[Any]]]:
     """What Prometheus answers to a query, once it has scraped the bot a few times."""
     address = f"127.0.0.1:{free_port()}"
-    scraped_from = {"127.0.0.1:9464": urllib.parse.urlsplit(bot_url).netloc}
+    scraped_from = {
+        "127.0.0.1:9464": urllib.parse.urlsplit(bot_url).netloc,
+        "127.0.0.1:9466": urllib.parse.urlsplit(notify_url).netloc,
+    }
 
     def query(expression: str) -> list[Any]:
         asked = urllib.parse.urlencode({"query": expression})
@@ -55,17 +71,31 @@ def ask(
         yield query
 
 
+@pytest.mark.parametrize("whose", ["bot_url", "notify_url"])
 def test_the_names_and_types_are_as_prometheus_would_have_them(
-    programs: dict[str, str], bot_url: str
+    programs: dict[str, str], whose: str, request: pytest.FixtureRequest
 ) -> None:
+    page = until_there(request.getfixturevalue(whose))
+    assert "fundarb_" in page
     checked = subprocess.run(
         [programs["promtool"], "check", "metrics"],
-        input=get(bot_url).encode(),
+        input=page.encode(),
         capture_output=True,
         check=False,
     )
 
     assert (checked.returncode, checked.stderr.decode()) == (0, "")
+
+
+def until_there(url: str) -> str:
+    """The page, of a process that may just be starting."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        with suppress(OSError):
+            if "fundarb_" in (page := get(url)):
+                return page
+        time.sleep(0.1)
+    return ""
 
 
 def test_the_bot_is_up_and_says_that_its_market_is_synthetic(

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import Future
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from bot.control import Impossible, Obeyed
 from bot.record import Happening
 from bot.web.tokens import Scope
 from domain.time import MINUTE
@@ -167,7 +169,8 @@ def test_a_halt_a_naked_leg_and_a_mismatch_cannot_be_overlooked(
     alarms = text(tab, "#alarms")
     assert "Limit drawdown tripped: nothing is entered" in alarms
     assert "lost 0.11 of the peak" in alarms
-    assert "HYPE#1: 120.50 not hedged" in alarms
+    assert "HYPE#1 is not hedged" in alarms
+    assert "120.50 for 4 s" in alarms
     assert "Books and venue disagree in 2 places" in alarms
     assert text(tab, "#state") == "halted"
     assert "naked 120.50, 4 s" in text(tab, "#rows")
@@ -240,6 +243,72 @@ def test_a_pause_needs_one_press_and_tells_what_came_of_it(
     assert shown.told == [("pause", "", "web")]
 
 
+class Broken(Shown):
+    """A bot that answers a command by nothing, or by a failure of its own."""
+
+    def __init__(self, error: Exception | None) -> None:
+        super().__init__(PAGE)
+        self.error = error
+
+    def tell(self, command: str, argument: str, actor: str) -> "Future[Obeyed]":
+        answer: Future[Obeyed] = Future()
+        if self.error is not None:
+            answer.set_exception(self.error)
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (None, "the bot does not answer: nothing was done"),
+        (Impossible("nothing is open"), "nothing is open"),
+        (RuntimeError("a defect"), "it failed with status 500: the log of the bot says why"),
+    ],
+)
+def test_a_control_that_fails_says_so_where_it_is_seen(
+    tab: "Tab", tmp_path: Path, error: Exception | None, says: str
+) -> None:
+    with served(Broken(error), tmp_path / "state") as door:
+        tab.goto(door.link())
+        tab.click("#pause")
+        until(tab, "#said", f"Pause: {says}")
+        assert tab.locator("#said").get_attribute("role") == "alert"
+        assert "alarm" in (tab.locator("#said").get_attribute("class") or "")
+
+        tab.click("#flatten")
+        tab.fill("#typed", "flatten paper")
+        tab.keyboard.press("Enter")
+        until(tab, "#confirm-error", says)
+        assert tab.locator("#confirm").is_visible()
+
+
+def test_a_command_whose_answer_is_lost_is_said_to_be_in_doubt(
+    tab: "Tab", door: Door, shown: Shown
+) -> None:
+    tab.goto(door.link())
+    tab.wait_for_selector("#rows .row")
+    tab.route("**/api/commands", lambda route: route.abort())
+    tab.click("#pause")
+
+    until(tab, "#said", "no answer came, so it may have been done or not")
+
+
+def test_an_alarm_is_told_to_a_screen_reader_once_and_not_for_each_figure(
+    tab: "Tab", door: Door, shown: Shown
+) -> None:
+    shown.page = HALTED
+    tab.goto(door.link())
+    tab.wait_for_selector(".alarm")
+    tab.evaluate("for (const alarm of document.querySelectorAll('.alarm')) alarm.dataset.old = 1")
+    longer = replace(NAKED, naked_seconds=9.0, naked_notional=Decimal(99))
+    shown.page = replace(HALTED, snapshot=replace(HALTED.snapshot, pairs=(longer,)))
+    until(tab, "#alarms", "99.00 for 9 s")
+
+    assert tab.locator(".alarm[data-old]").count() == tab.locator(".alarm").count() == 3
+    assert tab.locator("#alarms").get_attribute("role") == "alert"
+    assert tab.locator(".alarm small[aria-live=off]").count() == 3
+
+
 @pytest.mark.parametrize("verb", ["flatten", "kill"])
 def test_what_closes_everything_wants_the_words_typed(
     tab: "Tab", door: Door, shown: Shown, verb: str
@@ -277,6 +346,7 @@ def test_who_only_reads_cannot_press_anything(tab: "Tab", door: Door, shown: Sho
 
     assert all(tab.locator(f"#{name}").is_disabled() for name in ("pause", "flatten", "kill"))
     assert tab.locator("[data-reset]").count() == 0
+    assert text(tab, "#scope") == "this link only reads"
 
 
 def test_everything_is_reached_by_the_keyboard_alone(tab: "Tab", door: Door, shown: Shown) -> None:

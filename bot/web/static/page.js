@@ -70,6 +70,7 @@ function drawHeader() {
     $(id).disabled = !may;
     $(id).title = may ? "" : "This link only reads";
   }
+  say($("scope"), may ? "" : "this link only reads");
   $("pause").hidden = bot.paused;
   $("resume").hidden = !bot.paused;
   const title = `${MODES[s.mode] || s.mode} ${s.state === "running" ? "" : s.state + " "}${money(s.equity)} · fundarb`;
@@ -85,13 +86,14 @@ function drawLink() {
   if (document.body.dataset.view !== "page") say($("link"), "connecting…");
   else say($("link"), lost ? "no connection" : "live");
   const said = ended && ended[0].toUpperCase() + ended.slice(1);
-  drawAlarms(lost ? [[said || `No news from the bot for ${Math.round(age)} s`, "What is shown is of then; trying again."]] : []);
+  const since = said ? "" : `for ${Math.round(age)} s: `;
+  drawAlarms(lost ? [{ what: said || "No news from the bot", more: `${since}what is shown is of then; trying again` }] : []);
 }
 
+/* A screen reader tells an alarm once, when it is there, and not again for each of its figures. */
 let alarmsDrawn = "";
-function drawAlarms(lost) {
+function drawAlarms(told) {
   const s = bot.snapshot;
-  const told = lost.map(([what, more]) => ({ what, more }));
   for (const limit of bot.limits) {
     told.push({
       what: `Limit ${limit.limit} tripped: nothing is entered`,
@@ -101,17 +103,21 @@ function drawAlarms(lost) {
   }
   for (const pair of bot.pairs.values()) {
     if (Number(pair.naked_notional) > 0) {
-      told.push({ what: `${pair.trade_id}: ${money(pair.naked_notional)} not hedged`, more: `for ${Math.round(pair.naked_seconds)} s` });
+      told.push({ what: `${pair.trade_id} is not hedged`, more: `${money(pair.naked_notional)} for ${Math.round(pair.naked_seconds)} s` });
     }
   }
   if (s.mismatches) told.push({ what: `Books and venue disagree in ${s.mismatches} places`, more: "nothing is entered" });
   if (s.unknown_orders) told.push({ what: `${s.unknown_orders} orders of unknown fate`, more: "the venue is being asked", mild: true });
   if (bot.paused) told.push({ what: "Paused: no new trades", more: "what is open stays hedged and guarded", mild: true });
-  const now = JSON.stringify([told, bot.scope]);
-  if (now === alarmsDrawn) return;
+  const now = JSON.stringify([told.map(({ what, reset }) => [what, reset]), bot.scope]);
+  if (now === alarmsDrawn) {
+    told.forEach(({ more }, at) => say($("alarms").children[at].querySelector("small"), more));
+    return;
+  }
   alarmsDrawn = now;
   $("alarms").replaceChildren(...told.map(({ what, more, reset, mild }) => {
-    const alarm = make("div", { class: mild ? "alarm mild" : "alarm" }, make("span", {}, what, make("small", {}, more)));
+    const figures = make("small", { "aria-live": "off" }, more);
+    const alarm = make("div", { class: mild ? "alarm mild" : "alarm" }, make("span", {}, what, figures));
     if (reset && bot.scope === "control") {
       const button = make("button", { "data-reset": reset }, "Reset…");
       button.onclick = () => confirmCommand("reset", reset);
@@ -427,10 +433,15 @@ $("confirm-form").addEventListener("submit", async (event) => {
 async function command(told) {
   const answer = await ask("api/commands", told);
   const open = answer.open_trades.length ? `, still open: ${answer.open_trades.join(", ")}` : ", nothing is open";
-  say($("said"), `${when(answer.time_ns)} ${`${answer.command} ${answer.argument}`.trim()}: done. The bot is ${answer.state}${open}.`);
+  tell(`${when(answer.time_ns)} ${`${answer.command} ${answer.argument}`.trim()}: done. The bot is ${answer.state}${open}.`, true);
+}
+function tell(words, done) {
+  mark($("said"), "role", done ? "status" : "alert");
+  mark($("said"), "class", done ? "" : "alarm");
+  say($("said"), words);
 }
 
-$("pause").onclick = () => command({ command: "pause" }).catch((error) => say($("said"), `Not paused: ${error.message}`));
+$("pause").onclick = () => command({ command: "pause" }).catch((error) => tell(`Pause: ${error.message}`, false));
 for (const name of ["resume", "flatten", "kill"]) $(name).onclick = () => confirmCommand(name);
 for (const button of document.querySelectorAll("[data-close]")) button.onclick = () => button.closest("dialog").close();
 $("filter").addEventListener("input", arrangePairs);
@@ -447,10 +458,13 @@ addEventListener("keydown", (event) => {
 async function request(path, body) {
   const headers = { authorization: `Bearer ${token}` };
   if (body) headers["content-type"] = "application/json";
-  const response = await fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), credentials: "omit", cache: "no-store" });
+  const options = { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), credentials: "omit", cache: "no-store" };
+  const response = await fetch(path, options).catch(() => {
+    throw new Error(body ? "no answer came, so it may have been done or not: see what the bot says of itself" : "the bot cannot be reached");
+  });
   if (!response.ok) {
     const { error } = await response.json().catch(() => ({}));
-    throw Object.assign(new Error(error || `status ${response.status}`), { status: response.status });
+    throw Object.assign(new Error(error || `it failed with status ${response.status}: the log of the bot says why`), { status: response.status });
   }
   return response;
 }

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bot.events_file import EventsError, reach, read_events
+from bot.events_file import EventsError, reach, read_events, running_out
 from domain.time import SECOND, parse_instant
 from execution.risk.calendar import Event
 
@@ -66,6 +66,25 @@ def test_a_table_of_ones_own_is_read_in_order_of_time(write: Write) -> None:
     )
     assert events[1].at_ns > events[0].at_ns
     assert reach(events) == "2 events, upgrade to 2026-12-02"
+
+
+def test_what_ends_within_thirty_days_is_told_and_what_goes_on_is_not() -> None:
+    now_ns = parse_instant("2026-11-26T00:00:00Z")
+    ended, ending, later = (
+        Event(kind, parse_instant(at), "told")
+        for kind, at in (
+            ("CPI", "2026-11-25T00:00:00Z"),
+            ("FOMC", "2026-12-26T00:00:00Z"),
+            ("upgrade", "2027-01-26T00:00:00Z"),
+        )
+    )
+
+    every = (ended, ending, later)
+    assert running_out(every, now_ns) == ["no CPI is ahead any more"]
+    assert running_out(every, now_ns + SECOND) == [
+        "no CPI is ahead any more",
+        "FOMC is known until 2026-12-26 only",
+    ]
 
 
 def test_an_empty_table_is_one_and_says_so(write: Write) -> None:

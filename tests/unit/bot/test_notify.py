@@ -87,6 +87,7 @@ def test_what_does_not_arrive_is_bounded_and_what_is_critical_is_kept_longest() 
     outbox = plan(Outbox(), many, NOW, Notify(per_hour_max=10_000), 1)
 
     assert len(outbox.waiting) == WAITING_MAX
+    assert outbox.given_up == 2 * WAITING_MAX
     assert {message.severity for message in outbox.waiting} == {Severity.CRITICAL}
 
 
@@ -103,7 +104,7 @@ def test_what_is_told_by_its_name_is_raised_by_that_name() -> None:
 
 
 def test_the_pause_after_a_failure_doubles_to_five_minutes() -> None:
-    message, pauses = Message(Severity.INFO, "x", "", (0,)), []
+    message, pauses = Message(Severity.INFO, "x", "", NOW, (0,)), []
     for _ in range(8):
         message = retried(message, (0,), NOW)
         pauses.append((message.not_before_ns - NOW) // SECOND)
@@ -127,6 +128,12 @@ class Road:
         return self.open[channel]
 
 
+def settled(notifier: Notifier, now_ns: int) -> None:
+    """All that is due was tried."""
+    while notifier.step(now_ns):
+        pass
+
+
 @pytest.fixture
 def road() -> Road:
     return Road()
@@ -143,11 +150,11 @@ def test_what_was_told_before_the_first_start_is_old_news(
 ) -> None:
     AlarmFile(tmp_path / "alarms")(alarm("silent"))
     notifier = start()
-    notifier.step(NOW)
+    settled(notifier, NOW)
     assert road.got == []
 
     AlarmFile(tmp_path / "alarms")(alarm("naked_leg"))
-    notifier.step(NOW + SECOND)
+    settled(notifier, NOW + SECOND)
     assert road.got == [(0, "naked_leg"), (1, "naked_leg")]
 
 
@@ -156,7 +163,7 @@ def test_what_is_told_between_the_first_start_and_the_second_is_no_old_news(
 ) -> None:
     start()
     AlarmFile(tmp_path / "alarms")(alarm("naked_leg"))
-    start().step(NOW)
+    settled(start(), NOW)
 
     assert road.got == [(0, "naked_leg"), (1, "naked_leg")]
 
@@ -165,17 +172,17 @@ def test_it_arrives_after_the_channel_is_back_also_when_it_was_started_again(
     tmp_path: Path, road: Road, start: Callable[[], Notifier]
 ) -> None:
     notifier = start()
-    notifier.step(NOW)
+    settled(notifier, NOW)
     road.open[1] = False
     AlarmFile(tmp_path / "alarms")(alarm("naked_leg"))
-    notifier.step(NOW)
+    settled(notifier, NOW)
     assert road.got == [(0, "naked_leg")]
 
     road.open[1] = True
     again = start()
-    again.step(NOW + SECOND)  # too early: the pause grows
-    again.step(NOW + HOUR)
-    start().step(NOW + 2 * HOUR)
+    settled(again, NOW + SECOND)  # too early: the pause grows
+    settled(again, NOW + HOUR)
+    settled(start(), NOW + 2 * HOUR)
     assert road.got == [(0, "naked_leg"), (1, "naked_leg")]
 
 
@@ -185,9 +192,46 @@ def test_what_is_critical_goes_first(
     notifier = start()
     for name in ("silent", "naked_leg"):
         AlarmFile(tmp_path / "alarms")(alarm(name))
-    notifier.step(NOW)
+    settled(notifier, NOW)
 
     assert [title for _, title in road.got] == ["naked_leg"] * 2 + ["silent"] * 2
+
+
+def test_what_becomes_critical_while_a_channel_hangs_goes_next(tmp_path: Path) -> None:
+    tried: list[str] = []
+
+    def hangs(_channel: int, message: Message) -> bool:
+        tried.append(message.title)
+        if tried == ["silent"]:
+            AlarmFile(tmp_path / "alarms")(alarm("naked_leg"))
+        return False
+
+    notifier = Notifier(tmp_path / "alarms", tmp_path / "kept.json", POLICY, 1, hangs)
+    notifier.digested(1)
+    for name in ("silent", "margin_guard"):
+        AlarmFile(tmp_path / "alarms")(alarm(name))
+    settled(notifier, NOW)
+
+    assert tried == ["silent", "naked_leg", "margin_guard"]
+
+
+def test_what_does_not_arrive_is_shown_with_since_when(
+    tmp_path: Path, road: Road, start: Callable[[], Notifier]
+) -> None:
+    notifier = start()
+    road.open[1] = False
+    for name, at_ns in (("naked_leg", NOW), ("silent", NOW + MINUTE)):
+        AlarmFile(tmp_path / "alarms")(alarm(name))
+        settled(notifier, at_ns)
+
+    told = notifier.telling(NOW + HOUR, 3)
+    assert told.waiting == {"critical": (NOW,), "warning": (NOW + MINUTE,), "info": ()}
+    assert (told.looked_ns, told.strangers) == (NOW + HOUR, 3)
+    assert (told.delivered, told.failed) == (2, 3)  # the first one was tried again
+
+    road.open[1] = True
+    settled(notifier, NOW + HOUR)
+    assert notifier.telling(NOW + HOUR, 0).waiting == {"critical": (), "warning": (), "info": ()}
 
 
 def test_another_outbox_in_its_place_is_told_of_and_read_from_its_beginning(
@@ -196,11 +240,11 @@ def test_another_outbox_in_its_place_is_told_of_and_read_from_its_beginning(
     AlarmFile(tmp_path / "alarms")(alarm("silent", "long " * 20))
     notifier = start()
     (tmp_path / "alarms").unlink()
-    notifier.step(NOW)
+    settled(notifier, NOW)
     assert road.got == []
 
     AlarmFile(tmp_path / "alarms")(alarm("naked_leg"))
-    notifier.step(NOW)
+    settled(notifier, NOW)
     assert [title for channel, title in road.got if channel == 0] == ["naked_leg", "alarms_lost"]
 
 
@@ -243,7 +287,7 @@ def test_nothing_is_lost_or_told_twice_when_the_outbox_is_put_aside(
         write(tmp_path / "alarms", range(first, first + at_once))
         if restarts:
             notifier = Notifier(tmp_path / "alarms", tmp_path / "kept.json", POLICY, 1, road)
-        notifier.step(NOW)
+        settled(notifier, NOW)
 
     assert told_of(road, range(90))
 
@@ -256,10 +300,10 @@ def test_what_is_written_late_into_the_file_that_was_put_aside_is_told(
     write(tmp_path / "alarms", range(5))
     with (tmp_path / "alarms").open("ab") as slow:
         write(tmp_path / "alarms", range(5, 20))
-        notifier.step(NOW)
+        settled(notifier, NOW)
         before = len(road.got)
         slow.write(msgspec.json.encode(alarm("task_died")) + b"\n")
-    notifier.step(NOW)
+    settled(notifier, NOW)
 
     assert road.got[before:] == [(0, "task_died"), (1, "task_died")]
 
@@ -269,14 +313,14 @@ def test_two_files_put_aside_unread_are_told_of_as_lost(
 ) -> None:
     monkeypatch.setattr("bot.alarms.BYTES_MAX", 2_000)
     write(tmp_path / "alarms", [1])
-    start().step(NOW)
+    settled(start(), NOW)
     write(tmp_path / "alarms", range(100, 140))
     notifier = start()
-    notifier.step(NOW)
+    settled(notifier, NOW)
 
     assert (0, "alarms_lost") in road.got
     rest = len(road.got)
-    notifier.step(NOW + SECOND)
+    settled(notifier, NOW + SECOND)
     assert len(road.got) == rest
 
 
@@ -305,10 +349,10 @@ def test_half_a_line_waits_for_its_other_half_and_nonsense_is_passed_over(
     with (tmp_path / "alarms").open("ab") as file:
         file.write(b"nonsense\n" + line[:10])
         file.flush()
-        notifier.step(NOW)
+        settled(notifier, NOW)
         assert road.got == []
         file.write(line[10:] + b"\n")
-    notifier.step(NOW)
+    settled(notifier, NOW)
 
     assert road.got == [(0, "naked_leg"), (1, "naked_leg")]
 
@@ -320,8 +364,8 @@ def test_a_line_without_end_is_passed_over(
     with (tmp_path / "alarms").open("ab") as file:
         file.write(b"x" * (1 << 20) + b"\n")
     AlarmFile(tmp_path / "alarms")(alarm("naked_leg"))
-    notifier.step(NOW)
-    notifier.step(NOW)
+    settled(notifier, NOW)
+    settled(notifier, NOW)
 
     assert road.got == [(0, "naked_leg"), (1, "naked_leg")]
 
@@ -330,7 +374,7 @@ def test_both_files_are_their_owners_alone(tmp_path: Path, start: Callable[[], N
     (tmp_path / "alarms").unlink()
     notifier = start()
     AlarmFile(tmp_path / "alarms")(alarm("silent"))
-    notifier.step(NOW)
+    settled(notifier, NOW)
 
     for name in ("alarms", "kept.json"):
         assert (tmp_path / name).stat().st_mode & 0o077 == 0, name

@@ -331,8 +331,11 @@ def test_a_reader_opens_a_journal_that_nobody_writes(path: Path) -> None:
 def test_a_reader_cannot_write(path: Path) -> None:
     SqliteJournal(path).close()
     reader = open_for_reading(path)
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        reader._connection.execute("DELETE FROM facts")
+    assert reader._connection.execute("PRAGMA query_only").fetchone() == (1,)
+    for _ in ("as it is", "without that word"):  # the file itself was opened to be read
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            reader._connection.execute("DELETE FROM facts")
+        reader._connection.execute("PRAGMA query_only = OFF")
     reader.close()
 
 

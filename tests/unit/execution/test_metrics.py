@@ -1,4 +1,5 @@
 import socket
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from tests.example_snapshot import SNAPSHOT
 
 def exposed(snapshot: Snapshot) -> dict[tuple[str, ...], float]:
     """(name, label value, …) to value, as a scrape would read it."""
-    metrics = Metrics()
+    metrics = Metrics(FAMILIES)
     metrics.update(snapshot)
     return {
         (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
@@ -106,7 +107,7 @@ def test_a_doubt_is_as_old_as_its_oldest_order() -> None:
 
 
 def test_a_generated_market_is_labelled_synthetic() -> None:
-    metrics = Metrics()
+    metrics = Metrics(FAMILIES)
     metrics.update(SNAPSHOT)
 
     assert 'synthetic="true"' in generate_latest(metrics.registry).decode()
@@ -135,7 +136,7 @@ def test_every_family_is_exposed_once_there_is_something_to_say() -> None:
 
 
 def test_before_the_first_snapshot_only_the_process_is_shown() -> None:
-    text = generate_latest(Metrics().registry).decode()
+    text = generate_latest(Metrics(FAMILIES).registry).decode()
 
     assert "fundarb_" not in text
     assert "process_resident_memory_bytes" in text
@@ -165,7 +166,7 @@ def port_of(url: str) -> int:
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    metrics = Metrics()
+    metrics = Metrics(FAMILIES)
     metrics.update(SNAPSHOT)
     exposition = serve(metrics.registry, 0)
     yield exposition.url
@@ -178,21 +179,31 @@ def test_it_is_served_on_the_loopback_address(url: str) -> None:
         assert b"fundarb_equity_usd 1000.94" in answer.read()
 
 
+@pytest.mark.parametrize("host", ["evil.test:9464", "evil.test", "", "127.0.0.1.evil.test:9464"])
+def test_a_name_that_is_pointed_at_this_machine_gets_nothing(url: str, host: str) -> None:
+    asked = urllib.request.Request(url, headers={"Host": host})
+
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(asked)
+    with refused.value as answer:
+        assert (answer.code, answer.read()) == (421, b"")
+
+
 def test_no_other_address_of_the_machine_answers(url: str) -> None:
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", port_of(url)), timeout=5)
 
 
 def test_a_closed_exposition_frees_its_port() -> None:
-    first = serve(Metrics().registry, 0)
+    first = serve(Metrics(FAMILIES).registry, 0)
     port = port_of(first.url)
     first.close()
 
-    serve(Metrics().registry, port).close()
+    serve(Metrics(FAMILIES).registry, port).close()
 
 
 def test_a_taken_port_is_said_with_what_to_do(url: str) -> None:
     port = port_of(url)
 
     with pytest.raises(OSError, match=rf"port {port} for metrics is in use; set another"):
-        serve(Metrics().registry, port)
+        serve(Metrics(FAMILIES).registry, port)

@@ -49,7 +49,7 @@ def test_a_calendar_that_has_run_out_is_a_warning_with_its_remedy(fundarb: Funda
     code, found = findings(fundarb, "--config", "mine.toml")
 
     assert (code, found["calendar"]["status"]) == (0, "warning")
-    assert "no upgrade ahead" in found["calendar"]["detail"]
+    assert "no upgrade is ahead any more" in found["calendar"]["detail"]
     assert "calendar.file" in found["calendar"]["fix"]
     Path("events.toml").write_text(ENDED.replace("2020", "2260"), encoding="utf-8")
     _, found = findings(fundarb, "--config", "mine.toml")

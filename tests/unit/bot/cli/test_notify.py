@@ -27,7 +27,7 @@ from execution.facts import CommandGiven
 from execution.journal import open_for_reading
 from tests.unit.bot.bot_api import TOKEN, bot_api
 from tests.unit.bot.cli.processes import running
-from tests.web.bots import PAGE, Shown, served
+from tests.web.bots import PAGE, Shown, free_port, served
 
 Fundarb = Callable[..., Any]
 CANARY = "c4n4ryTokenThatNobodyMaySee"
@@ -122,7 +122,12 @@ def test_a_channel_that_does_not_answer_is_said_by_its_place(
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        (f"json://example.com/{CANARY}", "not encrypted: use jsons://"),
+        *(
+            (f"{name}://example.com/{CANARY}", f"not encrypted: use {name}s://")
+            for name in ("json", "xml", "form", "http", "apprise", "mailto", "gotify", "ntfy")
+        ),
+        (f"mqtt://example.com/{CANARY}", "not encrypted: use mqtts://"),
+        (f"matrix://example.com/{CANARY}", "not encrypted: use matrixs://"),
         (f"nonsense://{CANARY}", "no address that apprise knows"),
         ("", "holds no address"),
     ],
@@ -162,7 +167,7 @@ def test_the_addresses_may_be_a_credential(
 
 def test_a_message_has_no_part_of_any_address(phone: Phone) -> None:
     channels = Channels([phone.address], "fundarb")
-    message = Message(Severity.WARNING, CANARY[4:], f"see {CANARY[:12]} there", (0,))
+    message = Message(Severity.WARNING, CANARY[4:], f"see {CANARY[:12]} there", 1, (0,))
 
     assert channels(0, message)
     assert not [part for part in (CANARY[:12], CANARY[4:]) if part in json.dumps(phone.got)]
@@ -177,7 +182,7 @@ def test_a_channel_that_fails_in_its_own_way_has_not_delivered(phone: Phone) -> 
     broken: Any = Broken()
     channels._channels = [broken]
 
-    assert not channels(0, Message(Severity.WARNING, "x", "y", (0,)))
+    assert not channels(0, Message(Severity.WARNING, "x", "y", 1, (0,)))
 
 
 # --- questions and a pause by Telegram -------------------------------------------------------
@@ -315,7 +320,7 @@ def test_alertmanagers_alerts_become_alarms_with_their_severity() -> None:
 def test_the_webhook_takes_alertmanager_and_no_page_in_a_browser() -> None:
     taken: list[RaiseAlarm] = []
     body = json.dumps(ALERT).encode()
-    with Webhook(0, taken.append, lambda: 1) as hook:
+    with Webhook(0, taken.append, lambda: 1, bytes) as hook:
         assert post(hook.port, body, host="evil.test") == 421
         assert post(hook.port, body, origin="http://evil.test") == 421
         assert post(hook.port, body, content_type="text/plain") == 415
@@ -328,6 +333,47 @@ def test_the_webhook_takes_alertmanager_and_no_page_in_a_browser() -> None:
     assert [alarm.alarm for alarm in taken] == ["FundarbNakedLeg", "FundarbDown"]
 
 
+def test_what_does_not_arrive_is_on_a_page_for_prometheus_and_for_no_page_in_a_browser(
+    tmp_path: Path, phone: Phone
+) -> None:
+    dead = f"json://127.0.0.1:{free_port()}/{CANARY}"
+    written(tmp_path, phone.address, dead)
+    port = free_port()
+    (tmp_path / "p.toml").write_text(f"[notify]\nport = {port}\ndigest_hour = 24\n")
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    (state / "notified.json").write_text("{}")
+    AlarmFile(state / ALARMS)(RaiseAlarm("naked_leg", "HYPE#1", 0))
+
+    def page(**headers: str) -> str:
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                body: bytes = answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return str(error.code)
+        except OSError:  # it is not there yet
+            return ""
+        return body.decode()
+
+    options = ("--to", "channels.txt", "--state", str(state), "--config", "p.toml")
+    with running(tmp_path, "notify", *options) as notify:
+        deadline = time.monotonic() + 90
+        while 'waiting{severity="critical"} 1.0' not in (shown := page()):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        refused = [page(Host="evil.test"), page(Origin="http://evil.test")]
+        assert notify.end(signal.SIGTERM) == 0
+
+    assert 'fundarb_deliveries_total{outcome="delivered"} 1.0' in shown
+    assert 'fundarb_messages_waiting_since_timestamp_seconds{severity="critical"}' in shown
+    assert 'since_timestamp_seconds{severity="warning"}' not in shown
+    assert "fundarb_notify_heartbeat_timestamp_seconds" in shown
+    assert CANARY[:8] not in shown
+    assert refused == ["421", "421"]
+
+
 # --- the digest ------------------------------------------------------------------------------
 
 
@@ -337,13 +383,30 @@ def test_the_digest_is_told_once_a_day_from_its_hour_on(tmp_path: Path) -> None:
 
     def told_by(hour: int) -> int:
         _digest(
-            notifier, tmp_path, 10 * DAY + hour * HOUR, 7, lambda *_, detail: warned.append(detail)
+            notifier,
+            tmp_path,
+            10 * DAY + hour * HOUR,
+            settings.Settings(),
+            lambda *_, detail: warned.append(detail),
         )
         return len(notifier.outbox.waiting)
 
     assert [told_by(hour) for hour in (6, 7, 8, 23, 24, 31)] == [0, 1, 1, 1, 1, 2]
     assert notifier.outbox.waiting[0].body.startswith("no digest: ")
     assert len(warned) == 2
+
+
+def test_the_digest_says_what_of_the_calendar_ends_soon(tmp_path: Path) -> None:
+    notifier = Notifier(tmp_path / ALARMS, tmp_path / KEPT, Notify(), 1, lambda *_: True)
+    loaded = settings.load(None).settings
+    cpi_ns = max(event.at_ns for event in loaded.events if event.kind == "CPI")
+
+    _digest(notifier, tmp_path, cpi_ns - 40 * DAY, loaded, lambda *_, **__: None)
+    _digest(notifier, tmp_path, cpi_ns - 20 * DAY, loaded, lambda *_, **__: None)
+
+    early, late = (message.body for message in notifier.outbox.waiting)
+    assert "calendar" not in early
+    assert "\ncalendar: CPI is known until 2026-12-10 only\n" in late
 
 
 def test_the_digest_says_where_the_run_stands(tmp_path: Path, fundarb: Fundarb) -> None:
