@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from bot.settings import Settings
 from domain.instruments import Pair
+from execution.pairs import ExecutionPolicy
 from strategies.breakout import breakout
+from strategies.carry.costs import Resting
 from strategies.cash_and_carry import CashAndCarry
 from strategies.hedge import Hedge
 from strategies.mean_reversion import mean_reversion
@@ -16,9 +18,12 @@ def chosen(settings: Settings, pairs: Sequence[Pair]) -> Strategy:
     """``strategy.name`` over these pairs, by the account's risk limits."""
     shared = settings.strategy
     leverage, risk = settings.risk.leverage_target, settings.risk.risk_per_trade
+    rests = resting(settings.execution)
     match shared.name:
         case "reverse_carry":
-            return ReverseCarry(shared, pairs, leverage_target=leverage, risk_per_trade=risk)
+            return ReverseCarry(
+                shared, pairs, leverage_target=leverage, risk_per_trade=risk, resting=rests
+            )
         case "hedge":
             return Hedge(
                 settings.hedge, shared, pairs, leverage_target=leverage, risk_per_trade=risk
@@ -28,4 +33,11 @@ def chosen(settings: Settings, pairs: Sequence[Pair]) -> Strategy:
         case "breakout":
             return breakout(settings.breakout, shared, pairs, risk_per_trade=risk)
         case _:
-            return CashAndCarry(shared, pairs, leverage_target=leverage, risk_per_trade=risk)
+            return CashAndCarry(
+                shared, pairs, leverage_target=leverage, risk_per_trade=risk, resting=rests
+            )
+
+
+def resting(policy: ExecutionPolicy) -> Resting:
+    """How the execution works an order that rests, as a strategy reckons with it."""
+    return Resting(policy.maker_patience_seconds, float(policy.reprice_bps) / 10_000)

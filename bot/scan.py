@@ -14,6 +14,7 @@ import msgspec
 
 from bot.backtest.bars import DataError
 from bot.backtest.history import HistorySource, open_history
+from bot.choosing import resting
 from bot.run import paced
 from bot.settings import Settings
 from domain.instruments import Pair
@@ -29,7 +30,7 @@ from domain.market import (
 from domain.rates import FundingRate
 from domain.targets import Target
 from domain.time import DAY, HOURS_PER_YEAR
-from strategies.carry.costs import RoundTrip, round_trip
+from strategies.carry.costs import Resting, RoundTrip, round_trip
 from strategies.cash_and_carry import CashAndCarry
 from strategies.market.state import InstrumentState, Market
 
@@ -157,18 +158,20 @@ def scored(venue: str, pairs: Sequence[Pair], rows: Sequence[Row]) -> Venue:
 def _row(source: HistorySource, capital: Decimal, settings: Settings) -> Row:
     (pair,) = source.pairs
     market, now_ns = _market(source)
+    rests = resting(settings.execution)
     strategy = CashAndCarry(
         paced(settings, source.cadence_ns).strategy,
         source.pairs,
         leverage_target=settings.risk.leverage_target,
         risk_per_trade=settings.risk.risk_per_trade,
+        resting=rests,
     )
     (target,) = strategy.targets(market, {}, capital, now_ns)
     spot, perp = market.of(pair.spot.id), market.of(pair.perp.id)
     gate, reason = _said(target)
     if spot is None or perp is None or not perp.settled:
         return Row(pair.name, gate, reason, at_ns=now_ns)
-    touch = round_trip(pair, spot, perp, float(pair.lot))
+    touch = round_trip(pair, spot, perp, float(pair.lot), rests)
     cost = target.cost or (None if touch is None else touch.total)
     hourly = target.forecast_hourly
     return Row(
@@ -186,7 +189,7 @@ def _row(source: HistorySource, capital: Decimal, settings: Settings) -> Row:
         break_even_hours=cost / hourly if cost is not None and hourly > 0.0 else None,
         net_apr=target.apr_on_capital if target.cost else None,
         notional=target.notional,
-        capacity=None if touch is None else _capacity(pair, spot, perp, touch),
+        capacity=None if touch is None else _capacity(pair, spot, perp, touch, rests),
     )
 
 
@@ -241,7 +244,9 @@ def _positive(perp: InstrumentState) -> float:
     return sum(1 for paid in days.values() if paid > 0.0) / len(days)
 
 
-def _capacity(pair: Pair, spot: InstrumentState, perp: InstrumentState, touch: RoundTrip) -> float:
+def _capacity(
+    pair: Pair, spot: InstrumentState, perp: InstrumentState, touch: RoundTrip, rests: Resting
+) -> float:
     """By halving the interval between one lot, at ``touch``, and all that the books show."""
     assert spot.mid is not None, "Invariant: only quoted pairs are priced"
     low = float(pair.lot)
@@ -249,7 +254,7 @@ def _capacity(pair: Pair, spot: InstrumentState, perp: InstrumentState, touch: R
     high = max(fsum(level.size for level in levels) for levels in books)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2.0
-        trip = round_trip(pair, spot, perp, middle)
+        trip = round_trip(pair, spot, perp, middle, rests)
         if trip is not None and trip.total - touch.total <= CAPACITY_SLIPPAGE:
             low = middle
         else:

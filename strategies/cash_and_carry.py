@@ -8,8 +8,10 @@ which decisions are counted:
   ``carry_below_hurdle``, ``funding_low_now``, ``capital_used``
 - ENTER: ``carry_pays``
 - HOLD: ``carry_holds``, ``not_warm``, ``stale_data``, ``thin_depth``, ``settlement_near``
-- EXIT: ``basis_stop``, ``volatile``, ``funding_punishing``, ``carry_gone``,
-  ``rotation``
+- EXIT: ``basis_stop``, ``funding_punishing``, ``carry_gone``, ``rotation``
+
+What volatility asks of the margin of a pair that is held is the account's business: the guard
+and what is beside it know its real distance to liquidation, and add margin first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +25,8 @@ from domain.money import ONE, ZERO, decimal_of
 from domain.targets import Action, ExitCause, Target
 from domain.time import HOUR, HOURS_PER_YEAR, MINUTE, SECOND
 from strategies.carry.allocation import Candidate, allocate, buckets
-from strategies.carry.costs import RoundTrip, round_trip
+from strategies.carry.costs import Resting, RoundTrip, round_trip
+from strategies.carry.impact import after_own_trade
 from strategies.carry.policy import CarryPolicy
 from strategies.carry.switching import Band
 from strategies.carry.thresholds import (
@@ -38,7 +41,6 @@ from strategies.carry.thresholds import (
 )
 from strategies.funding.forecast import Forecast, ForecastPolicy, MeanReverting
 from strategies.market.basis import UsualBasis
-from strategies.market.reach import reach_probability
 from strategies.market.state import InstrumentState, Market
 from strategies.sizing import CENT, maintenance_rate, notional_for_loss
 from strategies.strategy import Holding
@@ -57,16 +59,14 @@ class _Terms(msgspec.Struct, frozen=True):
     """What policy, limits and the venue's rules fix for a pair, once and for all.
 
     ``capital_per_notional`` is spot, isolated margin and reserve for one unit of
-    notional; ``distance`` the price move from entry to liquidation of the short at the
-    target leverage (SPEC R11); ``liquidation_loss`` what being liquidated costs. All
-    are fractions of notional, ``hurdle`` per hour. ``process`` reverts to the interest of
-    the perp's own venue.
+    notional, ``hurdle`` a fraction of notional per hour; ``distance`` the price move from entry
+    to liquidation of the short at the target leverage (SPEC R11). ``process`` reverts to the
+    interest of the perp's own venue.
     """
 
     capital_per_notional: Decimal
     hurdle: float
     distance: float
-    liquidation_loss: float
     buckets: tuple[str, ...]
     process: ForecastPolicy
 
@@ -103,7 +103,8 @@ class CashAndCarry:
 
     ``leverage_target`` is the perp's notional over its isolated margin after opening,
     ``risk_per_trade`` the share of equity that a pair may lose at its basis stop under
-    stress: both are the account's risk limits, and no choice of a strategy.
+    stress: both are the account's risk limits, and no choice of a strategy. ``resting`` is how
+    the execution works its orders.
     """
 
     def __init__(
@@ -113,10 +114,12 @@ class CashAndCarry:
         *,
         leverage_target: Decimal,
         risk_per_trade: Decimal,
+        resting: Resting,
     ) -> None:
         self._policy = policy
         self._pairs = tuple(pairs)
         self._risk_per_trade = risk_per_trade
+        self._resting = resting
         self._terms = {pair.name: _terms(pair, policy, leverage_target) for pair in self._pairs}
         self._forecast = {name: MeanReverting(terms.process) for name, terms in self._terms.items()}
         self._age_ns = int(policy.book_age_seconds_max * SECOND)
@@ -170,7 +173,7 @@ class CashAndCarry:
         reason = self._not_now(look, now_ns)
         if reason is not None:
             return _target(look, Action.WAIT, ZERO, reason, cost=0.0, net=0.0)
-        touch = round_trip(look.pair, look.spot, look.perp, float(look.pair.lot))
+        touch = self._trip(look, float(look.pair.lot))
         if touch is None:
             reason = f"thin_depth: the books cannot take one lot of {look.pair.lot}"
             return _target(look, Action.WAIT, ZERO, reason, cost=0.0, net=0.0)
@@ -189,7 +192,7 @@ class CashAndCarry:
         sized = self._size(look, equity, touch, surplus)
         if isinstance(sized, str):
             return _target(look, Action.WAIT, ZERO, sized, cost=cost, net=net)
-        notional, trip = sized
+        notional, look, trip = sized
         cost, net, surplus = self._worth(look, trip)
         loss = self._loss_fraction(look, trip)
         band = self._entering(look, trip).band
@@ -234,12 +237,14 @@ class CashAndCarry:
 
     def _size(
         self, look: _Look, equity: Decimal, touch: RoundTrip, surplus: float
-    ) -> tuple[Decimal, RoundTrip] | str:
-        """Notional by cap, by acceptable loss and by depth, with its costs; or why none.
+    ) -> tuple[Decimal, _Look, RoundTrip] | str:
+        """Notional by cap, by acceptable loss and by depth, with what is expected and costs at
+        that size; or why none.
 
         Halved while the books cannot take it, while it no longer pays at its own cost, or
-        while slippage eats more than half of the ``surplus`` that is there at the touch:
-        where slippage grows in proportion to size, anything larger earns less in total.
+        while slippage and what it takes off the funding eat more than half of the ``surplus``
+        that is there at the touch: where these grow in proportion to size, anything larger
+        earns less in total.
         """
         policy = self._policy
         if equity <= 0:
@@ -248,26 +253,29 @@ class CashAndCarry:
             equity * policy.max_share_per_pair / look.terms.capital_per_notional,
             notional_for_loss(equity, self._risk_per_trade, self._loss_fraction(look, touch)),
         ).quantize(CENT, ROUND_DOWN)
-        slippage_max = max(surplus / 2, touch.total * UNTOLD)
+        impact_max = max(surplus / 2, touch.total * UNTOLD)
         for _ in range(HALVINGS):
             if too_small := _too_small(look.pair, notional, look.spot.mid):
                 return too_small
-            trip = self._cost(look, notional)
+            trip, own = self._cost(look, notional), _with_own(look, notional)
+            less = look.forecast.total - own.forecast.total
             if (
                 trip is not None
-                and trip.total - touch.total <= slippage_max
-                and self._entering(look, trip).pays_entry
+                and trip.total - touch.total + less <= impact_max
+                and self._entering(own, trip).pays_entry
             ):
                 fitting = notional_for_loss(
                     equity, self._risk_per_trade, self._loss_fraction(look, trip)
                 )
-                return min(notional, fitting), trip
+                return min(notional, fitting), own, trip
             notional = (notional / 2).quantize(CENT, ROUND_DOWN)
         return f"thin_depth: the books cannot take {notional * 2:.2f} on both legs"
 
     def _cost(self, look: _Look, notional: Decimal) -> RoundTrip | None:
-        assert look.spot.mid is not None, "Invariant: only quoted pairs are priced"
-        return round_trip(look.pair, look.spot, look.perp, float(notional) / look.spot.mid)
+        return self._trip(look, _base(look, notional))
+
+    def _trip(self, look: _Look, quantity: float) -> RoundTrip | None:
+        return round_trip(look.pair, look.spot, look.perp, quantity, self._resting)
 
     def _loss_fraction(self, look: _Look, trip: RoundTrip) -> Decimal:
         """What can really be lost, of notional (SPEC R9)."""
@@ -389,20 +397,18 @@ class CashAndCarry:
         if stale := self._stale(look, now_ns):
             return _hold(look, holding, stale, 0.0), None
         quantity = max(holding.quantity, look.pair.lot)  # nothing may be filled yet
-        trip = round_trip(look.pair, look.spot, look.perp, float(quantity))
+        trip = self._trip(look, float(quantity))
         if stop := self._basis_stop(look, holding):
             return _exit(look, trip, *stop), None
         if trip is None:
             reason = f"thin_depth: the books cannot take {holding.quantity} on both legs"
             return _hold(look, holding, reason, 0.0), None
-        if danger := self._danger(look, trip):
-            return _exit(look, trip, danger, ExitCause.VOLATILITY, urgent=True), trip
         if look.perp.hours_of_funding < self._policy.warm_hours:
             reason = f"not_warm: {look.perp.hours_of_funding:.0f} h of funding known"
             return _hold(look, holding, reason, trip.exit_cost), None
         judged = self._staying(look, trip)
         worth = (
-            f"staying is worth {_percent(judged.most)}, a round trip {_percent(trip.total)}; "
+            f"staying is worth {_percent(judged.value)}, a round trip {_percent(trip.total)}; "
             f"{_standing(look.forecast)}, out below {_apr(judged.band.leave)}"
         )
         if not judged.pays_exit:
@@ -442,19 +448,6 @@ class CashAndCarry:
             f"limit {_percent(look.basis_stop)}"
         ), ExitCause.BASIS_STOP
 
-    def _danger(self, look: _Look, trip: RoundTrip) -> str | None:
-        """Leave when the modelled loss from liquidation exceeds the round trip (SPEC R15)."""
-        policy = self._policy
-        volatility = max(look.spot.volatility or 0.0, look.perp.volatility or 0.0)
-        chance = reach_probability(volatility, look.terms.distance, policy.guard_hours)
-        avoided = chance * look.terms.liquidation_loss
-        if avoided <= trip.total:
-            return None
-        return (
-            f"volatile: {_percent(chance)} chance of liquidation in {policy.guard_hours:.0f} h, "
-            f"expected loss {_percent(avoided)} over round trip {_percent(trip.total)}"
-        )
-
     def _is_paid_soon(self, perp: InstrumentState, now_ns: int) -> bool:
         predicted = perp.predicted
         if predicted is None or predicted.per_interval <= 0.0:
@@ -469,16 +462,26 @@ class CashAndCarry:
 def _terms(pair: Pair, policy: CarryPolicy, leverage_target: Decimal) -> _Terms:
     tiers = pair.perp.margin_tiers
     margin = ONE / min(leverage_target, Decimal(tiers[0].max_leverage))
-    maintenance = maintenance_rate(tiers, ZERO)
     capital = ONE + margin + policy.reserve_fraction
     return _Terms(
         capital,
         hurdle_hourly(policy.hurdle_apr, float(capital)),
-        float(margin - maintenance),
-        float(policy.liquidation_allowance + maintenance),
+        float(margin - maintenance_rate(tiers, ZERO)),
         buckets(pair),
         policy.process(pair.perp),
     )
+
+
+def _base(look: _Look, notional: Decimal) -> float:
+    assert look.spot.mid is not None, "Invariant: only quoted pairs are priced"
+    return float(notional) / look.spot.mid
+
+
+def _with_own(look: _Look, notional: Decimal) -> _Look:
+    """The pair as it will be with ``notional`` of ours in it."""
+    anchor, open_interest = look.terms.process.anchor_hourly, look.perp.open_interest
+    forecast = after_own_trade(look.forecast, _base(look, notional), open_interest, anchor)
+    return msgspec.structs.replace(look, forecast=forecast)
 
 
 def _candidate(entry: _Entry) -> Candidate:
@@ -524,13 +527,11 @@ def _hold(look: _Look, holding: Holding, reason: str, exit_cost: float) -> Targe
     return _target(look, Action.HOLD, holding.notional, reason, cost=exit_cost, net=net)
 
 
-def _exit(
-    look: _Look, trip: RoundTrip | None, reason: str, cause: ExitCause, *, urgent: bool = False
-) -> Target:
-    cost = 0.0 if trip is None else trip.urgent_exit_cost if urgent else trip.exit_cost
+def _exit(look: _Look, trip: RoundTrip | None, reason: str, cause: ExitCause) -> Target:
+    cost = 0.0 if trip is None else trip.exit_cost
     net = look.forecast.total + look.gain - cost
     target = _target(look, Action.EXIT, ZERO, reason, cost=cost, net=net)
-    return msgspec.structs.replace(target, exit_cause=cause, urgent=urgent)
+    return msgspec.structs.replace(target, exit_cause=cause)
 
 
 def _blank(pair: Pair, holding: Holding | None, policy: CarryPolicy) -> Target:

@@ -12,7 +12,7 @@ trade is never larger than the coins that the account holds of its own. Reasons:
 """
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from math import sqrt
 
 import msgspec
@@ -21,7 +21,8 @@ from domain.instruments import Pair
 from domain.money import ONE, ZERO, decimal_of
 from domain.targets import Action, ExitCause, Legs, Tactic, Target
 from domain.time import SECOND
-from strategies.carry.costs import RoundTrip, round_trip
+from strategies.carry.costs import Resting, RoundTrip, round_trip
+from strategies.carry.impact import after_own_trade
 from strategies.carry.policy import CarryPolicy
 from strategies.carry.thresholds import (
     basis_gain,
@@ -33,7 +34,7 @@ from strategies.carry.thresholds import (
 from strategies.funding.forecast import Forecast, ForecastPolicy, MeanReverting, Standing
 from strategies.market.basis import UsualBasis
 from strategies.market.state import InstrumentState, Market
-from strategies.sizing import notional_for_loss
+from strategies.sizing import CENT, notional_for_loss
 from strategies.strategy import Holding
 from strategies.verdicts import Verdict, percent, stale, yearly
 
@@ -63,8 +64,10 @@ class ReverseCarry:
         *,
         leverage_target: Decimal,
         risk_per_trade: Decimal,
+        resting: Resting,
     ) -> None:
         self._policy = policy
+        self._resting = resting
         self._pairs = tuple(pairs)
         self._risk_per_trade = risk_per_trade
         self._margin = float(ONE / leverage_target)
@@ -97,10 +100,13 @@ class ReverseCarry:
         forecast = mirrored(self._forecast[pair.name](perp, self._policy.horizon_hours))
         look = _Look(pair, spot, perp, forecast, market.usual_basis(pair))
         quantity = float(pair.lot if holding is None else max(holding.quantity, pair.lot))
-        trip = round_trip(pair, spot, perp, quantity)
+        trip = self._trip(look, quantity)
         if holding is None:
             return self._entry(look, trip, equity)
         return self._stay(look, trip, holding)
+
+    def _trip(self, look: _Look, quantity: float) -> RoundTrip | None:
+        return round_trip(look.pair, look.spot, look.perp, quantity, self._resting, Legs.REVERSE)
 
     def _entry(self, look: _Look, trip: RoundTrip | None, equity: Decimal) -> Verdict:
         def wait(reason: str, cost: float = 0.0) -> Verdict:
@@ -128,14 +134,34 @@ class ReverseCarry:
             + policy.stress_multiple * decimal_of(trip.urgent_exit_cost)
             + policy.liquidation_allowance
         )
+        most = notional_for_loss(equity, self._risk_per_trade, loss)
+        if (sized := self._sized(look, most)) is None:
+            return wait("thin_depth: the books cannot take it at a cost that pays", trip.total)
+        notional, trip = sized
         reason = f"carry_pays: {level} {yearly(judged.band.enter)}; cost {percent(trip.total)}"
         return msgspec.structs.replace(
             self._verdict(look, Action.ENTER, reason, trip.total),
-            notional=notional_for_loss(equity, self._risk_per_trade, loss),
+            notional=notional,
             loss_fraction=loss,
             maker_leg=trip.maker_leg,
             how=Tactic(Legs.REVERSE),
         )
+
+    def _sized(self, look: _Look, notional: Decimal) -> tuple[Decimal, RoundTrip] | None:
+        """Halved until it pays at what it costs and takes off the funding; None: no size does."""
+        process, price = self._mirrored[look.pair.name], look.spot.mid
+        assert price, "Invariant: it has a price, or it would not be judged"
+        while (quantity := float(notional) / price) >= float(look.pair.lot):
+            trip = self._trip(look, quantity)
+            forecast = after_own_trade(
+                look.forecast, quantity, look.perp.open_interest, process.anchor_hourly
+            )
+            if trip is not None:
+                judged = entering(forecast, trip.total, look.gain, self._hurdle, process)
+                if judged.pays_entry:
+                    return notional, trip
+            notional = (notional / 2).quantize(CENT, ROUND_DOWN)
+        return None
 
     def _not_now(self, look: _Look) -> str | None:
         policy, perp = self._policy, look.perp
@@ -156,7 +182,7 @@ class ReverseCarry:
 
     def _stay(self, look: _Look, trip: RoundTrip | None, holding: Holding) -> Verdict:
         moved, stop = _against(look, holding), self._stop(look)
-        cost = trip.entry_cost if trip is not None else 0.0  # the mirror goes out the way in
+        cost = trip.exit_cost if trip is not None else 0.0
 
         def leave(reason: str, cause: ExitCause) -> Verdict:
             verdict = self._verdict(look, Action.EXIT, reason, cost)
@@ -176,7 +202,7 @@ class ReverseCarry:
         process = self._mirrored[look.pair.name]
         judged = staying(look.forecast, trip.total, look.gain, self._hurdle, process)
         worth = (
-            f"staying is worth {percent(judged.most)}, a round trip {percent(trip.total)}; "
+            f"staying is worth {percent(judged.value)}, a round trip {percent(trip.total)}; "
             f"level {yearly(look.forecast.now.level)} to longs, "
             f"out below {yearly(judged.band.leave)}"
         )

@@ -13,6 +13,7 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console, RenderableType
 
 from bot.app import GENERATED_START_NS
+from bot.choosing import chosen
 from bot.instruments import load_pairs
 from bot.picture import snapshot
 from bot.run import Run, paced
@@ -20,7 +21,6 @@ from bot.settings import Settings
 from bot.view import view
 from domain.time import DAY
 from execution.venues.simulated.generated import generated_market
-from strategies.cash_and_carry import CashAndCarry
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "img" / "paper.svg"
 DURATION_NS = 6 * DAY
@@ -32,12 +32,7 @@ def paper_run(duration_ns: int) -> Run:
     """A run that has gone on for so much simulated time."""
     settings = Settings()
     source = generated_market(SEED, GENERATED_START_NS, load_pairs("simulated"))
-    strategy = CashAndCarry(
-        paced(settings, source.cadence_ns).strategy,
-        source.pairs,
-        leverage_target=settings.risk.leverage_target,
-        risk_per_trade=settings.risk.risk_per_trade,
-    )
+    strategy = chosen(paced(settings, source.cadence_ns), source.pairs)
     run = Run(
         source,
         strategy,

@@ -55,22 +55,19 @@ LEAST_COST = 1e-5
 
 
 class Worth(NamedTuple):
-    """What being in is worth over having left, fraction of notional, by both standings.
+    """What being in is worth over having left, fraction of notional, by the standing that is
+    worse for what is judged. An entry has to repay the round trip of ``band``."""
 
-    ``least`` decides on entry, which has to repay the round trip of ``band``, ``most`` on exit.
-    """
-
-    least: float
-    most: float
+    value: float
     band: Band
 
     @property
     def pays_entry(self) -> bool:
-        return self.least >= self.band.round_trip
+        return self.value >= self.band.round_trip
 
     @property
     def pays_exit(self) -> bool:
-        return self.most <= 0.0
+        return self.value <= 0.0
 
 
 def entering(
@@ -79,8 +76,7 @@ def entering(
     """Judge an entry. ``gain`` is expected of the basis: it may pay the way, and an
     unfavourable one adds to it."""
     costs = band(max(round_trip - gain, LEAST_COST), hurdle, _level(process))
-    worth = _worth(forecast, costs, hurdle, process)
-    return Worth(min(worth), max(worth), costs)
+    return Worth(min(_worths(forecast, costs, hurdle, process)), costs)
 
 
 def staying(
@@ -88,8 +84,7 @@ def staying(
 ) -> Worth:
     """Judge a pair that is held: leaving forgoes ``gain``, and coming back costs a round trip."""
     costs = band(round_trip - min(gain, 0.0), hurdle, _level(process))
-    worth = [one + gain for one in _worth(forecast, costs, hurdle, process)]
-    return Worth(min(worth), max(worth), costs)
+    return Worth(max(_worths(forecast, costs, hurdle, process)) + gain, costs)
 
 
 def replaces(new: Forecast, held: Forecast, costs: float, process: ForecastPolicy) -> bool:
@@ -112,7 +107,7 @@ def _level(process: ForecastPolicy) -> Level:
     )
 
 
-def _worth(
+def _worths(
     forecast: Forecast, costs: Band, hurdle: float, process: ForecastPolicy
 ) -> tuple[float, float]:
     """What being in is worth, by the standing now and by that without the newest print."""

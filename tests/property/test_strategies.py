@@ -17,7 +17,7 @@ from strategies.carry.thresholds import entering, staying
 from strategies.cash_and_carry import CarryPolicy, CashAndCarry, Holding
 from strategies.funding.forecast import Forecast, ForecastPolicy, Standing, forecast
 from strategies.market.state import Market, Settlement, walk
-from tests.unit.strategies.world import NOW, book, context, history, observe, pair, settled
+from tests.unit.strategies.world import NOW, RESTING, book, context, history, observe, pair, settled
 
 A, B = pair("A"), pair("B")
 PAIRS = (A, B)
@@ -64,7 +64,11 @@ def last_ns(events: list[PublicEvent]) -> int:
 
 def strategy() -> CashAndCarry:
     return CashAndCarry(
-        CarryPolicy(), PAIRS, leverage_target=Decimal(2), risk_per_trade=Decimal("0.01")
+        CarryPolicy(),
+        PAIRS,
+        leverage_target=Decimal(2),
+        risk_per_trade=Decimal("0.01"),
+        resting=RESTING,
     )
 
 

@@ -22,7 +22,7 @@ from tests.study.results import RULES
 from tests.study.rules import switching
 from tests.study.series import Series, load_rates, load_venue
 from tests.study.windows import WINDOWS, cells
-from tests.unit.strategies.world import book, context, observe, pair, settled
+from tests.unit.strategies.world import RESTING, book, context, observe, pair, settled
 
 START = parse_instant("2025-01-01")
 
@@ -116,17 +116,19 @@ def test_a_steady_rate_is_forecast_without_a_miss_by_all_but_the_shrunk() -> Non
 
 
 def test_the_strategy_decides_as_the_rule_of_the_study_does() -> None:
-    """Ninety synthetic days in which books stand still, settlement by settlement."""
+    """Ninety synthetic days in which books go back and forth, settlement by settlement."""
     one, policy = pair("HYPE"), CarryPolicy()
     strategy = CashAndCarry(
-        policy, (one,), leverage_target=Decimal(2), risk_per_trade=Decimal("0.01")
+        policy, (one,), leverage_target=Decimal(2), risk_per_trade=Decimal("0.01"), resting=RESTING
     )
     market, held, decided, series = Market((one,)), False, [], wandering(7, 24 * 90)
     for settlement in series.settled:
         now_ns = settlement.time_ns
         for minutes in (-50, -30, -10, 0):
             at_ns = now_ns + minutes * MINUTE
-            observe(market, book(one.spot, at_ns=at_ns), book(one.perp, at_ns=at_ns))
+            # A tick back and forth: what rests is filled.
+            mid = 100.0 + 0.3 * (minutes == -30)
+            observe(market, book(one.spot, mid, at_ns), book(one.perp, mid, at_ns))
         observe(market, settled(one.perp, settlement.per_hour, now_ns))
         observe(market, context(one.perp, settlement.per_hour, at_ns=now_ns))
         holdings = {"HYPE": Holding("HYPE", Decimal(1), Decimal(100), START, 0.0)} if held else {}

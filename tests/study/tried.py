@@ -5,23 +5,42 @@ For each set and role what each variant of our rule earned, in basis points of n
 - the anchor follows the perp: an average of its own settlements that starts at the interest rate
   and remembers so many hours,
 - the anchor follows the market: half of it the median over all perps of the set, remembered so;
-- thirds enter one after another, each when the rule has said *in* for so many hours.
+- *newest in*: the standing now opens, also where that without the newest print does not agree;
+  *newest*: it closes as well; *eight hours*: the standing before all prints of the last eight
+  hours has to agree, but a print of eight hours counts by itself;
+- *no spikes in*: what the running rate is above the level opens nothing;
+- *toward the market*: the level is a quarter of the way to the median level of the set;
+- *Kalman*: level and deviation by a Kalman filter whose noises are the perp's own, with the band
+  of the level that is estimated, which moves less than the true one;
+- thirds enter one after another, each when the rule has said *in* for so many hours; or 30 % by
+  *newest in*, 30 % by ours and 40 % by *no spikes in*.
 
 And for K pairs at a time, the best forecast first, what it brought to take less for a pair whose
 daily funding went with that of the pairs held (correlation over 59 days).
 """
 
 import argparse
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from math import fsum, inf, sqrt
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from math import exp, fsum, inf, log, sqrt
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from domain.time import DAY
+import msgspec
+
+from domain.time import DAY, HOUR
 from strategies.carry.policy import CarryPolicy
 from strategies.carry.thresholds import entering, hurdle_hourly, staying
-from strategies.funding.forecast import WINDOW_NS, Forecast, ForecastPolicy, FundingProcess
+from strategies.funding.forecast import (
+    WINDOW_NS,
+    Forecast,
+    ForecastPolicy,
+    FundingProcess,
+    Standing,
+)
 from strategies.market.state import Settlement
 from tests.study.replay import Rule, Step, account, decisions
 from tests.study.rules import OURS
@@ -37,32 +56,154 @@ Market = Mapping[int, tuple[float, float]]
 """Median rate per hour and hours of all perps, by time of settlement."""
 
 
-def anchored(anchor: Callable[[], Callable[[Settlement], float]]) -> Rule:
-    """Ours, reverting to what ``anchor`` makes of the settlements so far."""
-    policy = CarryPolicy()
-    hurdle = hurdle_hourly(policy.hurdle_apr, 1.65)
+POLICY, PROCESS = CarryPolicy(), ForecastPolicy()
+HURDLE = hurdle_hourly(POLICY.hurdle_apr, 1.65)
+
+
+class Told(NamedTuple):
+    """What an entry and an exit are judged by."""
+
+    entry: Forecast
+    exit: Forecast
+    process: ForecastPolicy = PROCESS
+
+
+Teller = Callable[[], Callable[[Settlement, Forecast], Told]]
+"""A fresh reader of settlements, each with our own forecast after it."""
+
+
+def judged_by(teller: Teller) -> Rule:
+    """Ours, judging by what ``teller`` tells instead of by our forecast."""
 
     def rule(side: float) -> Step:
-        state, follow, seen = FundingProcess(ForecastPolicy()), anchor(), 0.0
+        state, tell, seen = FundingProcess(PROCESS), teller(), 0.0
 
         def step(settled: Settlement, held: bool) -> bool:
             nonlocal seen
             state.update((settled,))
             seen += settled.hours
-            told = state.forecast(None, policy.horizon_hours)
-            reverts_to = max(hurdle - FARTHEST, min(hurdle + FARTHEST, follow(settled)))
-            process = ForecastPolicy(anchor_hourly=round(reverts_to / STEP) * STEP)
+            told = tell(settled, state.forecast(None, POLICY.horizon_hours))
             if held:
-                return not staying(told, 2 * side, 0.0, hurdle, process).pays_exit
+                return not staying(told.exit, 2 * side, 0.0, HURDLE, told.process).pays_exit
             return (
-                seen >= policy.warm_hours
-                and settled.per_hour >= hurdle
-                and entering(told, 2 * side, 0.0, hurdle, process).pays_entry
+                seen >= POLICY.warm_hours
+                and settled.per_hour >= HURDLE
+                and entering(told.entry, 2 * side, 0.0, HURDLE, told.process).pays_entry
             )
 
         return step
 
     return rule
+
+
+def standing(told: Forecast, now: Standing, before: Standing) -> Forecast:
+    return msgspec.structs.replace(told, now=now, before=before)
+
+
+def newest(*, closes: bool) -> Rule:
+    def tell(settled: Settlement, told: Forecast) -> Told:
+        alone = standing(told, told.now, told.now)
+        return Told(alone, alone if closes else told)
+
+    return judged_by(lambda: tell)
+
+
+def without_hours(hours: float) -> Rule:
+    def teller() -> Callable[[Settlement, Forecast], Told]:
+        known: deque[tuple[int, Standing]] = deque([(0, Standing(INTEREST, 0.0))])
+
+        def tell(settled: Settlement, told: Forecast) -> Told:
+            known.append((settled.time_ns, told.now))
+            while len(known) > 1 and known[1][0] <= settled.time_ns - hours * HOUR:
+                known.popleft()
+            before = told.now if settled.hours >= hours else known[0][1]
+            earlier = standing(told, told.now, before)
+            return Told(earlier, earlier)
+
+        return tell
+
+    return judged_by(teller)
+
+
+def without_spikes() -> Rule:
+    def tell(settled: Settlement, told: Forecast) -> Told:
+        now, before = (Standing(s.level, min(s.deviation, 0.0)) for s in (told.now, told.before))
+        return Told(standing(told, now, before), told)
+
+    return judged_by(lambda: tell)
+
+
+def toward_market(levels: Mapping[int, float], share: float) -> Rule:
+    def teller() -> Callable[[Settlement, Forecast], Told]:
+        before = Standing(INTEREST, 0.0)
+
+        def tell(settled: Settlement, told: Forecast) -> Told:
+            nonlocal before
+            level, running = told.now.level, sum(told.now)
+            level += share * (levels[settled.time_ns] - level)
+            nearer = standing(told, Standing(level, running - level), before)
+            before = nearer.now
+            return Told(nearer, nearer)
+
+        return tell
+
+    return judged_by(teller)
+
+
+def kalman() -> Rule:
+    """Level and deviation are two Ornstein-Uhlenbeck processes, a print their sum and noise."""
+    deviation = PROCESS.level_deviation_hourly
+    slow, fast = (
+        log(2.0) / h for h in (PROCESS.level_half_life_hours, PROCESS.deviation_half_life_hours)
+    )
+
+    def teller() -> Callable[[Settlement, Forecast], Told]:
+        level = away = cross = 0.0
+        of_level, of_away, before = deviation**2, -1.0, Standing(INTEREST, 0.0)
+        noises = FundingProcess(PROCESS)
+
+        def tell(settled: Settlement, told: Forecast) -> Told:
+            nonlocal level, away, cross, of_level, of_away, before
+            noises.update((settled,))
+            wide, hours = noises.deviation_variance, settled.hours
+            kept, left = exp(-slow * hours), exp(-fast * hours)
+            of_level = kept**2 * of_level + deviation**2 * (1.0 - kept**2)
+            of_away = wide if of_away < 0.0 else left**2 * of_away + wide * (1.0 - left**2)
+            level, away, cross = kept * level, left * away, kept * left * cross
+            total = of_level + 2.0 * cross + of_away + noises.print_variance
+            miss = settled.per_hour - INTEREST - level - away
+            to_level, to_away = (of_level + cross) / total, (of_away + cross) / total
+            level, away = level + to_level * miss, away + to_away * miss
+            of_level, cross, of_away = (
+                of_level - to_level * (of_level + cross),
+                cross - to_level * (cross + of_away),
+                of_away - to_away * (cross + of_away),
+            )
+            now = Standing(INTEREST + level, away)
+            filtered = standing(told, now, now)
+            moves = max(round(sqrt(max(deviation**2 - of_level, 0.0)), 6), 1e-6)
+            process = msgspec.structs.replace(PROCESS, level_deviation_hourly=moves)
+            return Told(filtered, filtered, process)
+
+        return tell
+
+    return judged_by(teller)
+
+
+def anchored(anchor: Callable[[], Callable[[Settlement], float]]) -> Rule:
+    """Ours, reverting to what ``anchor`` makes of the settlements so far."""
+
+    def teller() -> Callable[[Settlement, Forecast], Told]:
+        follow = anchor()
+
+        def tell(settled: Settlement, told: Forecast) -> Told:
+            reverts_to = max(HURDLE - FARTHEST, min(HURDLE + FARTHEST, follow(settled)))
+            process = ForecastPolicy(anchor_hourly=round(reverts_to / STEP) * STEP)
+            return Told(told, told, process)
+
+        return tell
+
+    return judged_by(teller)
 
 
 def follows_perp(memory_hours: float) -> Rule:
@@ -100,6 +241,17 @@ def market_of(many: Iterable[Series]) -> Market:
     }
 
 
+def levels_of(many: Iterable[Series]) -> dict[int, float]:
+    """Median of our levels of all perps, by time of settlement."""
+    found: dict[int, list[float]] = {}
+    for series in many:
+        state = FundingProcess(PROCESS)
+        for settled in series.settled:
+            state.update((settled,))
+            found.setdefault(settled.time_ns, []).append(state.level)
+    return {time_ns: median(levels) for time_ns, levels in found.items()}
+
+
 def scaled(settled: Sequence[Settlement], holding: Sequence[bool], hours: float) -> list[bool]:
     """Held only from ``hours`` after the rule said so."""
     found, waited = [], 0.0
@@ -109,8 +261,41 @@ def scaled(settled: Sequence[Settlement], holding: Sequence[bool], hours: float)
     return found
 
 
-def nets(series: Series, window: Window, rules: Mapping[str, Rule]) -> list[float]:
-    """Of each rule, and of ours in thirds."""
+class Around(NamedTuple):
+    """What the perps of a set do together."""
+
+    market: Market
+    levels: Mapping[int, float]
+
+
+def variants(around: Around) -> dict[str, Rule]:
+    return {
+        **OURS,
+        **{f"perp {hours:.0f} h": follows_perp(hours) for hours in MEMORIES},
+        **{
+            f"market {hours:.0f} h": follows_market(around.market, hours)
+            for hours in (120.0, 1440.0)
+        },
+        "newest in": newest(closes=False),
+        "newest": newest(closes=True),
+        "eight hours": without_hours(8.0),
+        "no spikes in": without_spikes(),
+        "toward the market": toward_market(around.levels, 0.25),
+        "Kalman": kalman(),
+    }
+
+
+THIRDS = ((0.0, 8.0, 24.0), (0.0, 24.0, 72.0))
+TRANCHES = {"newest in": 0.3, "ours": 0.3, "no spikes in": 0.4}
+MEMORIES = (240.0, 720.0, 2880.0)
+
+
+def nets(series: Series, role: str, around: Around) -> list[dict[str, float]]:
+    """Of each variant, in each window of a pair."""
+    return [_nets(one, window, variants(around)) for one, window in cells([series], role)]
+
+
+def _nets(series: Series, window: Window, rules: Mapping[str, Rule]) -> dict[str, float]:
     first, last = series.first(window[0]), series.first(window[1])
     settled = series.settled[first:last]
 
@@ -118,15 +303,23 @@ def nets(series: Series, window: Window, rules: Mapping[str, Rule]) -> list[floa
         return account(settled, holding, series.side).net
 
     held = {name: decisions(series, (first, last), rule) for name, rule in rules.items()}
-    found = [net(holding) for holding in held.values()]
+    found = {name: net(holding) for name, holding in held.items()}
     for waits in THIRDS:
         parts = zip((0.3, 0.3, 0.4), waits, strict=True)
-        found.append(fsum(f * net(scaled(settled, held["ours"], wait)) for f, wait in parts))
+        name = "thirds at " + ", ".join(f"{wait:.0f}" for wait in waits) + " h"
+        found[name] = fsum(f * net(scaled(settled, held["ours"], wait)) for f, wait in parts)
+    # Costs and income are proportional, and all leave together: the tranches are a sum.
+    found["thirds by evidence"] = fsum(part * found[name] for name, part in TRANCHES.items())
     return found
 
 
-THIRDS = ((0.0, 8.0, 24.0), (0.0, 24.0, 72.0))
-MEMORIES = (240.0, 720.0, 2880.0)
+def compared(found: Sequence[Mapping[str, float]], name: str) -> str:
+    """Sum of a variant in basis points, and how its windows differ from ours: mean over error."""
+    apart = [one[name] - one["ours"] for one in found]
+    mean = fsum(apart) / len(apart)
+    variance = fsum((x - mean) ** 2 for x in apart) / max(len(apart) - 1, 1)
+    total = f"{fsum(one[name] for one in found) * 10_000:.0f}"
+    return f"{total} ({mean / sqrt(variance / len(apart)):+.1f})" if variance > 0.0 else total
 
 
 class _Standing(NamedTuple):
@@ -216,19 +409,14 @@ def main() -> None:
     if asked.set:
         sets = {name: sets[name] for name in asked.set}
     for name, many in sets.items():
-        market = market_of(many + configured if name == "wide" else many)
-        rules = {
-            **OURS,
-            **{f"perp {hours:.0f} h": follows_perp(hours) for hours in MEMORIES},
-            **{f"market {hours:.0f} h": follows_market(market, hours) for hours in (120.0, 1440.0)},
-        }
-        shown = [*rules, *(f"thirds at {a:.0f}, {b:.0f}, {c:.0f} h" for a, b, c in THIRDS)]
-        print(f"\n| {name} | " + " | ".join(shown) + " |")
-        print("|" + "---|" * (1 + len(shown)), flush=True)
+        around = Around(market_of(many + configured if name == "wide" else many), levels_of(many))
         for role in roles:
-            found = [nets(*cell, rules) for cell in cells(many, role)]
-            sums = [fsum(column) * 10_000 for column in zip(*found, strict=True)]
-            print(f"| {role} | " + " | ".join(f"{amount:.0f}" for amount in sums) + " |")
+            with ProcessPoolExecutor(2) as pool:
+                told = list(pool.map(partial(nets, role=role, around=around), many))
+            found = [window for windows in told for window in windows]
+            print(f"\n{name}, {role}, {len(found)} windows\n", flush=True)
+            for variant in found[0]:
+                print(f"| {variant} | {compared(found, variant)} |", flush=True)
     print("\n| set | role | pairs at a time | discount | net | daily mean over deviation |")
     print("|---|---|---|---|---|---|")
     for name, many in sets.items():

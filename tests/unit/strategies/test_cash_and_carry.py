@@ -13,9 +13,11 @@ from domain.targets import Action, ExitCause, Target
 from domain.time import HOUR, MINUTE
 from strategies.cash_and_carry import CarryPolicy, CashAndCarry, Holding
 from strategies.market.state import Market
+from strategies.sizing import CENT
 from tests.unit.strategies.world import (
     FLOOR,
     NOW,
+    RESTING,
     book,
     context,
     history,
@@ -45,7 +47,7 @@ def ask(
     now_ns: int = NOW,
 ) -> tuple[Target, ...]:
     strategy = CashAndCarry(
-        policy, pairs or (HYPE,), leverage_target=Decimal(2), risk_per_trade=risk
+        policy, pairs or (HYPE,), leverage_target=Decimal(2), risk_per_trade=risk, resting=RESTING
     )
     return strategy.targets(market, held or {}, equity, now_ns)
 
@@ -61,6 +63,15 @@ def code(target: Target) -> str:
 
 def holding(one: Pair = HYPE, notional: int = 2_000, entry_basis: float | None = 0.0) -> Holding:
     return Holding(one.name, Decimal(notional) / 100, Decimal(notional), NOW - HOUR, entry_basis)
+
+
+def restless(market: Market, volatility: float = 0.01) -> Market:
+    """The same market while the price moves so much an hour: what rests is filled."""
+    for leg in (HYPE.spot, HYPE.perp):
+        state = market.of(leg.id)
+        assert state is not None
+        state.variance = volatility**2
+    return market
 
 
 def held(*holdings: Holding) -> dict[str, Holding]:
@@ -246,13 +257,38 @@ def test_a_thin_book_is_entered_smaller_or_not_at_all() -> None:
     assert code(none) in ("thin_depth", "below_minimum")
 
 
+def test_a_market_that_stands_still_is_dearer_to_leave() -> None:
+    still = only(ask(market_of(HYPE, hourly=RICH)))
+    lively = only(ask(restless(market_of(HYPE, hourly=RICH))))
+
+    # Nobody comes for what rests: the maker leg pays 3 bps more of fee and half a spread.
+    assert still.cost == pytest.approx(lively.cost + 0.0003 + 0.0001, rel=0.01)
+
+
+def test_a_size_that_takes_the_funding_away_is_halved() -> None:
+    def entry(open_interest: float | None) -> Target:
+        market = market_of(HYPE, hourly=RICH)
+        state = market.of(HYPE.perp.id)
+        assert state is not None
+        state.open_interest = open_interest
+        return only(ask(market))
+
+    unknown, deep, shallow = entry(None), entry(1e6), entry(20.0)
+    assert unknown.notional == deep.notional
+    assert unknown.forecast_hourly == pytest.approx(deep.forecast_hourly, rel=1e-3)
+    assert (shallow.action, shallow.notional) == (Action.ENTER, (deep.notional / 2).quantize(CENT))
+    # What is expected is told with our own share of the open interest taken away.
+    ours = float(shallow.notional) / 100.0
+    premium = (shallow.forecast_hourly - FLOOR) / (unknown.forecast_hourly - FLOOR)
+    assert premium == pytest.approx(20.0 / (20.0 + ours), rel=0.01)
+
+
 def test_a_size_whose_slippage_eats_the_carry_is_halved() -> None:
     market = market_of(HYPE, hourly=2 * FLOOR)
     steep = [Level(100.0 - 0.01 - 0.3 * k, 8.0) for k in range(10)]
     asks = [Level(200.0 - bid.price, bid.size) for bid in steep]
-    target = only(
-        ask(observe(market, raw_book(HYPE.spot, steep, asks), raw_book(HYPE.perp, steep, asks)))
-    )
+    observe(market, raw_book(HYPE.spot, steep, asks), raw_book(HYPE.perp, steep, asks))
+    target = only(ask(restless(market)))
 
     assert target.action is Action.ENTER
     assert 500 < target.notional < 2_000
@@ -460,21 +496,11 @@ def test_a_gain_from_the_basis_is_no_stop() -> None:
     assert target.exit_cause is not ExitCause.BASIS_STOP
 
 
-def test_an_extreme_market_is_left_at_once() -> None:
+@pytest.mark.parametrize("low", [98.5, 82.0])
+def test_a_lively_market_is_held_through_and_its_margin_is_the_guards_business(low: float) -> None:
     market = market_of(HYPE, hourly=RICH)
     for k in range(1, 200):
-        at_ns, mid = NOW + k * 5 * MINUTE, 100.0 if k % 2 == 0 else 82.0
-        observe(market, book(HYPE.spot, mid, at_ns), book(HYPE.perp, mid, at_ns))
-        observe(market, context(HYPE.perp, RICH, mid, at_ns))
-    target = only(ask(market, held=held(holding()), now_ns=NOW + 199 * 5 * MINUTE))
-
-    assert (target.exit_cause, target.urgent) == (ExitCause.VOLATILITY, True)
-
-
-def test_a_lively_market_is_held_through() -> None:
-    market = market_of(HYPE, hourly=RICH)
-    for k in range(1, 200):
-        at_ns, mid = NOW + k * 5 * MINUTE, 100.0 if k % 2 == 0 else 98.5
+        at_ns, mid = NOW + k * 5 * MINUTE, 100.0 if k % 2 == 0 else low
         observe(market, book(HYPE.spot, mid, at_ns), book(HYPE.perp, mid, at_ns))
         observe(market, context(HYPE.perp, RICH, mid, at_ns))
     target = only(ask(market, held=held(holding()), now_ns=NOW + 199 * 5 * MINUTE))

@@ -17,7 +17,7 @@ from strategies.hedge import Hedge, HedgePolicy
 from strategies.market.state import Market
 from strategies.reverse_carry import ReverseCarry, mirrored
 from strategies.strategy import Holding
-from tests.unit.strategies.world import FLOOR, NOW, book, context, market_of, observe, pair
+from tests.unit.strategies.world import FLOOR, NOW, RESTING, book, context, market_of, observe, pair
 
 PAIR = pair("HYPE")
 EQUITY = Decimal(10_000)
@@ -35,7 +35,9 @@ def hedge(**policy: object) -> Hedge:
 
 
 def reverse() -> ReverseCarry:
-    return ReverseCarry(CarryPolicy(), [PAIR], leverage_target=LEVERAGE, risk_per_trade=RISK)
+    return ReverseCarry(
+        CarryPolicy(), [PAIR], leverage_target=LEVERAGE, risk_per_trade=RISK, resting=RESTING
+    )
 
 
 def told(
@@ -111,7 +113,9 @@ def test_where_longs_pay_or_hardly_anybody_does_nothing_is_sold(hourly: float) -
 @given(hourly=st.floats(-3e-4, 3e-4))
 def test_no_funding_pays_the_carry_and_its_mirror_at_once(hourly: float) -> None:
     market = market_of(PAIR, hourly=hourly)
-    carry = CashAndCarry(CarryPolicy(), [PAIR], leverage_target=LEVERAGE, risk_per_trade=RISK)
+    carry = CashAndCarry(
+        CarryPolicy(), [PAIR], leverage_target=LEVERAGE, risk_per_trade=RISK, resting=RESTING
+    )
     actions = [told(carry, market).action, told(reverse(), market).action]
     assert actions.count(Action.ENTER) <= 1
 
@@ -143,7 +147,9 @@ def test_a_perp_that_falls_far_under_its_spot_is_the_basis_stop() -> None:
     target = told(reverse(), market, held(Legs.REVERSE, 0.0), at_ns)
     assert (target.action, target.exit_cause) == (Action.EXIT, ExitCause.BASIS_STOP)
     # For the carry that is a gain.
-    carry = CashAndCarry(CarryPolicy(), [PAIR], leverage_target=LEVERAGE, risk_per_trade=RISK)
+    carry = CashAndCarry(
+        CarryPolicy(), [PAIR], leverage_target=LEVERAGE, risk_per_trade=RISK, resting=RESTING
+    )
     assert told(carry, market, held(Legs.CARRY, 0.0), at_ns).exit_cause is not ExitCause.BASIS_STOP
 
 

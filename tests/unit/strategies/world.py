@@ -7,11 +7,14 @@ from domain.instruments import FeeSchedule, Instrument, Kind, MarginTier, Pair
 from domain.market import Book, FundingSettled, Level, PerpContext, PublicEvent
 from domain.rates import FundingRate
 from domain.time import HOUR, MINUTE
+from strategies.carry.costs import Resting
 from strategies.market.state import Market
 
 NOW = 486_000 * HOUR + 30 * MINUTE
 FLOOR = 1.25e-5
 """Interest without premium, a fraction per hour."""
+RESTING = Resting(patience_seconds=1800.0, reprice=0.0002)
+"""As the execution's default settings have it."""
 
 
 def pair(name: str, max_leverage: int = 20) -> Pair:

@@ -82,7 +82,7 @@ def test_no_single_print_opens_or_closes() -> None:
 def test_a_dip_that_leaves_funding_above_the_hurdle_takes_nothing() -> None:
     dip = Standing(RICH.level, -RICH.level / 2)
 
-    assert staying(told(dip), 0.002, 0.0, 0.0, PROCESS).most == pytest.approx(0.002, rel=0.01)
+    assert staying(told(dip), 0.002, 0.0, 0.0, PROCESS).value == pytest.approx(0.002, rel=0.01)
     assert enters(told(dip))
 
 
