@@ -21,6 +21,7 @@ import msgspec
 
 from bot.keys import private_content
 from bot.notify import redacted
+from domain.names import pair_name
 from domain.time import SECOND
 
 VERBS: Final = ("status", "positions", "why", "pause")
@@ -221,7 +222,7 @@ class Listener:
             return "you may only read: pausing is for the ids of telegram.control"
         said = redacted(argument, self._secrets)
         self._log.info("telegram", command=verb, argument=said, sender=sender)
-        return self._obey(verb, argument.strip().upper(), f"telegram:{sender}")
+        return self._obey(verb, pair_name(argument), f"telegram:{sender}")
 
     def _say(self, chat: int, text: str) -> None:
         shown = redacted(text, self._secrets)

@@ -8,6 +8,7 @@ import typer
 from bot.cli import options, values
 from bot.cli.errors import CommandError
 from bot.cli.values import read
+from domain.names import pair_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,7 +54,7 @@ def why(
     """Explain a trade, or the last decisions on a pair."""
     from bot.cli.told import pair_view, trade_view
 
-    name = what.strip().upper()
+    name = pair_name(what)
     _answer(("why", name), state, json, trade_view if "#" in name else pair_view)
 
 

@@ -9,6 +9,7 @@ import typer
 from bot.cli import options, values
 from bot.cli.errors import CommandError
 from bot.cli.values import read
+from domain.names import pair_name
 
 if TYPE_CHECKING:
     from bot.cli.reaching import Running
@@ -64,7 +65,7 @@ def close(
     json: options.Json = None,
 ) -> None:
     """Close the trade on a pair, both legs together; the pair may be entered again later."""
-    _tell("close", pair.strip().upper(), state, json, yes=yes)
+    _tell("close", pair_name(pair), state, json, yes=yes)
 
 
 def flatten(

@@ -8,6 +8,7 @@ from tempfile import TemporaryFile
 from typing import TypeVar, overload
 
 from bot.cli.errors import CommandError
+from domain.names import pair_name
 from domain.time import DAY, HOUR, MINUTE, SECOND, parse_instant
 
 _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
@@ -101,11 +102,11 @@ def share(text: str) -> Decimal:
 def pair_names(text: str) -> tuple[str, ...]:
     """``BTC,HYPE`` as its names, each once, in the order given.
 
-    >>> pair_names("btc, HYPE")
-    ('BTC', 'HYPE')
+    >>> pair_names("btc, HYPE, kBONK")
+    ('BTC', 'HYPE', 'kBONK')
     """
-    names = [name.strip().upper() for name in text.split(",")]
-    if not all(re.fullmatch(r"[A-Z0-9]+", name) for name in names):
+    names = [pair_name(name) for name in text.split(",")]
+    if not all(re.fullmatch(r"k?[A-Z0-9]+", name) for name in names):
         raise ValueError(f"{text!r} is not a list of pairs: write BTC or BTC,HYPE")
     if repeated := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         raise ValueError(f"{repeated[0]} is named twice in {text!r}")

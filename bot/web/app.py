@@ -26,6 +26,7 @@ from bot.report import jsonable
 from bot.web.guard import BODY_MAX, Refusal, refused_command, refused_place
 from bot.web.page import Page, changes, page_of
 from bot.web.tokens import Scope, Tokens
+from domain.names import pair_name
 
 STATIC = Path(__file__).parent / "static"
 FILES: Final = {
@@ -169,7 +170,7 @@ class Site:
         return _json(jsonable(await self._ask(lambda bot: _fresh(bot, positions_of))))
 
     async def _why(self, request: Request) -> Response:
-        name = request.path_params["name"].strip().upper()[:60]
+        name = pair_name(request.path_params["name"])[:60]
 
         def ask(bot: Bot) -> Answer:
             try:

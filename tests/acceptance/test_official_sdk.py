@@ -200,6 +200,7 @@ def test_orders_wait_for_a_price(agent: Sdk) -> None:
         (0.0001, 0.95, 0, GTC, "Order must have minimum value of $10."),
         (0.01, 1.01, 0, ALO, "Post only order would have immediately matched, bbo was "),
         (0.01, 0.95, 0, IOC, "Order could not immediately match against any resting orders."),
+        (0.01, 0.1, 0, GTC, "Order price cannot be more than 80% away from the reference price"),
         (900, 0.99, 0, GTC, "Insufficient margin to place order."),
     ],
 )
@@ -216,7 +217,8 @@ def test_a_bad_order_is_refused_in_the_venues_words(
 def test_reduce_only_and_an_empty_spot_balance_are_refused(agent: Sdk) -> None:
     low = round(agent.mid("BTC") * 0.95)
     reducing = agent.exchange.order("BTC", True, 0.01, low, GTC, reduce_only=True)
-    selling = agent.exchange.order("PURR/USDC", False, 10_000, 10, GTC)
+    near = float(f"{agent.mid('PURR/USDC'):.4g}")
+    selling = agent.exchange.order("PURR/USDC", False, 10_000, near, GTC)
 
     assert agent.status(reducing)["error"].startswith("Reduce only order would increase position.")
     assert agent.status(selling)["error"].startswith("Order has insufficient spot balance to trade")

@@ -28,6 +28,7 @@ Document = dict[str, Any]
 NEVER = 1 << 62
 
 BAD_TRIGGER = "Invalid TP/SL price."
+ABSURD = "Order price cannot be more than 80% away from the reference price"
 POST_ONLY = "Only post-only orders allowed immediately after a network upgrade"
 # The texts from here on are UNVERIFIED.
 EMPTY_BATCH = "Empty batch of orders or cancels."
@@ -37,6 +38,7 @@ NOTHING_TO_MODIFY = "Cannot modify canceled or filled order"
 TOO_EARLY = "Scheduled cancel time must be at least 5 seconds from now."
 TOO_OFTEN = "Cannot set scheduled cancel time: too many triggers today."
 
+_FURTHEST = Decimal("0.8")
 _VOLUME_GATE = 1_000_000
 _TRIGGERS_A_DAY = 10
 OK = {"status": "ok", "response": {"type": "default"}}
@@ -133,11 +135,18 @@ class Desk:
         """A re-used client id is refused here, so that an order sent twice is seen (UNVERIFIED)."""
         if order.key in self._orders:
             return _error(admission.DUPLICATE, asset)
+        if self._is_absurd(order):
+            return _error(ABSURD, asset)
         self._orders.add(order)
         events = self._to_exchange(order, now_ns)
         if isinstance(events[-1], OrderRejected):
             return _error(events[-1].reason, asset)
         return self._status(order, asset)
+
+    def _is_absurd(self, order: Order) -> bool:
+        """The reference is the mark, of a spot pair the mid (UNVERIFIED)."""
+        reference = Decimal(self._mark(order.instrument) or 0)
+        return bool(reference) and abs(order.price - reference) > _FURTHEST * reference
 
     def _to_exchange(self, order: Order, now_ns: int) -> Sequence[VenueEvent]:
         request = OrderRequest(

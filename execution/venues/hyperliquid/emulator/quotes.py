@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
+from math import fsum
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from domain.orders import Side
 from domain.time import MILLISECOND
 from execution.venues.hyperliquid.emulator.candles import Candles
 from execution.venues.hyperliquid.emulator.listing import Listing
-from execution.venues.hyperliquid.emulator.numbers import float_text, text
+from execution.venues.hyperliquid.emulator.numbers import float_text
 from execution.venues.hyperliquid.emulator.records import SOMEBODY, trade_id
 from execution.venues.hyperliquid.emulator.volumes import DayVolume
 from execution.venues.simulated.funding import impact_price
@@ -38,9 +39,10 @@ class WireBook(msgspec.Struct, frozen=True):
 class Quotes:
     """Last book, context, prints and day's volume of every instrument.
 
-    ``position`` tells what the account holds of a perp. It and whoever it trades with are all
-    who are known to hold any: the open interest, the sum of long positions, is its size. The
-    market has no yesterday here: its price is today's.
+    ``position`` tells what the account holds of a perp. Of the open interest, the sum of long
+    positions, nothing is known but what was traded here: it is that of three, of the account, of
+    all who took in a print, and of all who were met. The market has no yesterday here: its price
+    is today's.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Quotes:
             name: deque(maxlen=_TRADES) for name in listing.coin_of
         }
         self.candles = {name: Candles(coin) for name, coin in listing.coin_of.items()}
+        self._takers = dict.fromkeys(listing.coin_of, 0.0)  # what they hold by now, base units
         self._volumes = {name: DayVolume() for name in listing.coin_of}
         self._listing, self._rules, self._position = listing, rules, position
 
@@ -66,6 +69,7 @@ class Quotes:
     def printed(self, trade: Trade) -> None:
         """Somebody else's trade."""
         self.trades[trade.instrument].append(trade)
+        self._takers[trade.instrument] += trade.aggressor.sign * trade.quantity
         self.traded(trade.instrument, trade.price, trade.quantity, trade.venue_time_ns)
 
     def traded(self, instrument: str, price: float, quantity: float, time_ns: int) -> None:
@@ -139,12 +143,16 @@ class Quotes:
                 "oraclePx": float_text(context.oracle),
                 "markPx": mark,
                 "prevDayPx": mark,
-                "openInterest": text(abs(self._position(perp.id))),
+                "openInterest": float_text(self._open_interest(perp)),
                 **self._volume(perp, context.venue_time_ns),
             }
         if context is not None and book is not None:
             told |= self._impact(perp, book, context.oracle)
         return told
+
+    def _open_interest(self, perp: Instrument) -> float:
+        ours, takers = float(self._position(perp.id)), self._takers[perp.id]
+        return round(fsum(max(one, 0.0) for one in (ours, takers, -(ours + takers))), 8)
 
     def _volume(self, instrument: Instrument, now_ns: int) -> dict[str, str]:
         quantity, notional = self._volumes[instrument.id].until(now_ns)

@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,17 +10,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.feeds.fetch import Budget, Part, _Fetch
+from bot.watchdog import Protector
 from domain.market import Book, PerpContext
 from domain.money import decimal_of
 from domain.orders import Fill, OrderAccepted, OrderCanceled
+from domain.time import HOUR
 from execution.ports import Reply
 from execution.venues.hyperliquid import actions, answers, candles, private, public, units, wire
+from execution.venues.hyperliquid.info import Info
+from execution.venues.hyperliquid.sign import AgentSigner
 from execution.venues.hyperliquid.symbols import resolve
 from execution.venues.hyperliquid.wire import decode, read_frame
 from tests.unit.execution.venues.hyperliquid.venue import (
     ACCOUNT,
     CLOID,
     FEES,
+    KEY,
     META,
     NOW,
     OID,
@@ -158,3 +165,46 @@ def test_what_everybody_sees_is_of_one_coin() -> None:
 def test_everything_else_counts_single_coins(name: str) -> None:
     assert str(units.coins(name, Decimal("1.50"))) == "1.50"
     assert units.coins_seen(name, 0.1) == units.of_a_coin_seen(name, 0.1) == 0.1
+
+
+class Told:
+    """A transport that has one answer to every question."""
+
+    def __init__(self, answer: Any) -> None:
+        self._reply = Reply(200, json.dumps(answer).encode())
+
+    async def request(self, path: str, body: bytes, timeout_seconds: float) -> Reply:
+        return self._reply
+
+    async def connect(self, path: str, timeout_seconds: float) -> Any:
+        raise AssertionError("nothing is listened to")
+
+
+def info(answer: Any) -> Info:
+    return Info(Told(answer), ACCOUNT, 1.0, lambda: None)
+
+
+async def test_the_oracle_that_a_spot_token_is_compared_with_is_of_one_coin() -> None:
+    context = {"oraclePx": "0.0234", "markPx": "0.0235", "funding": "0"}
+    told = await info([META | {"universe": [PERP]}, [context]]).oracles()
+    assert told == {"kBONK": Decimal("0.0000234")}
+
+
+async def test_the_watchdog_bids_for_one_coin() -> None:
+    levels = [[{"px": "0.0234", "sz": "7", "n": 1}], [{"px": "0.0236", "sz": "9", "n": 1}]]
+    nothing: Any = None
+    protector = Protector(
+        Told({"coin": "kBONK", "time": 1, "levels": levels}),
+        AgentSigner(KEY, is_mainnet=False), nothing, LISTING, ACCOUNT, nothing, nothing, nothing,
+    )  # fmt: skip
+    assert await protector._mid(PAIR.perp) == Decimal("0.0000235")
+
+
+async def test_history_is_fetched_in_coins() -> None:
+    bar = {"t": 0, "T": 3_599_999, "s": "kBONK", "i": "1h", "o": "0.02", "h": "0.03", "l": "0.01",
+           "c": "0.025", "v": "6"}  # fmt: skip
+    part = Part(Path("unused"), "kBONK", "kBONK", "perp", HOUR, 0, HOUR)
+    fetch = _Fetch(info([bar]), part, Budget(1e9), lambda *_: None, lambda: False)
+    page = await fetch._bars(0, 3_600_000)
+    assert (page["open"], page["high"], page["low"]) == ([2e-05], [3e-05], [1e-05])
+    assert (page["close"], page["volume"]) == ([2.5e-05], [6000.0])

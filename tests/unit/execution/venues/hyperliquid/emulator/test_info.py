@@ -179,13 +179,19 @@ def test_open_interest_and_volume_are_of_what_was_traded_here() -> None:
     assert perp() == ("10.0", "10.0", "299.9")  # whoever bought them is long
     floor.order(Side.BUY, "4", "30.01")
     assert perp() == ("6.0", "14.0", "419.94")
+    # Who took five more is long beside whoever bought our six.
+    floor.emulator.play(Trade(PERP.id, 30.01, 5.0, Side.BUY, floor.now_ns, floor.now_ns))
+    floor.quote(30.0)
+    assert perp() == ("6.0", "19.0", "569.99")
+    floor.emulator.play(Trade(PERP.id, 29.99, 25.0, Side.SELL, floor.now_ns, floor.now_ns))
+    assert perp()[0] == "26.0"  # they are short twenty, as we are six
     floor.emulator.play(Trade(SPOT.id, 30.01, 2.0, Side.BUY, floor.now_ns, floor.now_ns))
     _, (spot,) = floor.info("spotMetaAndAssetCtxs")
     assert (spot["dayBaseVlm"], spot["dayNtlVlm"]) == ("2.0", "60.02")
 
     floor.wait(25 * HOUR)
     floor.quote(30.0)
-    assert perp() == ("6.0", "0.0", "0.0")
+    assert perp() == ("26.0", "0.0", "0.0")
 
 
 def test_what_backs_orders_is_held() -> None:
