@@ -71,7 +71,7 @@ def test_a_stop_is_the_official_clients(tif: TimeInForce, at_market: bool) -> No
             "is_buy": True,
             "sz": 2.0,
             "limit_px": 50.0,
-            "order_type": {"trigger": trigger},  # type: ignore[typeddict-item]
+            "order_type": {"trigger": trigger},
             "reduce_only": True,
             "cloid": Cloid.from_str(CLOID),
         },

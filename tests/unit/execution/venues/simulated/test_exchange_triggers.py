@@ -84,7 +84,7 @@ def test_what_its_bound_does_not_reach_is_canceled() -> None:
 
     (canceled,) = events_of(OrderCanceled, world.reference(28.0))
 
-    assert (canceled.reason, canceled.filled) == (CancelReason.IOC, 4)
+    assert (canceled.reason, canceled.filled) == (CancelReason.IOC, Decimal(4))
     assert world.position().quantity == 6
 
 

@@ -1,0 +1,118 @@
+"""The stop of a perp that stands alone, as an order that waits at the venue. Pure.
+
+The engine looks at the stop price at every mark, and its own way out (an IOC within a price
+bound) comes first. What waits at the venue is for when nobody is there to look: it triggers a
+little beyond the stop, by as much as an ordinary taker may pay, so that in an ordinary market
+the engine, a round trip behind the mark, has acted by then; and it takes whatever the book has
+within ``SLIPPAGE``. Where both act the second finds nothing: both are reduce-only.
+
+``step`` keeps nothing between calls. A stop that is wrong (in size or price) goes only when the
+right one is known to be there, so that for a moment there are two, and never none.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
+
+from domain.instruments import Kind, Pair
+from domain.money import ONE, ZERO
+from domain.orders import Side, TimeInForce
+from domain.time import SECOND
+from execution.facts import Role
+from execution.orders import Order, OrderState
+from execution.pairs import PairTrade, Wanted
+
+SLIPPAGE = Decimal("0.1")
+"""What it may pay beyond its trigger: as much as the venue's own stops at market."""
+RETRY_NS = 5 * SECOND
+"""After one was refused, or ended unasked, the next waits so long."""
+RESIZE_NS = 5 * SECOND
+"""One that is too large closes no more than there is: it is made smaller at most this often."""
+ALARM_NS = 10 * SECOND
+"""For so long a perp may be without one before a person is told."""
+_BASIS_POINT = Decimal("0.0001")
+_ABOVE_MINIMUM = Decimal("1.02")
+
+
+class Guarded(msgspec.Struct, frozen=True):
+    """What there is to do. ``missing``: less than all that is held has a stop at the venue."""
+
+    cancel: tuple[Order, ...] = ()
+    place: Wanted | None = None
+    trigger: Decimal = ZERO
+    missing: bool = False
+
+
+def step(
+    pair: Pair,
+    trade: PairTrade,
+    perp: Decimal,
+    mark: Decimal | None,
+    live: Sequence[Order],
+    room_bps: Decimal,
+    now_ns: int,
+) -> Guarded:
+    """What makes the stop at the venue that of ``perp`` (signed base units held).
+
+    ``live`` are the trade's orders of which something may still come, ``room_bps`` how far
+    beyond the stop price it triggers.
+    """
+    stops = [o for o in live if o.role is Role.STOP]
+    waiting = [o for o in stops if o.state is OrderState.OPEN]
+    stop = _wanted(pair, trade, perp, room_bps)
+    if stop is None:
+        return Guarded(cancel=tuple(waiting))
+    wanted, trigger = stop
+    right = [o for o in waiting if _is_as_wanted(o, wanted, trigger)]
+    if right:
+        return Guarded(cancel=tuple(o for o in waiting if o is not right[0]))
+    missing = all(o.remaining < wanted.quantity for o in waiting)
+    nothing = Guarded(trigger=trigger, missing=missing)
+    if any(o.state in (OrderState.PENDING, OrderState.UNKNOWN) for o in stops):
+        return nothing  # its fate first: there are never more than two
+    late = max((o.changed_ns for o in waiting), default=0)
+    if not missing and now_ns - late < RESIZE_NS and _triggers_at(waiting, trigger):
+        return nothing
+    if now_ns - trade.stop_lost_ns < RETRY_NS:
+        return nothing
+    if mark is not None and (mark - trigger) * wanted.side.sign >= ZERO:
+        return nothing  # it would be refused: the way out is being taken
+    return msgspec.structs.replace(nothing, place=wanted)
+
+
+def _wanted(
+    pair: Pair, trade: PairTrade, perp: Decimal, room_bps: Decimal
+) -> tuple[Wanted, Decimal] | None:
+    """The stop, and where it triggers; None where nothing is held that could be sold again."""
+    if not trade.legs.is_alone or trade.stop_price <= ZERO:
+        return None
+    leg, side = pair.perp, trade.legs.opens(Kind.PERP).opposite
+    quantity = leg.floor_quantity(max(trade.legs.along(Kind.PERP, perp), ZERO))
+    if quantity == ZERO:
+        return None
+    beyond = trade.stop_price * (ONE + side.sign * room_bps * _BASIS_POINT)
+    trigger = leg.round_price(beyond, up=side is Side.SELL)
+    bound = leg.round_price(trigger * (ONE + side.sign * SLIPPAGE), up=side is Side.BUY)
+    if side is Side.SELL:  # a sale is worth what its bound says
+        least = leg.minimum_notional * _ABOVE_MINIMUM / quantity
+        bound = max(bound, leg.round_price(least, up=True))
+    if bound * quantity < leg.minimum_notional or (bound - trigger) * side.sign < ZERO:
+        return None  # dust
+    wanted = Wanted(
+        leg, side, quantity, bound, TimeInForce.IOC, reduce_only=True, role=Role.STOP, mid=trigger
+    )
+    return wanted, trigger
+
+
+def _is_as_wanted(order: Order, wanted: Wanted, trigger: Decimal) -> bool:
+    request = order.request
+    return (request.side, order.remaining, request.trigger) == (
+        wanted.side,
+        wanted.quantity,
+        trigger,
+    )
+
+
+def _triggers_at(orders: Sequence[Order], trigger: Decimal) -> bool:
+    return any(o.request.trigger == trigger for o in orders)
