@@ -172,7 +172,8 @@ class Situation(msgspec.Struct, frozen=True):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """An order that should be sent now. ``mid`` is the decision-time mid of its instrument."""
+    """An order that should be sent now. ``mid`` is the decision-time mid of its instrument;
+    one with a ``trigger`` waits for the mark to come there."""
 
     instrument: Instrument
     side: Side
@@ -182,6 +183,7 @@ class Wanted(msgspec.Struct, frozen=True):
     reduce_only: bool
     role: Role
     mid: Decimal
+    trigger: Decimal | None = None
 
 
 class Work(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ from decimal import Decimal
 import msgspec
 
 from domain.instruments import Kind, Pair
-from domain.money import ONE, ZERO
+from domain.money import ONE, ZERO, decimal_of
 from domain.orders import Side, TimeInForce
 from domain.time import SECOND
 from execution.facts import Role
@@ -35,24 +35,25 @@ _BASIS_POINT = Decimal("0.0001")
 _ABOVE_MINIMUM = Decimal("1.02")
 
 
-class Guarded(msgspec.Struct, frozen=True):
-    """What there is to do. ``missing``: less than all that is held has a stop at the venue."""
+class Guarding(msgspec.Struct, frozen=True):
+    """What there is to do about the stop at the venue. ``is_right``: nothing, for as long as all
+    stays as it is. ``is_missing``: less than all that is held has one."""
 
     cancel: tuple[Order, ...] = ()
     place: Wanted | None = None
-    trigger: Decimal = ZERO
-    missing: bool = False
+    is_right: bool = False
+    is_missing: bool = False
 
 
 def step(
     pair: Pair,
     trade: PairTrade,
     perp: Decimal,
-    mark: Decimal | None,
+    mark: float | None,
     live: Sequence[Order],
     room_bps: Decimal,
     now_ns: int,
-) -> Guarded:
+) -> Guarding:
     """What makes the stop at the venue that of ``perp`` (signed base units held).
 
     ``live`` are the trade's orders of which something may still come, ``room_bps`` how far
@@ -60,31 +61,30 @@ def step(
     """
     stops = [o for o in live if o.role is Role.STOP]
     waiting = [o for o in stops if o.state is OrderState.OPEN]
-    stop = _wanted(pair, trade, perp, room_bps)
-    if stop is None:
-        return Guarded(cancel=tuple(waiting))
-    wanted, trigger = stop
-    right = [o for o in waiting if _is_as_wanted(o, wanted, trigger)]
+    wanted = _wanted(pair, trade, perp, room_bps)
+    if wanted is None:
+        return Guarding(cancel=tuple(waiting), is_right=not stops)
+    right = [o for o in waiting if _is_as(o, wanted)]
     if right:
-        return Guarded(cancel=tuple(o for o in waiting if o is not right[0]))
+        others = tuple(o for o in waiting if o is not right[0])
+        return Guarding(cancel=others, is_right=len(stops) == 1)
     missing = all(o.remaining < wanted.quantity for o in waiting)
-    nothing = Guarded(trigger=trigger, missing=missing)
+    wrong = Guarding(is_missing=missing)
     if any(o.state in (OrderState.PENDING, OrderState.UNKNOWN) for o in stops):
-        return nothing  # its fate first: there are never more than two
-    late = max((o.changed_ns for o in waiting), default=0)
-    if not missing and now_ns - late < RESIZE_NS and _triggers_at(waiting, trigger):
-        return nothing
+        return wrong  # its fate first: there are never more than two
     if now_ns - trade.stop_lost_ns < RETRY_NS:
-        return nothing
-    if mark is not None and (mark - trigger) * wanted.side.sign >= ZERO:
-        return nothing  # it would be refused: the way out is being taken
-    return msgspec.structs.replace(nothing, place=wanted)
+        return wrong
+    too_large = any(o.request.trigger == wanted.trigger for o in waiting) and not missing
+    if too_large and now_ns - max(o.changed_ns for o in waiting) < RESIZE_NS:
+        return wrong
+    assert wanted.trigger is not None, "Invariant: a stop has a trigger"
+    if mark is not None and (decimal_of(mark) - wanted.trigger) * wanted.side.sign >= ZERO:
+        return wrong  # it would be refused: the engine is on its way out
+    return msgspec.structs.replace(wrong, place=wanted)
 
 
-def _wanted(
-    pair: Pair, trade: PairTrade, perp: Decimal, room_bps: Decimal
-) -> tuple[Wanted, Decimal] | None:
-    """The stop, and where it triggers; None where nothing is held that could be sold again."""
+def _wanted(pair: Pair, trade: PairTrade, perp: Decimal, room_bps: Decimal) -> Wanted | None:
+    """The stop that should wait; None where nothing is held that an order could close."""
     if not trade.legs.is_alone or trade.stop_price <= ZERO:
         return None
     leg, side = pair.perp, trade.legs.opens(Kind.PERP).opposite
@@ -97,22 +97,16 @@ def _wanted(
     if side is Side.SELL:  # a sale is worth what its bound says
         least = leg.minimum_notional * _ABOVE_MINIMUM / quantity
         bound = max(bound, leg.round_price(least, up=True))
-    if bound * quantity < leg.minimum_notional or (bound - trigger) * side.sign < ZERO:
-        return None  # dust
-    wanted = Wanted(
-        leg, side, quantity, bound, TimeInForce.IOC, reduce_only=True, role=Role.STOP, mid=trigger
-    )
-    return wanted, trigger
+    is_dust = (bound - trigger) * side.sign < ZERO or bound * quantity < leg.minimum_notional
+    if is_dust:
+        return None
+    return Wanted(
+        leg, side, quantity, bound, TimeInForce.IOC,
+        reduce_only=True, role=Role.STOP, mid=trigger, trigger=trigger,
+    )  # fmt: skip
 
 
-def _is_as_wanted(order: Order, wanted: Wanted, trigger: Decimal) -> bool:
+def _is_as(order: Order, wanted: Wanted) -> bool:
     request = order.request
-    return (request.side, order.remaining, request.trigger) == (
-        wanted.side,
-        wanted.quantity,
-        trigger,
-    )
-
-
-def _triggers_at(orders: Sequence[Order], trigger: Decimal) -> bool:
-    return any(o.request.trigger == trigger for o in orders)
+    ours = (request.side, order.remaining, request.trigger)
+    return ours == (wanted.side, wanted.quantity, wanted.trigger)
