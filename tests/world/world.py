@@ -219,6 +219,8 @@ class World:
     book = b'"l2Book"'
     legs: Mapping[str, Legs] = {}
     """How the trades of a pair are made, where it is not by carry."""
+    coins: Mapping[str, Decimal] = {}
+    """What their owner holds of them besides."""
 
     def __init__(
         self,
@@ -241,7 +243,7 @@ class World:
         self.end_ns = start_ns + int(hours * 3600 * SECOND)
         self.market = WildMarket(self.pairs, start_ns, seed, scenario)
         legs = [leg for pair in self.pairs for leg in (pair.perp, pair.spot)]
-        deposits = {self.pairs[0].spot.quote: CAPITAL}
+        deposits = {self.pairs[0].spot.quote: CAPITAL, **self.coins}
         self.exchange = Exchange(legs, VenueRules(), deposits, start_ns)
         self.site = self._site()
         self.net.host(VENUE, self.site, self.actions)
@@ -662,6 +664,17 @@ class AloneWorld(World):
     """Perps that stand alone, one long and one short."""
 
     legs = {PAIRS[0].name: Legs.LONG, PAIRS[1].name: Legs.SHORT}  # noqa: RUF012 - see World
+
+
+class MirrorWorld(World):
+    """Coins that their owner holds: of one pair they are sold against a long perp, those of the
+    other stay, and a short perp hedges them."""
+
+    legs = {PAIRS[0].name: Legs.REVERSE, PAIRS[1].name: Legs.OVERLAY}  # noqa: RUF012 - see World
+    coins = {PAIRS[0].spot.base: Decimal(500), PAIRS[1].spot.base: Decimal(80)}  # noqa: RUF012
+
+    def trade_by_hand(self, pair: Pair, percent: Decimal) -> None:
+        """Whose coins a person sells nobody could tell from the venue's log."""
 
 
 _ASSETS = {
