@@ -1029,7 +1029,6 @@ class Engine:
             self.state.quantities(trade)[1],
             seen.mark if seen is not None else None,
             self.state.orders.live(trade.trade_id),
-            self._execution.slippage_bps_max,
             self.now_ns,
         )
         for order in work.cancel:

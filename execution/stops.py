@@ -1,10 +1,10 @@
 """The stop of a perp that stands alone, as an order that waits at the venue. Pure.
 
 The engine looks at the stop price at every mark, and its own way out (an IOC within a price
-bound) comes first. What waits at the venue is for when nobody is there to look: it triggers a
-little beyond the stop, by as much as an ordinary taker may pay, so that in an ordinary market
-the engine, a round trip behind the mark, has acted by then; and it takes whatever the book has
-within ``SLIPPAGE``. Where both act the second finds nothing: both are reduce-only.
+bound) comes first. What waits at the venue is for when nobody is there to look: it triggers
+``ROOM`` beyond the stop, so that in an ordinary market the engine, a round trip behind the mark,
+has acted by then; and it takes whatever the book has within ``SLIPPAGE``. Where both act the
+second finds nothing: both are reduce-only.
 
 ``step`` keeps nothing between calls. A stop that is wrong (in size or price) goes only when the
 right one is known to be there, so that for a moment there are two, and never none.
@@ -23,6 +23,8 @@ from execution.facts import Role
 from execution.orders import Order, OrderState
 from execution.pairs import PairTrade, Wanted
 
+ROOM = Decimal("0.005")
+"""How far beyond the stop price it triggers, a share of it: liquidation is ten times as far."""
 SLIPPAGE = Decimal("0.1")
 """What it may pay beyond its trigger: as much as the venue's own stops at market."""
 RETRY_NS = 5 * SECOND
@@ -31,7 +33,6 @@ RESIZE_NS = 5 * SECOND
 """One that is too large closes no more than there is: it is made smaller at most this often."""
 ALARM_NS = 10 * SECOND
 """For so long a perp may be without one before a person is told."""
-_BASIS_POINT = Decimal("0.0001")
 _ABOVE_MINIMUM = Decimal("1.02")
 
 
@@ -51,17 +52,15 @@ def step(
     perp: Decimal,
     mark: float | None,
     live: Sequence[Order],
-    room_bps: Decimal,
     now_ns: int,
 ) -> Guarding:
     """What makes the stop at the venue that of ``perp`` (signed base units held).
 
-    ``live`` are the trade's orders of which something may still come, ``room_bps`` how far
-    beyond the stop price it triggers.
+    ``live`` are the trade's orders of which something may still come.
     """
     stops = [o for o in live if o.role is Role.STOP]
     waiting = [o for o in stops if o.state is OrderState.OPEN]
-    wanted = _wanted(pair, trade, perp, room_bps)
+    wanted = _wanted(pair, trade, perp)
     if wanted is None:
         return Guarding(cancel=tuple(waiting), is_right=not stops)
     right = [o for o in waiting if _is_as(o, wanted)]
@@ -83,7 +82,7 @@ def step(
     return msgspec.structs.replace(wrong, place=wanted)
 
 
-def _wanted(pair: Pair, trade: PairTrade, perp: Decimal, room_bps: Decimal) -> Wanted | None:
+def _wanted(pair: Pair, trade: PairTrade, perp: Decimal) -> Wanted | None:
     """The stop that should wait; None where nothing is held that an order could close."""
     if not trade.legs.is_alone or trade.stop_price <= ZERO:
         return None
@@ -91,7 +90,7 @@ def _wanted(pair: Pair, trade: PairTrade, perp: Decimal, room_bps: Decimal) -> W
     quantity = leg.floor_quantity(max(trade.legs.along(Kind.PERP, perp), ZERO))
     if quantity == ZERO:
         return None
-    beyond = trade.stop_price * (ONE + side.sign * room_bps * _BASIS_POINT)
+    beyond = trade.stop_price * (ONE + side.sign * ROOM)
     trigger = leg.round_price(beyond, up=side is Side.SELL)
     bound = leg.round_price(trigger * (ONE + side.sign * SLIPPAGE), up=side is Side.BUY)
     if side is Side.SELL:  # a sale is worth what its bound says

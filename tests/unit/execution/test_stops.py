@@ -14,11 +14,11 @@ from domain.time import SECOND
 from execution.facts import Role, Stage, TradePlanned
 from execution.orders import Order, OrderState
 from execution.pairs import PairTrade, Wanted
-from execution.stops import ALARM_NS, RESIZE_NS, RETRY_NS, Guarding, step
+from execution.risk.limits import RiskLimits
+from execution.stops import ALARM_NS, RESIZE_NS, RETRY_NS, ROOM, Guarding, step
 from tests.scripted import PAIR, PERP
 
 NOW = 1_000_000 * SECOND
-ROOM = Decimal(50)
 
 
 def trade(legs: Legs = Legs.LONG, stop: str = "19", **changes: object) -> PairTrade:
@@ -48,7 +48,7 @@ def order(
 def looked(
     *live: Order, perp: str = "100", held: PairTrade | None = None, mark: float | None = 20.0
 ) -> Guarding:
-    return step(PAIR, held or trade(), Decimal(perp), mark, live, ROOM, NOW)
+    return step(PAIR, held or trade(), Decimal(perp), mark, live, NOW)
 
 
 @pytest.mark.parametrize(
@@ -161,17 +161,20 @@ def test_where_the_mark_is_there_already_none_is_placed(mark: float) -> None:
     assert looked(mark=None).place is not None
 
 
+def test_it_triggers_long_before_any_liquidation_that_the_gate_lets_pass() -> None:
+    with pytest.raises(ValueError, match="liquidation_buffer"):
+        RiskLimits(liquidation_buffer=10 * ROOM - Decimal("0.001"))
+
+
 cents = st.decimals(min_value="0.01", max_value="1000", places=2)
 
 
-@given(
-    legs=st.sampled_from([Legs.LONG, Legs.SHORT]), perp=cents, stop=cents, room=st.integers(1, 500)
-)
+@given(legs=st.sampled_from([Legs.LONG, Legs.SHORT]), perp=cents, stop=cents)
 def test_whatever_is_held_a_stop_is_of_whole_lots_valid_prices_and_no_more_than_that(
-    legs: Legs, perp: Decimal, stop: Decimal, room: int
+    legs: Legs, perp: Decimal, stop: Decimal
 ) -> None:
     signed = perp if legs is Legs.LONG else -perp
-    found = step(PAIR, trade(legs, str(stop)), signed, None, (), Decimal(room), NOW).place
+    found = step(PAIR, trade(legs, str(stop)), signed, None, (), NOW).place
     if found is None:
         assert perp * stop < 13 * PERP.minimum_notional / 10  # dust, where a sale may get less
         return
