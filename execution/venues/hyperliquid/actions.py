@@ -72,7 +72,7 @@ def _order_type(request: OrderRequest) -> Action:
         return {"limit": {"tif": _TIME_IN_FORCE[request.time_in_force]}}
     assert request.reduce_only, "Invariant: what waits for a price opens nothing"
     at_market = request.time_in_force is TimeInForce.IOC
-    price = wire_number(request.trigger)
+    price = wire_number(units.told_price(request.instrument, request.trigger))
     return {"trigger": {"isMarket": at_market, "triggerPx": price, "tpsl": "sl"}}
 
 

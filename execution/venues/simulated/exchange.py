@@ -207,7 +207,9 @@ class Exchange:
         """
         market.delisted, market.book = True, None
         out: list[VenueEvent] = [
-            self._cancel(order, CancelReason.DELISTING) for order in list(market.orders.values())
+            self._cancel(order, CancelReason.DELISTING)
+            for orders in (market.orders, market.waiting)
+            for order in list(orders.values())
         ]
         fill = self._clearing.settle(event.instrument, decimal_of(event.price))
         return out if fill is None else [*out, fill]

@@ -84,6 +84,18 @@ def test_a_stop_is_the_official_clients(tif: TimeInForce, at_market: bool) -> No
     )
 
 
+def test_a_stop_of_a_perp_of_a_thousand_coins_waits_for_the_price_of_a_thousand() -> None:
+    request = msgspec.structs.replace(
+        stop("0.0000234", "0.000026"),
+        instrument="hyperliquid:kBONK-PERP",
+        quantity=Decimal(2000),
+    )
+
+    (told,) = actions.order_action(request, 7)["orders"]
+
+    assert (told["s"], told["p"], told["t"]["trigger"]["triggerPx"]) == ("2", "0.026", "0.0234")
+
+
 def test_a_stop_that_could_open_something_is_not_written() -> None:
     with pytest.raises(AssertionError, match="opens nothing"):
         actions.order_action(msgspec.structs.replace(stop(), reduce_only=False), 2)

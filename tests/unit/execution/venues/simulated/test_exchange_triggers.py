@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from domain.market import Delisted
 from domain.orders import (
     CancelReason,
     Fill,
@@ -131,6 +132,15 @@ def test_a_liquidation_takes_it_along() -> None:
     told = world.reference(20.0)
 
     assert any(e.reason is CancelReason.LIQUIDATION for e in events_of(OrderCanceled, told))
+    assert world.exchange.account_report(None, world.now_ns).open_orders == ()
+
+
+def test_a_delisting_takes_it_along() -> None:
+    world = long()
+
+    told = world.exchange.on_market(Delisted(world.perp.id, 30.0, world.now_ns, world.now_ns))
+
+    assert [e.cloid for e in events_of(OrderCanceled, told)] == [STOP]
     assert world.exchange.account_report(None, world.now_ns).open_orders == ()
 
 
