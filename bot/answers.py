@@ -248,6 +248,7 @@ def _order(order: Order, fills: Iterable[Fill], history: Record) -> Answer:
         "side": request.side,
         "quantity": request.quantity,
         "limit": request.price,
+        "trigger": request.trigger,
         "time_in_force": request.time_in_force,
         "decision_mid": order.decision_mid,
         "state": order.state,

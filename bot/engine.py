@@ -54,12 +54,12 @@ from domain.orders import (
     OrderStatus,
     SendFailed,
     Side,
-    TimeInForce,
     client_order_id,
     is_own,
 )
 from domain.targets import Action, ExitCause, Legs, Target
 from domain.time import HOUR, HOURS_PER_YEAR, MINUTE, SECOND
+from execution import stops
 from execution.effects import (
     CancelOrder,
     Effect,
@@ -165,6 +165,7 @@ class Engine:
         self._opened: dict[str, None] = {}  # trades just opened, whose margin is to be looked at
         self._asked_ns: dict[str, int] = {}  # order or request -> when its fate was last asked for
         self._used_ns: dict[str, int] = {}  # UNKNOWN order -> when its nonce was found used
+        self._bare_ns: dict[str, int] = {}  # trade -> since when it has no stop at the venue
         self._raised_ns: dict[tuple[str, str], int] = {}  # (alarm, subject) -> when last raised
         self._evaluate_at = self._reconcile_at = self._mark_at = self._orders_at = 0
         self._reconciling_ns = self._wake_at = self._started_ns = 0
@@ -292,6 +293,8 @@ class Engine:
         for trade_id in list(dict.fromkeys(self._working.values())):
             self._work(trade_id)
             self._alarm_naked(self.state.trades[trade_id])
+        for trade in self._open_trades():
+            self._protect(trade)
         if self._working and (desk := self._desk()) is not None:
             self._check_limits(desk)
         self._wake(min(self._evaluate_at, self._reconcile_at, self._mark_at))
@@ -308,15 +311,11 @@ class Engine:
     def _check_orders(self) -> None:
         """Doubt what has no answer, ask about what is UNKNOWN, fetch fills that are owed."""
         timeout_ns = int(self._execution.order_timeout_seconds * SECOND)
-        live = self.state.orders.live()
+        # A stop at the venue is there for days, and is missed where it is not.
+        live = [o for o in self.state.orders.live() if o.role is not Role.STOP or not o.is_resting]
         pressing = False
         for order in live:
-            rests = (
-                order.state is OrderState.OPEN
-                and order.request.time_in_force is not TimeInForce.IOC
-                and order.filled >= order.reported
-            )
-            if rests:
+            if order.is_resting:
                 continue
             pressing = True
             age_ns = self.now_ns - order.changed_ns
@@ -373,7 +372,8 @@ class Engine:
             if event.reason.startswith(RESTS_ONLY):
                 self._alarm("post_only", "", event.reason)
             self._record(event)
-            if self._reduces(order.request):  # somebody has taken of the leg: who, is to be heard
+            lost = order.role is not Role.STOP and self._reduces(order.request)
+            if lost:  # somebody has taken of the leg: who, is to be heard
                 self._fall_behind()
             self._work(order.trade_id)
 
@@ -457,6 +457,10 @@ class Engine:
             return
         before = self.state.quantities(trade)
         self._record(event)
+        order = self.state.orders.get(event.cloid)
+        if order is not None and order.role is Role.STOP and trade.cause is not ExitCause.STOP:
+            reason = f"stop: {event.quantity} at {event.price}, by the order that waited for it"
+            self._retarget(trade, ZERO, urgent=True, cause=ExitCause.STOP, reason=reason)
         taken = self._net(trade, self.state.instruments[event.instrument])
         ours = event.cause is FillCause.ORDER and event.cloid in self.state.orders
         if taken:
@@ -592,6 +596,8 @@ class Engine:
                 self._guard_margin(self.state.pair_of[instrument])
         if report.venue_time_ns >= self.state.private_ns:
             self._meet_leverage_target()
+        for trade in self._open_trades():
+            self._protect(trade)
         for cloid in report.open_orders:
             known = self.state.orders.get(cloid)
             if known is None:
@@ -983,6 +989,7 @@ class Engine:
             self._postponed[trade_id] = None
             return
         trade = self.state.trades[trade_id]
+        self._protect(trade)
         if trade.stage not in (Stage.WORKING, Stage.HOLDING) or self._is_behind():
             return
         situation = self._situation(trade)
@@ -998,8 +1005,7 @@ class Engine:
             bound = self._execution.max_naked_seconds
             self._keep(trade, f"hedge_not_filled: the legs differed for over {bound:g} s")
         for order in work.cancel:
-            self._record(CancelIntended(order.cloid, self.now_ns))
-            self._effects.append(CancelOrder(order.cloid, order.request.instrument))
+            self._cancel(order)
         if work.place and self.state.trades[trade_id].stage is Stage.HOLDING:
             self._record(StageChanged(trade_id, Stage.WORKING, self.now_ns))
         for wanted in work.place:
@@ -1010,6 +1016,40 @@ class Engine:
             self._settle(trade_id)
         elif situation.trade.setbacks or situation.trade.naked_ns is not None:
             self._wake(self.now_ns + int(self._execution.retry_seconds * SECOND))
+
+    def _protect(self, trade: PairTrade) -> None:
+        """Have the stop that waits at the venue be that of what a perp alone holds."""
+        if not trade.legs.is_alone:
+            return
+        pair = self.state.pairs[trade.plan.pair]
+        seen = self.market.of(pair.perp.id)
+        work = stops.step(
+            pair,
+            trade,
+            self.state.quantities(trade)[1],
+            seen.mark if seen is not None else None,
+            self.state.orders.live(trade.trade_id),
+            self.now_ns,
+        )
+        for order in work.cancel:
+            self._cancel(order)
+        if work.place is not None:
+            self._send(trade.trade_id, work.place)
+        if work.cancel or work.place is not None:
+            self._check_orders_later()
+        if not work.is_right:
+            self._wake(self.now_ns + stops.RETRY_NS)
+        since_ns = self._bare_ns.setdefault(trade.trade_id, self.now_ns)
+        if not work.is_missing:
+            del self._bare_ns[trade.trade_id]
+        elif self.now_ns - since_ns >= stops.ALARM_NS:
+            seconds = (self.now_ns - since_ns) / SECOND
+            detail = f"{trade.trade_id}: no stop at the venue for {seconds:.0f} s"
+            self._alarm("stop_missing", trade.trade_id, detail)
+
+    def _cancel(self, order: Order) -> None:
+        self._record(CancelIntended(order.cloid, self.now_ns))
+        self._effects.append(CancelOrder(order.cloid, order.request.instrument))
 
     def _keep(self, trade: PairTrade, reason: str) -> None:
         """Grow no further: what is hedged by now is all there will be."""
@@ -1040,6 +1080,7 @@ class Engine:
             self.now_ns
             + self._venue_ahead_ns
             + int(self._execution.request_expiry_seconds * SECOND),
+            msgspec.UNSET if wanted.trigger is None else wanted.trigger,
         )
         self._record(OrderIntended(request, trade_id, wanted.role, wanted.mid, self.now_ns))
         self._effects.append(PlaceOrder(request))
@@ -1054,6 +1095,8 @@ class Engine:
                     self._opened[trade_id] = None
             self._unwatch(trade)
             return
+        if any(order.role is Role.STOP for order in self.state.orders.live(trade_id)):
+            return  # what it could still close must not be another trade's
         if trade.stage is Stage.HOLDING:
             self._record(StageChanged(trade_id, Stage.WORKING, self.now_ns))
         self._close(trade)
@@ -1109,7 +1152,7 @@ class Engine:
             perp,
             spot_market,
             perp_market,
-            tuple(self.state.orders.live(trade.trade_id)),
+            tuple(o for o in self.state.orders.live(trade.trade_id) if o.role is not Role.STOP),
             in_order and self._in_band(spot_market, perp_market) and self._may_grow(),
             self.now_ns,
             self._execution,

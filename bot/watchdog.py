@@ -4,7 +4,8 @@ It has a key and nonces of its own and shares one file with the trader, the leas
 (``bot.lease``). While that is renewed it does nothing. When it has run out, and whatever the
 trader may have sent has expired at the venue, the watchdog takes the lease over, so that a
 trader which wakes up sends nothing; it cancels the bot's resting orders, reduces the leg that
-is ahead of the other, and gives the lease back. It never opens nor grows anything, and never
+is ahead of the other, and gives the lease back. The stop of a perp that stands alone is left
+where it is until nothing of the perp is held. It never opens nor grows anything, and never
 touches what is a person's: an order without the bot's mark, or a quantity that the trader has
 put down as not its own.
 
@@ -124,10 +125,15 @@ def judge(held: Held, unchanged_seconds: float, now_ns: int, bounds: Bounds) -> 
 
 
 class OwnOrder(msgspec.Struct, frozen=True):
-    """A resting order of the bot's; ``asset`` is the venue's number of its instrument."""
+    """An open order of the bot's; ``asset`` is the venue's number of its ``instrument``.
+
+    ``is_stop``: it waits for a price, and can only close what is held.
+    """
 
     cloid: str
     asset: int
+    instrument: str
+    is_stop: bool = False
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -168,7 +174,8 @@ class Stuck(msgspec.Struct, frozen=True):
 
 
 class Neutral(msgspec.Struct, frozen=True):
-    """No order of the bot's rests, and no two legs differ by a tradable amount."""
+    """No order of the bot's rests, no two legs differ by a tradable amount, and no stop waits for
+    what is not held."""
 
 
 Step = Cancel | Reduce | Stuck | Neutral
@@ -186,8 +193,16 @@ def own_orders(
         if market is None:
             strays.append(Obstacle(f"an order of the bot's on {order.coin}, which is none of ours"))
         else:
-            own.append(OwnOrder(order.cloid, market.asset))
+            name = market.instrument.id
+            own.append(OwnOrder(order.cloid, market.asset, name, order.is_trigger))
     return tuple(own), tuple(strays)
+
+
+def idle_stops(report: AccountReport, orders: Iterable[OwnOrder]) -> tuple[OwnOrder, ...]:
+    """Those of ``orders`` that wait to close a position which is not there."""
+    stops = (order for order in orders if order.is_stop)
+    held = {position.instrument for position in report.positions if position.quantity != ZERO}
+    return tuple(stop for stop in stops if stop.instrument not in held)
 
 
 def differences(
@@ -382,19 +397,21 @@ class Protector:
             list[wire.OpenOrder], type="frontendOpenOrders", user=self._account, dex=""
         )
         own, strays = own_orders(orders, self._listing)
-        if own:
-            return Cancel(own)
-        found = await self._differences(not_ours)
+        if resting := tuple(order for order in own if not order.is_stop):
+            return Cancel(resting)
+        found, idle = await self._standing(own, not_ours)
         await asyncio.sleep(LOOK_SECONDS)
-        if found != await self._differences(not_ours):
+        if (found, idle) != await self._standing(own, not_ours):
             raise Doubt("two readings of the account differ")
         legs = [each.instrument for each in found if isinstance(each, Difference)]
         mids = {leg.id: await self._mid(leg) for leg in legs}
-        return next_step((*strays, *found), mids, self._sent, self._bounds)
+        step = next_step((*strays, *found), mids, self._sent, self._bounds)
+        return Cancel(idle) if idle and isinstance(step, Neutral) else step
 
-    async def _differences(
-        self, not_ours: Mapping[str, Decimal]
-    ) -> tuple[Difference | Obstacle, ...]:
+    async def _standing(
+        self, stops: Sequence[OwnOrder], not_ours: Mapping[str, Decimal]
+    ) -> tuple[tuple[Difference | Obstacle, ...], tuple[OwnOrder, ...]]:
+        """How the legs differ, and which of ``stops`` have nothing left to stop."""
         asked_ns = self._clock.now_ns()
         perp, spot, orders = await self._info.states()
         now_ns = self._clock.now_ns()
@@ -405,9 +422,11 @@ class Protector:
         if not report.balances and not report.positions:
             # Of an account that is not ours the venue shows nothing either: empty is not flat.
             raise Doubt("the venue shows no balance and no position")
-        if any(is_own(cloid) for cloid in report.open_orders):
+        known = {stop.cloid for stop in stops}
+        if any(is_own(cloid) and cloid not in known for cloid in report.open_orders):
             raise Doubt("an order of the bot's has come meanwhile")
-        return differences(report, self._listing.pairs, not_ours)
+        found = differences(report, self._listing.pairs, not_ours)
+        return found, idle_stops(report, stops)
 
     async def _mid(self, leg: Instrument) -> Decimal | None:
         coin = self._listing.by_id[leg.id].coin

@@ -85,6 +85,10 @@ class OrderRequest(msgspec.Struct, frozen=True):
     ``expires_ns``: a venue that receives the request later than this refuses it
     (Hyperliquid's ``expiresAfter``), so past it plus the clock margin an unseen
     order can never land. It bounds the request, not the resting order.
+
+    One with a ``trigger_price`` waits off the book until the mark has come there from the side
+    that its own side makes a loss (a sale at it and below, a purchase at it and above), and is
+    then this order: a stop. It is left out, of the journal as well, where there is none.
     """
 
     cloid: str
@@ -95,6 +99,20 @@ class OrderRequest(msgspec.Struct, frozen=True):
     time_in_force: TimeInForce
     reduce_only: bool
     expires_ns: int
+    trigger_price: Decimal | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def trigger(self) -> Decimal | None:
+        return None if self.trigger_price is msgspec.UNSET else self.trigger_price
+
+    @property
+    def rests(self) -> bool:
+        """Whether it may stay at the venue for long, with nothing to be told of it."""
+        return self.trigger is not None or self.time_in_force is not TimeInForce.IOC
+
+    def is_triggered(self, mark: Decimal) -> bool:
+        """Whether the mark has come to the trigger; never where there is none."""
+        return self.trigger is not None and (mark - self.trigger) * self.side.sign >= ZERO
 
 
 class OrderAccepted(msgspec.Struct, frozen=True, tag=True):

@@ -37,6 +37,7 @@ class Role(StrEnum):
     TAKE = "take"  # the maker's remainder, taken when patience ran out
     UNWIND = "unwind"  # takes back what could not be hedged
     FORCED = "forced"  # urgent close: perp first
+    STOP = "stop"  # of a perp alone: waits at the venue for when nobody is there
 
 
 class Stage(StrEnum):

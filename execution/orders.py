@@ -107,6 +107,12 @@ class Order(msgspec.Struct, frozen=True):
         return self.request.quantity - self.filled
 
     @property
+    def is_resting(self) -> bool:
+        """Whether the venue has it, and nothing of it is awaited."""
+        rests = self.state is OrderState.OPEN and self.request.rests
+        return rests and self.filled >= self.reported
+
+    @property
     def is_live(self) -> bool:
         """Whether anything may still come of it."""
         return self.state not in _TERMINAL or self.filled < self.reported

@@ -87,6 +87,7 @@ class PairTrade(msgspec.Struct, frozen=True):
     last progress on the way there, from which patience is counted; ``naked_ns``
     when the legs began to differ by a tradable amount, None while they do not.
     ``spot_built`` and ``perp_built`` are (quantity, quote) of the fills that built the legs.
+    ``stop_lost_ns`` is when a stop of it was last refused, or ended unasked.
     """
 
     plan: TradePlanned
@@ -105,6 +106,7 @@ class PairTrade(msgspec.Struct, frozen=True):
     held: bool = False
     opened_ns: int | None = None
     closed_ns: int | None = None
+    stop_lost_ns: int = 0
 
     @property
     def trade_id(self) -> str:
@@ -113,6 +115,10 @@ class PairTrade(msgspec.Struct, frozen=True):
     @property
     def legs(self) -> Legs:
         return self.plan.legs
+
+    @property
+    def stop_price(self) -> Decimal:
+        return self.plan.stop_price
 
     @property
     def maker_leg(self) -> Kind:
@@ -140,7 +146,8 @@ STAGES: dict[Stage, tuple[Stage, ...]] = {
 
 
 class Situation(msgspec.Struct, frozen=True):
-    """All that ``step`` looks at. ``spot`` and ``perp`` are signed quantities held by the trade.
+    """All that ``step`` looks at. ``spot`` and ``perp`` are signed quantities held by the trade;
+    ``live`` are its orders but for a stop, which waits and stands in nobody's way.
 
     ``may_grow``: entries are allowed and both books fresh; without it nothing that
     adds to the position is sent, while hedging and reducing always are. ``endangered``:
@@ -165,7 +172,8 @@ class Situation(msgspec.Struct, frozen=True):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """An order that should be sent now. ``mid`` is the decision-time mid of its instrument."""
+    """An order that should be sent now. ``mid`` is the decision-time mid of its instrument;
+    one with a ``trigger`` waits for the mark to come there."""
 
     instrument: Instrument
     side: Side
@@ -175,6 +183,7 @@ class Wanted(msgspec.Struct, frozen=True):
     reduce_only: bool
     role: Role
     mid: Decimal
+    trigger: Decimal | None = None
 
 
 class Work(msgspec.Struct, frozen=True):

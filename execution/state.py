@@ -49,7 +49,7 @@ from execution.facts import (
     known_at,
 )
 from execution.ledger.books import Books
-from execution.orders import OrderEvent, OrderTable
+from execution.orders import Order, OrderEvent, OrderState, OrderTable
 from execution.pairs import STAGES, PairTrade, naked_quantity
 from execution.risk.halts import LimitState, apply_limit
 
@@ -227,7 +227,9 @@ def _order_intended(state: State, fact: OrderIntended) -> None:
     since_ns = fact.time_ns - HOUR
     if state.sent and state.sent[0][0] <= since_ns:
         state.sent = [sent for sent in state.sent if sent[0] > since_ns]
-    state.sent.append((fact.time_ns, fact.request.quantity * fact.request.price))
+    turned_over = fact.role is not Role.STOP  # a stop is there so that nothing comes of it
+    worth = fact.request.quantity * fact.request.price if turned_over else ZERO
+    state.sent.append((fact.time_ns, worth))
     _count(state.counts, "sent")
 
 
@@ -252,14 +254,17 @@ def _rejected(state: State, fact: OrderRejected) -> None:
     _count(state.counts, "rejected")
     if fact.reason.startswith(RESTS_ONLY):
         state.rests_only_ns = fact.received_ns
-    _setback(state, order.trade_id, fact.received_ns)
+    _in_vain(state, order, fact.received_ns)
 
 
 def _canceled(state: State, fact: OrderCanceled) -> None:
+    asked = state.orders[fact.cloid].state is OrderState.CANCELING
     order = state.orders.end(fact.cloid, fact.filled, fact.received_ns)
     _count(state.counts, "canceled")
+    if order.role is Role.STOP and asked:
+        return
     if fact.filled == ZERO and order.role is not Role.MAKER:
-        _setback(state, order.trade_id, fact.received_ns)
+        _in_vain(state, order, fact.received_ns)
 
 
 def _cancel_rejected(state: State, fact: CancelRejected) -> None:
@@ -271,8 +276,10 @@ def _doubted(state: State, fact: OrderDoubted) -> None:
 
 
 def _resolved(state: State, fact: OrderResolved) -> None:
-    state.orders.resolve(fact.cloid, fact.status, fact.filled, fact.time_ns)
+    order = state.orders.resolve(fact.cloid, fact.status, fact.filled, fact.time_ns)
     _count(state.counts, "unknown_resolved")
+    if order.role is Role.STOP and not order.is_live:
+        _in_vain(state, order, fact.time_ns)
 
 
 def _fill(state: State, fact: Fill) -> None:
@@ -432,6 +439,14 @@ def trade_at(state: State, instrument: str | None, time_ns: int) -> str | None:
 
 def _change(state: State, trade_id: str, **changes: object) -> None:
     state.trades[trade_id] = msgspec.structs.replace(state.trades[trade_id], **changes)
+
+
+def _in_vain(state: State, order: Order, time_ns: int) -> None:
+    """A refused or empty order: the next one waits. For a stop's only the next stop does."""
+    if order.role is Role.STOP:
+        _change(state, order.trade_id, stop_lost_ns=time_ns)
+    else:
+        _setback(state, order.trade_id, time_ns)
 
 
 def _setback(state: State, trade_id: str, time_ns: int) -> None:

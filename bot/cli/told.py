@@ -154,6 +154,8 @@ def _strange(fill: Answer) -> str:
 def _order(order: Answer) -> str:
     wanted = f"{order['role']}: {order['side']} {quantity(order['quantity'])} {order['instrument']}"
     bound = f"{wanted} at {order['limit']} or better"
+    if order["trigger"] is not None:
+        bound = f"{wanted} once the mark is at {order['trigger']}"
     if not order["filled"]:
         return f"{bound}: {order['state']}, nothing filled"
     paid = sum((fill["price"] * fill["quantity"] for fill in order["fills"]), Decimal(0))

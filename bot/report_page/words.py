@@ -76,6 +76,7 @@ WORDS = {
     "naked_leg": "one leg stood without the other",
     "order_unknown": "an order without a trustworthy answer",
     "books_differ": "books and venue differ",
+    "stop_missing": "a perp alone had no stop at the venue",
 }
 
 

@@ -17,7 +17,8 @@ from execution.snapshot import Snapshot
 
 
 class OrderLine(msgspec.Struct, frozen=True):
-    """One order, newest first. ``price`` is its limit, quantities are in base units."""
+    """One order, newest first. ``price`` is its limit, or the mark that it waits for;
+    quantities are in base units."""
 
     time_ns: int
     trade_id: str
@@ -58,7 +59,7 @@ def page_of(bot: Bot) -> Page:
                 order.request.side.value,
                 order.request.quantity,
                 order.filled,
-                order.request.price,
+                order.request.trigger or order.request.price,
                 order.state,
             )
             for order in orders

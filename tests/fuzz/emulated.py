@@ -39,7 +39,7 @@ QUESTIONS: dict[str, dict[str, Any]] = {
     "activeAssetData": {"user": ACCOUNT, "coin": COIN},
     "clearinghouseState": {"user": ACCOUNT, "dex": ""},
     "spotClearinghouseState": {"user": ACCOUNT},
-    "openOrders": {"user": ACCOUNT, "dex": ""},
+    "frontendOpenOrders": {"user": ACCOUNT, "dex": ""},
     "userFillsByTime": {"user": ACCOUNT, "startTime": 0},
     "userFunding": {"user": ACCOUNT, "startTime": 0},
     "userNonFundingLedgerUpdates": {"user": ACCOUNT, "startTime": 0},

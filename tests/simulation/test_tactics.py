@@ -244,9 +244,7 @@ SHORT = Tactic(Legs.SHORT, stop_price=Decimal(21), target_price=Decimal(18), lev
 def test_a_perp_alone_is_taken_at_once_and_never_naked(how: Tactic, held: Decimal) -> None:
     run = world(how, flat, notional="2000.20", enter=1.0).run(2)
     assert run.engine.state.quantities(trade(run)) == (ZERO, held)
-    (order,) = run.told(OrderIntended)
-    assert isinstance(order, OrderIntended)
-    assert order.role is Role.TAKE
+    assert [f.role for f in intended(run)] == [Role.TAKE, Role.STOP]
     assert run.engine.state.exposed.notional == ZERO
     assert_whole(run)
 
@@ -331,7 +329,7 @@ def test_a_stop_that_is_already_reached_is_refused() -> None:
 def test_a_target_is_left_by_resting_and_the_trade_ends_flat() -> None:
     run = world(LONG, wave, notional="2000.20", enter=1.0, leave=3.0).run(8)
     assert trade(run).stage is Stage.CLOSED
-    roles = [f.role for f in run.told(OrderIntended) if isinstance(f, OrderIntended)]
+    roles = [f.role for f in intended(run) if f.role is not Role.STOP]
     assert roles[0] is Role.TAKE
     assert set(roles[1:]) <= {Role.MAKER, Role.TAKE}
     assert run.engine.state.books.positions() == {}

@@ -168,6 +168,12 @@ class Scene:
     def open_orders(self) -> tuple[str, ...]:
         return self.exchange.account_report(None, self.loop.now_ns).open_orders
 
+    def waiting(self) -> list[str]:
+        """Client ids of the orders that wait for a price."""
+        asked = {"type": "frontendOpenOrders", "user": ACCOUNT}
+        reply = self.emulator.request("/info", json.dumps(asked).encode(), self.loop.now_ns)
+        return [order["cloid"] for order in json.loads(reply.body) if order["isTrigger"]]
+
     def sent(self, *actions: str) -> list[Received]:
         """What arrived of the watchdog's, of these types."""
         return [
@@ -188,12 +194,16 @@ class Scene:
 
     def order(
         self, leg: Instrument, side: Side, quantity: str, price: str | None = None,
-        cloid: str | None = None,
+        cloid: str | None = None, stop: str | None = None,
     ) -> bytes:  # fmt: skip
-        """A signed order: an IOC order well within the market, or one that rests at ``price``."""
+        """A signed order: an IOC order well within the market, one that rests at ``price``, or one
+        that waits for the mark to come to ``stop``."""
         self._nonce += 1
         self._orders += 1
         taking = MID * (1.02 if side is Side.BUY else 0.98)
+        kind: Action = {"limit": {"tif": "Gtc" if price else "Ioc"}}
+        if stop is not None:
+            kind = {"trigger": {"isMarket": True, "triggerPx": stop, "tpsl": "sl"}}
         action: Action = {
             "type": "order",
             "orders": [
@@ -202,8 +212,8 @@ class Scene:
                     "b": side is Side.BUY,
                     "p": price or f"{taking:.5g}",
                     "s": quantity,
-                    "r": False,
-                    "t": {"limit": {"tif": "Gtc" if price else "Ioc"}},
+                    "r": stop is not None,
+                    "t": kind,
                     "c": cloid or client_order_id("test", self._orders),
                 }
             ],
@@ -533,6 +543,39 @@ def test_a_persons_order_rests_on_and_the_bots_does_not(build: Build) -> None:
     assert scene.raised() == ["trader_silent", "watchdog_neutral"]
 
 
+@pytest.mark.parametrize(("side", "stop"), [(Side.BUY, "36"), (Side.SELL, "44")])
+def test_the_stop_of_a_perp_alone_goes_once_nothing_of_the_perp_is_held_and_not_before(
+    build: Build, side: Side, stop: str
+) -> None:
+    scene = build()
+    scene.trade(HYPE.perp, side, "10")
+    scene.trade(HYPE.perp, side.opposite, "10", stop, stop=stop)
+    scene.trade(PURR.spot, Side.BUY, "1", "31")
+    stopped(scene)
+
+    scene.run(30)
+
+    acts = [one.action for one in scene.sent("order", "cancelByCloid")]
+    assert acts == ["cancelByCloid", "order", "cancelByCloid"]  # what rests, the perp, its stop
+    assert scene.perp() == 0
+    assert scene.waiting() == []
+    assert scene.raised() == ["trader_silent", "watchdog_neutral"]
+
+
+def test_the_stop_of_a_perp_that_cannot_be_reduced_is_left_to_do_it(build: Build) -> None:
+    scene = build()
+    scene.trade(HYPE.perp, Side.BUY, "10")
+    scene.trade(HYPE.perp, Side.SELL, "10", "36", stop="36")
+    scene.emulator.play(Book(HYPE.perp.id, (), (), START, START))
+    stopped(scene)
+
+    scene.run(60)
+
+    assert scene.perp() == 10
+    assert len(scene.waiting()) == 1
+    assert scene.sent("cancelByCloid") == []
+
+
 def test_a_persons_inventory_and_short_are_left_as_they_are(build: Build) -> None:
     scene = build(HYPE="50")
     naked_by_six(scene)
@@ -780,7 +823,8 @@ def test_a_neutral_account_is_left_alone_until_it_is_neutral_no_more(build: Buil
     scene.run(300)
     assert scene.raised() == ["trader_silent", "watchdog_neutral"]
     assert scene.sent("order", "cancelByCloid", "noop") == []
-    assert 20 <= readings["frontendOpenOrders"] <= 30  # the venue limits how often one may ask
+    # A look reads the account twice; the venue limits how often one may ask.
+    assert 20 <= readings["clearinghouseState"] / 2 <= 30
     scene.road.fate = lambda path, body: "fine"
     now_ns = scene.loop.now_ns
     scene.emulator.auto_deleverage(HYPE.perp.id, Decimal("0.5"), Decimal(40), now_ns)

@@ -20,6 +20,7 @@ from domain.account import (
 from domain.instruments import FeeSchedule, Instrument, Kind, MarginTier, Pair
 from domain.money import ZERO, Money
 from domain.orders import Fill, FillCause, Liquidity, Side, TimeInForce
+from domain.targets import Legs
 from domain.time import MILLISECOND, SECOND
 from tests.world.checker import CHECKS, check
 from tests.world.figures import coverage, forced_to_neutral_seconds, naked_seconds
@@ -36,6 +37,7 @@ from tests.world.history import (
     Received,
     Record,
     SentOrder,
+    Standing,
     Window,
     WindowKind,
     in_order,
@@ -276,6 +278,23 @@ def whole_life() -> Story:
 
 
 LIFE = whole_life().history(1000)
+
+
+def alone(*looks: tuple[float, str, str]) -> History:
+    """A perp of 5 sold by itself, and bought back after 500 s; ``looks`` are what is held, and the
+    stops of it (with spaces between), at so many seconds."""
+    story = Story()
+    story.traded(10, "lead", PERP, Side.SELL, "5")
+    story.mark(11, "100")
+    story.traded(500, "close", PERP, Side.BUY, "5")
+    for seconds, held, stops in looks:
+        quantities = tuple(map(Decimal, stops.split()))
+        story.rest.append(Standing(at(seconds), PERP.id, Decimal(held), quantities))
+    history = story.history(1000)
+    return replace(history, bounds=replace(history.bounds, legs={"HYPE": Legs.SHORT}))
+
+
+GUARDED = ((10, "-5", ""), (15, "-5", "5"), (500, "0", "5"), (505, "0", ""))
 
 
 def fired(history: History) -> set[str]:
@@ -1078,6 +1097,7 @@ CHANGES: dict[str, tuple[History, set[str]]] = {
             "an_id_and_a_nonce_are_taken_once",
             "what_is_signed_stays_as_it_is",
             "positions_stay_within_their_limit",
+            "a_perp_alone_has_its_stop",
             "own_orders_leave_at_most_a_slice",
             "nothing_is_liquidated",
             "no_entry_in_doubt",
@@ -1112,6 +1132,9 @@ CHANGES: dict[str, tuple[History, set[str]]] = {
                                      position_notional_max={"HYPE": ZERO})),
         {"positions_stay_within_their_limit"},
     ),
+    "a perp alone without a stop": (
+        alone((10, "-5", ""), (31, "-5", "5"), (500, "0", "")), {"a_perp_alone_has_its_stop"},
+    ),
     "not a word after healing": (
         replace(
             LIFE, reads_ns=(), windows=(*LIFE.windows, Window(WindowKind.HEALED, at(710), at(710)))
@@ -1132,6 +1155,47 @@ def test_every_check_is_made_to_fire_by_some_change() -> None:
     made_to_fire = set().union(*(expected for _, expected in CHANGES.values()))
 
     assert made_to_fire == {judge.__name__ for judge in CHECKS}
+
+
+# --- I-10 ----------------------------------------------------------------------------------
+
+
+def test_a_perp_alone_is_not_naked_and_has_a_stop_of_its_size() -> None:
+    assert [str(violation) for violation in check(alone(*GUARDED))] == []
+
+
+@pytest.mark.parametrize(
+    ("looks", "said"),
+    [
+        (((10, "-5", ""), (31, "-5", "5"), (500, "0", "")), "stops for [] of -5, for 21 s"),
+        (((10, "-5", "4"), (31, "-5", "5"), (500, "0", "")), "stops for ['4'] of -5, for 21 s"),
+        # Two halves are no whole: which of them are there when it matters?
+        (((10, "-5", "2 3"), (31, "-5", "5"), (500, "0", "")), "stops for ['2', '3'] of -5"),
+        (((10, "-5", "5 5"), (31, "-5", "5"), (500, "0", "")), "stops for ['5', '5'] of -5"),
+        (((10, "-5", "5"), (500, "0", "5")), "stops for ['5'] of 0, for 500 s"),
+        (((10, "-5", "5"), (200, "-5", ""), (500, "0", "")), "stops for [] of -5, for 300 s"),
+    ],
+)
+def test_a_stop_that_is_missing_or_too_much_is_found(
+    looks: tuple[tuple[float, str, str], ...], said: str
+) -> None:
+    (violation,) = check(alone(*looks))
+
+    assert violation.invariant == "I-10"
+    assert said in violation.text
+
+
+def test_while_nobody_is_there_to_place_a_stop_none_is_missing() -> None:
+    history = alone((10, "-5", ""), (120, "-5", "5"), (500, "0", ""))
+    dead = Window(WindowKind.DEAD, at(12), at(110))
+
+    assert fired(replace(history, windows=(dead,))) == set()
+
+
+def test_what_is_dust_needs_no_stop() -> None:
+    history = alone((10, "-5", "5"), (100, "-0.1", ""), (500, "0", ""))
+
+    assert fired(history) == set()
 
 
 # --- Figures -------------------------------------------------------------------------------

@@ -4,7 +4,8 @@
 processors, and fails on any violation or where the faults did not meet the bot in the middle of
 everything it does. ``--seed N`` runs one and tells more. ``--minutes M --into FILE`` goes on
 over new seeds for so long, and adds to what the file has, which is of one state of the code.
-``--venue cex`` does it at the other venue, which has no nonces.
+``--venue cex`` does it at the other venue, which has no nonces; ``--venue alone`` at the first
+with perps that stand alone, ``--venue mirror`` with coins that are sold against a perp or hedged.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from tests.world.checker import check
 from tests.world.figures import coverage, forced_to_neutral_seconds, naked_seconds
 from tests.world.net import Fate, StreamFault, Weather
 from tests.world.oracle import Oracle
-from tests.world.world import ADL, BY_HAND, DISK, KILLS, STOP, World, wild
+from tests.world.world import ADL, BY_HAND, DISK, KILLS, STOP, AloneWorld, MirrorWorld, World, wild
 
 Mix = Mapping[str, float]
 CALM: Mix = {}
@@ -46,6 +47,8 @@ MIXES: Mapping[str, Mix | None] = {"swarm": None, "calm": CALM, "lossy": LOSSY, 
 
 VENUES: Mapping[str, tuple[type[World], Callable[[int], Mix]]] = {
     "hyperliquid": (World, wild),
+    "alone": (AloneWorld, wild),
+    "mirror": (MirrorWorld, wild),
     "cex": (CexWorld, cex_world.wild),
 }
 

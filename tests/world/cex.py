@@ -369,6 +369,7 @@ class Cex:
             cloid, leg, new.side, new.quantity, new.price, call.params["timeInForce"],
             call.now_ns, reduce_only=new.reduce_only,
         )  # fmt: skip
+        assert new.time_in_force is not None, "Invariant: this venue knows no triggers"
         request = OrderRequest(
             str(order.number), leg.id, new.side, new.quantity, new.price, new.time_in_force,
             new.reduce_only, call.now_ns + SECOND,

@@ -14,16 +14,19 @@ from itertools import compress, pairwise
 import msgspec
 
 from domain.account import AccountReport, Cashflow, FundingPayment
-from domain.instruments import Kind
+from domain.instruments import Kind, Pair
 from domain.money import ZERO
-from domain.orders import Fill, FillCause, Side, TimeInForce
+from domain.orders import Fill, FillCause, TimeInForce
 from domain.time import MILLISECOND, MINUTE, SECOND, iso
 from tests.world.history import (
     NOOP,
     OK,
     History,
+    Lost,
+    Mark,
     Received,
     SentOrder,
+    Standing,
     WindowKind,
     time_of,
 )
@@ -120,15 +123,17 @@ def positions_stay_within_their_limit(trace: Trace) -> Iterator[Violation]:
     """
     bounds = trace.history.bounds
     for move in trace.moves:
+        legs = bounds.legs_of(move.pair)
+        of_spot = move.kind is Kind.SPOT
         before, after = (
-            (move.before.spot, move.after.spot)
-            if move.kind is Kind.SPOT
-            else (-move.before.perp, -move.after.perp)
+            legs.along(move.kind, each.spot if of_spot else each.perp)
+            for each in (move.before, move.after)
         )
         limit = bounds.position_notional_max[move.pair.name] + bounds.slice_notional
         limit *= 1 + bounds.price_allowance
         notional = after * move.after.price
-        if move.ours and move.leads and after > before and notional > limit:
+        leads = move.leads or not legs.trades_spot
+        if move.ours and leads and after > before and notional > limit:
             text = (
                 f"{move.pair.name}: {move.kind} leg of {after} worth {notional:.2f} by order"
                 f" {move.fill.cloid}, limit and a slice {limit:.2f}"
@@ -148,7 +153,7 @@ def no_hedge_is_done_twice(trace: Trace) -> Iterator[Violation]:
         placed.order.cloid
         for placed in trace.placed
         if placed.order.time_in_force is TimeInForce.IOC
-        and (placed.order.side is Side.BUY) is (placed.kind is Kind.SPOT)
+        and placed.order.side is bounds.legs_of(placed.pair).opens(placed.kind)
         and not placed.order.reduce_only
     }
     surprised: dict[str, int] = {}
@@ -361,12 +366,14 @@ def nothing_is_liquidated(trace: Trace) -> Iterator[Violation]:
 def closes_only_reduce(trace: Trace) -> Iterator[Violation]:
     """An order against the perp position is reduce-only and no larger than what was held lately.
 
-    Every perp buy is one: a pair holds its perp short, so a buy that is not reduce-only would
-    turn into a long position wherever the short has gone before it arrives.
+    Every order on the side by which the pair's perp is left is one: of a pair that holds it
+    short, a buy that is not reduce-only would turn into a long position wherever the short has
+    gone before it arrives.
     """
     for placed in trace.placed:
-        order = placed.order
-        against = order.side is Side.BUY or placed.position > 0
+        order, legs = placed.order, trace.history.bounds.legs_of(placed.pair)
+        astray = legs.along(Kind.PERP, placed.position) < 0
+        against = order.side is not legs.opens(Kind.PERP) or astray
         if placed.kind is not Kind.PERP or not placed.accepted or not against:
             continue
         name = f"{order.instrument}: {order.side} {order.cloid} of {order.quantity}"
@@ -379,14 +386,94 @@ def closes_only_reduce(trace: Trace) -> Iterator[Violation]:
 
 
 def no_position_flips(trace: Trace) -> Iterator[Violation]:
-    """No fill of ours carries a perp position through zero, nor from zero to long."""
+    """No fill of ours carries a perp position through zero, nor from zero to the wrong side."""
     for move in trace.moves:
-        before, after = move.before.perp, move.after.perp
-        if move.ours and (before * after < 0 or before <= 0 < after):
+        legs = trace.history.bounds.legs_of(move.pair)
+        before, after = (legs.along(Kind.PERP, e.perp) for e in (move.before, move.after))
+        if move.ours and (before * after < 0 or before >= 0 > after):
             text = (
-                f"{move.fill.instrument}: {move.fill.cloid} took the position {before} to {after}"
+                f"{move.fill.instrument}: {move.fill.cloid} took the position"
+                f" {move.before.perp} to {move.after.perp}"
             )
             yield Violation(move.fill.venue_time_ns, "I-8", text)
+
+
+# --- I-10: a perp alone and its stop ----------------------------------------------------------
+
+
+def a_perp_alone_has_its_stop(trace: Trace) -> Iterator[Violation]:
+    """A perp that stands alone is never for long without a stop at the venue for all of it, nor
+    are there stops for more than it: not beside each other, and not when it is gone.
+
+    Each is counted from the look at which it was first so, and anew from a new start of the
+    process; what is missing also from any attempt to place it or to close what is held. The
+    clock stands still while nothing could be sent.
+    """
+    history, bounds = trace.history, trace.history.bounds
+    dead = Times(history.windows, WindowKind.DEAD)
+    helpless, degraded = helpless_times(history), degraded_times(history)
+    for pair in bounds.pairs:
+        if not bounds.legs_of(pair).is_alone:
+            continue
+        attempts = _closing(trace, pair)
+        for what, start_ns, end_ns, text in _wrong_stops(history, pair):
+            tried = attempts if what == MISSING else []
+            within = [t for t in tried if start_ns < t < end_ns]
+            starts = sorted({start_ns, *within, *dead.ends(start_ns, end_ns)})
+            for start, end in pairwise([*starts, end_ns]):
+                limit = bounds.t_stop_ns
+                if degraded.touches(start, min(end, start + limit)):
+                    limit = bounds.t_hedge_degraded_ns
+                counted = end - start - helpless.covered(start, end)
+                if counted > limit:
+                    told = f"{text}, for {counted / SECOND:.0f} s from {iso(start)}"
+                    yield Violation(helpless.outside_after(start, limit), "I-10", told)
+
+
+MISSING, TOO_MUCH = "missing", "too much"
+
+
+def _closing(trace: Trace, pair: Pair) -> list[int]:
+    """When orders that close the perp of ``pair`` arrived, or left and were lost."""
+    side = trace.history.bounds.legs_of(pair).opens(Kind.PERP).opposite
+    placed = [
+        each.received.time_ns
+        for each in trace.placed
+        if each.order.instrument == pair.perp.id and each.order.side is side
+    ]
+    lost = [
+        record.time_ns
+        for record in trace.history.records
+        if isinstance(record, Lost) and (record.instrument, record.side) == (pair.perp.id, side)
+    ]
+    return sorted((*placed, *lost))
+
+
+def _wrong_stops(history: History, pair: Pair) -> Iterator[tuple[str, int, int, str]]:
+    """What is wrong with the stops of a perp alone: which way, from when, until when, in words."""
+    bounds, price = history.bounds, ZERO
+    since: dict[str, tuple[int, str]] = {}
+    for record in history.records:
+        if isinstance(record, Mark | Fill) and record.instrument == pair.perp.id:
+            price = record.price
+        if not isinstance(record, Standing) or record.instrument != pair.perp.id:
+            continue
+        held, stops = abs(record.position), sum(record.stops, ZERO)
+        smallest = pair.perp.minimum_notional * (1 + 4 * bounds.price_allowance)
+        wrong = {
+            # Of what is worth little more than the smallest order none can be made.
+            MISSING: max(record.stops, default=ZERO) < held and held * price > smallest,
+            TOO_MUCH: stops > held,
+        }
+        for what, is_so in wrong.items():
+            text = f"{pair.perp.id}: stops for {list(map(str, record.stops))} of {record.position}"
+            if is_so:
+                since.setdefault(what, (record.time_ns, text))
+            elif what in since:
+                start_ns, said = since.pop(what)
+                yield what, start_ns, record.time_ns, said
+    for what, (start_ns, said) in since.items():
+        yield what, start_ns, history.end_ns, said
 
 
 # --- I-9: no entry on doubt ----------------------------------------------------------------
@@ -541,6 +628,7 @@ CHECKS: tuple[Check, ...] = (
     nothing_is_liquidated,
     closes_only_reduce,
     no_position_flips,
+    a_perp_alone_has_its_stop,
     no_entry_in_doubt,
     no_entry_beside_an_unknown_order,
     one_actor_at_a_time,

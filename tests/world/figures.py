@@ -55,10 +55,11 @@ def coverage(history: History) -> Counter[str]:
     """How often each kind of thing happened, so that a run in which nothing did is seen.
 
     ``open spot``, ``close perp``, ``hedge spot``, …: orders that traded, by what they did to
-    their pair when they arrived. ``partial``: fills that left a rest of their order.
-    ``fence burnt`` and ``fence used``: noops that were the first with their nonce, and those that
-    were not. ``again``: copies of an action. ``order refused``, ``action refused``,
-    ``cancel refused``. The rest are the venue's records by their kind.
+    their pair when they arrived. ``stop``: those that had waited for a price. ``partial``:
+    fills that left a rest of their order. ``fence burnt`` and ``fence used``: noops that were
+    the first with their nonce, and those that were not. ``again``: copies of an action.
+    ``order refused``, ``action refused``, ``cancel refused``. The rest are the venue's records
+    by their kind.
     """
     counts: Counter[str] = Counter(_happenings(history))
     trace = trace_of(history)
@@ -66,6 +67,8 @@ def coverage(history: History) -> Counter[str]:
     for placed in trace.placed:
         if placed.accepted and placed.order.cloid in traded:
             counts[f"{placed.role} {placed.kind}"] += 1
+            if placed.order.time_in_force is None:
+                counts["stop"] += 1
     return counts
 
 

@@ -13,6 +13,7 @@ import msgspec
 from domain.account import AccountReport, Cashflow, FundingPayment
 from domain.instruments import Pair
 from domain.orders import Fill, Side, TimeInForce
+from domain.targets import Legs
 from domain.time import SECOND
 
 OK = "ok"  # the venue carried an action out, whatever became of each order in it
@@ -23,14 +24,15 @@ NOOP = "noop"  # the action that does nothing but use its nonce up
 
 
 class SentOrder(msgspec.Struct, frozen=True):
-    """One order of a signed action; ``quantity`` is positive base units."""
+    """One order of a signed action; ``quantity`` is positive base units. ``time_in_force`` is
+    None where it waits for a price."""
 
     cloid: str | None
     instrument: str
     side: Side
     quantity: Decimal
     price: Decimal
-    time_in_force: TimeInForce
+    time_in_force: TimeInForce | None
     reduce_only: bool = False
 
 
@@ -86,12 +88,22 @@ class Lost(msgspec.Struct, frozen=True, tag=True):
     side: Side
 
 
-Record = Received | Fill | FundingPayment | Cashflow | Mark | Lost
+class Standing(msgspec.Struct, frozen=True, tag=True):
+    """A perp as the venue has it: the signed position, and what remains of each order that waits
+    for a price to close it. Put down at every look at which it is another than before."""
+
+    time_ns: int
+    instrument: str
+    position: Decimal
+    stops: tuple[Decimal, ...]
+
+
+Record = Received | Fill | FundingPayment | Cashflow | Mark | Lost | Standing
 
 
 def time_of(record: Record) -> int:
     """When it happened at the venue. Funding is charged when the venue says so, not at its hour."""
-    if isinstance(record, Received | Mark | Lost):
+    if isinstance(record, Received | Mark | Lost | Standing):
         return record.time_ns
     return record.received_ns if isinstance(record, FundingPayment) else record.venue_time_ns
 
@@ -137,6 +149,8 @@ class Bounds(msgspec.Struct, frozen=True):
     long it waits before an order's fate is unknown, ``expiry_margin_ns`` how long after
     an order's expiry that fate counts as proven. ``fresh_ns`` is how old its knowledge of a
     position may be, ``patience_ns`` how long an order may rest, being cancelled included.
+    ``legs`` is how the trades of a pair are made, carry where it says nothing; ``t_stop_ns`` is how
+    long the stop of a perp alone may be another than it should, where the venue is healthy.
     """
 
     pairs: tuple[Pair, ...]
@@ -154,6 +168,11 @@ class Bounds(msgspec.Struct, frozen=True):
     expiry_margin_ns: int = 1 * SECOND
     fresh_ns: int = 30 * SECOND
     patience_ns: int = 1_860 * SECOND
+    t_stop_ns: int = 20 * SECOND
+    legs: dict[str, Legs] = {}
+
+    def legs_of(self, pair: Pair) -> Legs:
+        return self.legs.get(pair.name, Legs.CARRY)
 
 
 class History(msgspec.Struct, frozen=True):

@@ -33,7 +33,7 @@ from domain.instruments import Instrument, Kind
 from domain.market import Book, Level, MarketInput, Reference, Trade
 from domain.money import ZERO, decimal_of, exact
 from domain.orders import CancelRejected, Fill, OrderAccepted, OrderCanceled, OrderRejected, Side
-from domain.targets import Action, ExitCause, Target
+from domain.targets import Action, ExitCause, Legs, Tactic, Target
 from domain.time import HOUR, SECOND
 from execution.events import Command
 from execution.facts import (
@@ -106,6 +106,7 @@ class Story(msgspec.Struct, frozen=True):
     """What is to happen if nobody dies. ``quotes`` is by seconds since the beginning.
 
     ``flattened``: an operator closes the trade. ``hold_ns`` is counted from the first fill.
+    ``legs`` other than carry hold a perp alone, with a stop.
     ``timeless``: what is done later is done all the same, so that a run which nothing happened
     to while nobody was there ends as if nobody had died.
     """
@@ -118,6 +119,14 @@ class Story(msgspec.Struct, frozen=True):
     reserve: Decimal = Decimal("0.05")
     quotes: Callable[[float], Quote] = lambda _: Quote()
     timeless: bool = True
+    legs: Legs = Legs.CARRY
+
+    @property
+    def how(self) -> Tactic | msgspec.UnsetType:
+        if not self.legs.is_alone:
+            return msgspec.UNSET
+        away = Decimal(1) - self.legs.opens(Kind.PERP).sign * Decimal("0.03")
+        return Tactic(self.legs, stop_price=decimal_of(PRICE) * away, leverage=Decimal(2))
 
     def settings(self) -> Settings:
         """A leg may be naked for as long as the longest pause: the stories are too short to go
@@ -150,6 +159,13 @@ def _rising(seconds: float) -> Quote:
     return Quote(price=round(PRICE * (1 + 0.01 * steps), 3))
 
 
+def _falling(seconds: float) -> Quote:
+    """From the stop on nobody has to be there: the venue's own closes the position. Who comes
+    later finds the price where it was."""
+    steps = min(max(seconds - 45, 0) // 5, 6) if seconds < 150 else 0
+    return Quote(price=round(PRICE * (1 - 0.01 * steps), 3))
+
+
 STORIES: Mapping[str, Story] = {
     "spot": Story(notional=Decimal(1240)),
     "perp": Story(maker=Kind.PERP),
@@ -163,6 +179,10 @@ STORIES: Mapping[str, Story] = {
         timeless=False,
     ),
     "flatten": Story(flattened=True, hold_ns=HOUR),
+    "alone": Story(maker=Kind.PERP, legs=Legs.LONG),
+    "stopped": Story(
+        maker=Kind.PERP, legs=Legs.LONG, quotes=_falling, hold_ns=120 * SECOND, timeless=False
+    ),
 }
 
 
@@ -217,6 +237,7 @@ class Once:
                 maker_leg=story.maker,
                 urgent=leaves and story.urgent,
                 exit_cause=ExitCause.THESIS_CHANGED if leaves else None,
+                how=story.how if held is None else msgspec.UNSET,
             ),
         )  # fmt: skip
 
@@ -473,6 +494,7 @@ class KillWorld(World):
         self._ending: str | None = None  # who has been told to end
         self._started_ns = self.recovered_ns = 0
         oracle = Oracle.seeded(1, {})
+        self.legs = {PAIR.name: self.story.legs} if self.story.legs.is_alone else {}
         super().__init__(oracle, 1, hours=1.0, settings=self.story.settings(), start_ns=BEGINS_NS)
         self.market = Steady(BEGINS_NS, self.story)
         self.strategy = Once(self.story)
@@ -587,8 +609,16 @@ class KillWorld(World):
             return False
         if not all(_is_hedged(state, name) for name in state.open_trades):
             return False
+        if self.legs and not self._is_guarded():
+            return False
         self.recovered_ns = self.loop.now_ns
         return True
+
+    def _is_guarded(self) -> bool:
+        """Whether the venue has one stop of all that is held, and none of nothing."""
+        self._stand(PAIR.perp.id, self.loop.now_ns)
+        look = self.standing[PAIR.perp.id][-1]
+        return look.stops == ((abs(look.position),) if look.position else ())
 
     def _is_over(self, state: State) -> bool:
         done = bool(state.trades) and not state.open_trades
@@ -670,7 +700,7 @@ class KillWorld(World):
 def _is_hedged(state: State, name: str) -> bool:
     """Whether a pair's legs differ by nothing that can be traded, or a hedge is on the road."""
     trade = state.trade_on(name)
-    if trade is None:
+    if trade is None or not trade.legs.trades_spot:
         return True
     spot, perp = state.quantities(trade)
     price = trade.plan.notional / trade.plan.quantity

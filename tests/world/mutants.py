@@ -53,7 +53,7 @@ from domain.orders import (
     client_order_id,
 )
 from domain.time import HOUR, MILLISECOND, MINUTE, SECOND
-from execution import orders, pairs, state
+from execution import orders, pairs, state, stops
 from execution.effects import FenceOrder, PlaceOrder, QueryOrder
 from execution.facts import (
     Fact,
@@ -89,6 +89,7 @@ from tests.world.world import (
     START,
     VENUE,
     WATCHDOG,
+    AloneWorld,
     World,
     busy,
 )
@@ -171,6 +172,11 @@ def _running_dry(run: Run, oracle: Oracle) -> World:
     return World(oracle, run.seed, hours=run.hours, scenario=scenario)
 
 
+def _alone(run: Run, oracle: Oracle) -> World:
+    """Perps that stand alone, each with a stop at the venue."""
+    return AloneWorld(oracle, run.seed, hours=run.hours)
+
+
 def _clock_set_back(run: Run, oracle: Oracle) -> World:
     """Every third process lives with the clock eight seconds behind, but none at the end."""
 
@@ -232,6 +238,7 @@ SCENES: Mapping[str, Callable[[Run, Oracle], World]] = {
     "dry": _running_dry,
     "clock": _clock_set_back,
     "rival": _taken_over,
+    "alone": _alone,
 }
 
 
@@ -273,7 +280,8 @@ class _Stamped(list[str]):
 
 
 NEEDED = ("open", "hedge", "close")
-"""What a run proves nothing without: that orders of each kind traded, on either leg."""
+"""What a run proves nothing without: that orders of each kind traded, on either leg. A perp alone
+has nothing to be hedged with."""
 
 
 def judged(run: Run, oracle: Oracle | None = None) -> Verdict:
@@ -292,7 +300,9 @@ def judged(run: Run, oracle: Oracle | None = None) -> Verdict:
     found += [(at, "world", text) for at, text in zip(stamped.times, stamped, strict=True)]
     met = coverage(history)
     for kind in NEEDED:
-        if not met[f"{kind} spot"] + met[f"{kind} perp"]:
+        if (run.scene, kind) != ("alone", "hedge") and not met[f"{kind} spot"] + met[
+            f"{kind} perp"
+        ]:
             found.append((history.end_ns, "floor", f"no order that {kind}s a pair has traded"))
     try:
         world.close()
@@ -623,6 +633,66 @@ def data_does_not_age(patch: MonkeyPatch) -> None:
     patch.setattr(InstrumentState, "is_fresh", lambda self, _now_ns, _age_ns: self.usable)
     heard = bot.planning._heard
     patch.setattr(bot.planning, "_heard", lambda *legs: tuple(1 << 62 for _ in heard(*legs)))
+
+
+# --- planted: the stop of a perp alone -------------------------------------------------------
+
+
+@planted(
+    "I-10",
+    "I-10",
+    "a stop at the venue stays as large as it was",
+    Run(1, mix="taken", scene="alone", hours=0.5),
+)
+def stop_not_resized(patch: MonkeyPatch) -> None:
+    def is_as(order: Any, wanted: Wanted) -> bool:
+        return bool(order.request.trigger == wanted.trigger)
+
+    patch.setattr(stops, "_is_as", is_as)
+
+
+@planted(
+    "I-10",
+    "I-10",
+    "a stop at the venue outlives the position that it was for",
+    Run(1, mix="calm", scene="alone"),
+)
+def stop_left_when_flat(patch: MonkeyPatch) -> None:
+    step = stops.step
+
+    def kept(pair: Any, trade: PairTrade, perp: Decimal, *rest: Any) -> stops.Guarding:
+        return step(pair, trade, perp, *rest) if perp else stops.Guarding(is_right=True)
+
+    patch.setattr(stops, "step", kept)
+    patch.setattr(Engine, "_settle", _settled_beside_its_stop)
+
+
+def _settled_beside_its_stop(self: Engine, trade_id: str) -> None:
+    """As it would be if nobody had thought of stops."""
+    trade = self.state.trades[trade_id]
+    if trade.is_closing:
+        self._close(trade)
+    else:
+        SETTLE(self, trade_id)
+
+
+SETTLE = Engine._settle
+
+
+@planted(
+    "I-10",
+    "I-10",
+    "a process that starts again thinks of no stop of what it finds",
+    Run(1, mix="deadly", scene="alone", hours=0.5),
+)
+def stop_forgotten_at_restart(patch: MonkeyPatch) -> None:
+    protect = Engine._protect
+
+    def forgetful(self: Engine, trade: PairTrade) -> None:
+        if trade.plan.time_ns >= self._started_ns:
+            protect(self, trade)
+
+    patch.setattr(Engine, "_protect", forgetful)
 
 
 # --- planted: fills -------------------------------------------------------------------------

@@ -7,9 +7,9 @@ from random import Random
 import msgspec
 
 from domain.instruments import Kind
-from domain.money import ZERO
-from domain.targets import Action, ExitCause, Target
-from domain.time import SECOND
+from domain.money import ZERO, decimal_of
+from domain.targets import Action, ExitCause, Legs, Tactic, Target
+from domain.time import MINUTE, SECOND
 from strategies.market.state import Market
 from strategies.strategy import Holding
 
@@ -20,7 +20,15 @@ class Restless:
     What it wants is a function of time alone, so a restarted bot wants the same.
     """
 
-    def __init__(self, pairs: tuple[str, ...], start_ns: int, end_ns: int, seed: int) -> None:
+    def __init__(
+        self,
+        pairs: tuple[str, ...],
+        start_ns: int,
+        end_ns: int,
+        seed: int,
+        legs: Mapping[str, Legs] | None = None,
+    ) -> None:
+        self._legs = legs or {}
         self._spells: dict[str, tuple[Spell, ...]] = {
             pair: _spells(f"{seed} {pair}", start_ns, end_ns) for pair in pairs
         }
@@ -28,7 +36,21 @@ class Restless:
     def targets(
         self, market: Market, holdings: Mapping[str, Holding], equity: Decimal, now_ns: int
     ) -> tuple[Target, ...]:
-        return tuple(self._target(pair, pair in holdings, now_ns) for pair in self._spells)
+        told = (self._target(pair, pair in holdings, now_ns) for pair in self._spells)
+        return tuple(msgspec.structs.replace(t, how=self._how(market, t, now_ns)) for t in told)
+
+    def _how(self, market: Market, target: Target, now_ns: int) -> Tactic | msgspec.UnsetType:
+        """By which legs; the stop of a perp alone is so near that some are reached."""
+        legs = self._legs.get(target.pair, Legs.CARRY)
+        if legs is Legs.CARRY or target.action is not Action.ENTER:
+            return msgspec.UNSET
+        perp = market.of(f"hyperliquid:{target.pair}-PERP")
+        if not legs.is_alone or perp is None or perp.mark is None:
+            return Tactic(legs)
+        away = (0.005, 0.01, 0.03)[now_ns // MINUTE % 3]
+        stop = decimal_of(perp.mark * (1.0 - away * legs.opens(Kind.PERP).sign))
+        rounded = stop.quantize(Decimal("0.001"))
+        return Tactic(legs, stop_price=rounded, leverage=Decimal(3))
 
     def _target(self, pair: str, held: bool, now_ns: int) -> Target:
         spell = next((s for s in reversed(self._spells[pair]) if s.from_ns <= now_ns), None)

@@ -1,8 +1,9 @@
 """One pass over a history: what each order met, what each fill changed, who was naked when.
 
-A pair holds its spot long and its perp short. Its net delta is, since the opening and in base
-units: spot bought less spot sold less fees taken in base, plus the perp's signed change. Deposits
-are no trade and do not count.
+A pair holds its spot long and its perp short, or as ``Bounds.legs`` says. Its net delta is, since
+the opening and in base units: spot bought less spot sold less fees taken in base, plus the perp's
+signed change. Deposits are no trade and do not count. Of a pair whose spot is not traded the delta
+is none: its perp is meant to be there without one.
 """
 
 from bisect import bisect_left, bisect_right
@@ -261,7 +262,8 @@ class _Fold:
         delta = order.side.sign * self._now[pair.name].delta
         if pair.name in self._naked and delta < 0:
             return Role.HEDGE
-        grows = (order.side is Side.BUY) is (leg.kind is Kind.SPOT) and not order.reduce_only
+        opening = self._bounds.legs_of(pair).opens(leg.kind)
+        grows = order.side is opening and not order.reduce_only
         # What makes the legs equal adds nothing, though at another price it may be dust.
         return Role.OPEN if grows and order.quantity > -delta else Role.CLOSE
 
@@ -281,6 +283,8 @@ class _Fold:
         pair, leg = self._legs[fill.instrument]
         before = self._now[pair.name]
         after = _after(before, fill, leg)
+        if not self._bounds.legs_of(pair).trades_spot:
+            after = replace(after, delta=ZERO, foreign=ZERO)
         self._now[pair.name] = after
         if after.perp != before.perp:
             self._held[pair.name].append((fill.venue_time_ns, before.perp))

@@ -7,7 +7,7 @@ bot. Everything that is left open is the oracle's choice, so a seed is a run.
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from hashlib import sha256
 from math import fsum
@@ -26,6 +26,7 @@ from domain.instruments import FeeSchedule, Instrument, Kind, MarginTier, Pair
 from domain.market import MarketInput, PublicEvent
 from domain.money import ZERO, decimal_of
 from domain.orders import Fill, Side
+from domain.targets import Legs
 from domain.time import MILLISECOND, SECOND
 from execution.effects import RaiseAlarm
 from execution.facts import Fact, Stage
@@ -48,6 +49,7 @@ from tests.world.history import (
     Mark,
     Received,
     SentOrder,
+    Standing,
     Window,
     WindowKind,
     in_order,
@@ -215,6 +217,10 @@ class World:
     actions: tuple[str, ...] = ("/exchange",)
     key = TRADER.address
     book = b'"l2Book"'
+    legs: Mapping[str, Legs] = {}
+    """How the trades of a pair are made, where it is not by carry."""
+    coins: Mapping[str, Decimal] = {}
+    """What their owner holds of them besides."""
 
     def __init__(
         self,
@@ -237,7 +243,7 @@ class World:
         self.end_ns = start_ns + int(hours * 3600 * SECOND)
         self.market = WildMarket(self.pairs, start_ns, seed, scenario)
         legs = [leg for pair in self.pairs for leg in (pair.perp, pair.spot)]
-        deposits = {self.pairs[0].spot.quote: CAPITAL}
+        deposits = {self.pairs[0].spot.quote: CAPITAL, **self.coins}
         self.exchange = Exchange(legs, VenueRules(), deposits, start_ns)
         self.site = self._site()
         self.net.host(VENUE, self.site, self.actions)
@@ -245,13 +251,14 @@ class World:
         self.net.on_send = self._on_send
         self.net.on_push = self._on_push
         names = tuple(pair.name for pair in self.pairs)
-        self.strategy: Strategy = Restless(names, start_ns, self.end_ns, seed)
+        self.strategy: Strategy = Restless(names, start_ns, self.end_ns, seed, self.legs)
         self.clock = SkewedClock(self.loop)
         self.process: Process | None = None
         self.starts = self.deaths = 0
         self.alarms: list[Alarm] = []
         self.windows: list[Window] = []
         self.marks: list[Mark] = []
+        self.standing: dict[str, list[Standing]] = {}
         self.facts: list[Fact] = []
         self.faults: Counter[str] = Counter()
         self.cells: Counter[tuple[str, str]] = Counter()
@@ -543,6 +550,9 @@ class World:
         self.net.flush(VENUE)
         if (now_ns - self.start_ns) % _MARKS_NS == 0:
             self._mark(now_ns)
+        for pair in self.pairs:
+            if pair.name in self.legs:
+                self._stand(pair.perp.id, now_ns)
         self.loop.at(now_ns + STEP_NS, self._play_market)
 
     def _mark(self, now_ns: int) -> None:
@@ -552,6 +562,17 @@ class World:
                 price = exchange._markets[leg.id].mid
                 if price is not None:
                     self.marks.append(Mark(now_ns, leg.id, decimal_of(price)))
+
+    def _stand(self, perp: str, now_ns: int) -> None:
+        position = self.exchange.position(perp).quantity
+        stops = tuple(
+            order.remaining
+            for order in self.emulator._orders.open()
+            if order.instrument == perp and order.trigger is not None
+        )
+        looks = self.standing.setdefault(perp, [])
+        if not looks or (looks[-1].position, looks[-1].stops) != (position, stops):
+            looks.append(Standing(now_ns, perp, position, stops))
 
     # --- the run ---------------------------------------------------------------------------
 
@@ -617,7 +638,8 @@ class World:
         # The deposit that it begins with is in the opening.
         events = [e for e in exchange.private_since(0) if e.venue_time_ns > self.start_ns]
         private = [self._told(event) for event in events]
-        others = sorted([*private, *self.marks, *self._lost()], key=time_of)
+        looks = [look for of_one in self.standing.values() for look in of_one]
+        others = sorted([*private, *self.marks, *self._lost(), *looks], key=time_of)
         policy = self.settings.execution
         bounds = Bounds(
             pairs=self.pairs,
@@ -625,6 +647,7 @@ class World:
             watchdog=WATCHDOG.address,
             slice_notional=policy.max_naked_notional,
             position_notional_max={pair.name: Decimal(6000) for pair in self.pairs},
+            legs=dict(self.legs),
         )
         reads = tuple(
             sent.answered_ns
@@ -635,6 +658,23 @@ class World:
             bounds, self._opening, in_order(self._received(), others), tuple(self.alarms),
             tuple(self.windows), tuple(sorted(reads)), exchange.account_report(None, now_ns),
         )  # fmt: skip
+
+
+class AloneWorld(World):
+    """Perps that stand alone, one long and one short."""
+
+    legs = {PAIRS[0].name: Legs.LONG, PAIRS[1].name: Legs.SHORT}  # noqa: RUF012 - see World
+
+
+class MirrorWorld(World):
+    """Coins that their owner holds: of one pair they are sold against a long perp, those of the
+    other stay, and a short perp hedges them."""
+
+    legs = {PAIRS[0].name: Legs.REVERSE, PAIRS[1].name: Legs.OVERLAY}  # noqa: RUF012 - see World
+    coins = {PAIRS[0].spot.base: Decimal(500), PAIRS[1].spot.base: Decimal(80)}  # noqa: RUF012
+
+    def trade_by_hand(self, pair: Pair, percent: Decimal) -> None:
+        """Whose coins a person sells nobody could tell from the venue's log."""
 
 
 _ASSETS = {

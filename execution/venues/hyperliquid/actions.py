@@ -41,7 +41,15 @@ def wire_number(value: Decimal) -> str:
 
 
 def order_action(request: OrderRequest, asset: int) -> Action:
-    """Raises ValueError where price or size cannot be written exactly."""
+    """One order, in a group of its own.
+
+    A stop is grouped ``na`` as well, and not as one of the position (``positionTpsl``): it then
+    has a size, so that what a person holds of the same perp is none of its business; it is
+    answered with its number like every other; and nothing but its own fate ends it.
+
+    Raises:
+        ValueError: where price or size cannot be written exactly.
+    """
     return {
         "type": "order",
         "orders": [
@@ -51,12 +59,21 @@ def order_action(request: OrderRequest, asset: int) -> Action:
                 "p": wire_number(units.told_price(request.instrument, request.price)),
                 "s": wire_number(units.told_size(request.instrument, request.quantity)),
                 "r": request.reduce_only,
-                "t": {"limit": {"tif": _TIME_IN_FORCE[request.time_in_force]}},
+                "t": _order_type(request),
                 "c": request.cloid,
             }
         ],
         "grouping": "na",
     }
+
+
+def _order_type(request: OrderRequest) -> Action:
+    if request.trigger is None:
+        return {"limit": {"tif": _TIME_IN_FORCE[request.time_in_force]}}
+    assert request.reduce_only, "Invariant: what waits for a price opens nothing"
+    at_market = request.time_in_force is TimeInForce.IOC
+    price = wire_number(units.told_price(request.instrument, request.trigger))
+    return {"trigger": {"isMarket": at_market, "triggerPx": price, "tpsl": "sl"}}
 
 
 def cancel_action(cloid: str, asset: int) -> Action:

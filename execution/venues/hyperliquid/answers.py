@@ -20,7 +20,6 @@ from domain.orders import (
     OrderRejected,
     OrderRequest,
     SendFailed,
-    TimeInForce,
 )
 from execution.ports import Reply
 from execution.venues.hyperliquid import units
@@ -51,6 +50,7 @@ ORDER_REFUSALS = (
     "Order has insufficient spot balance to trade",
     "Order price too far from oracle",
     "Order price cannot be more than",
+    "Invalid TP/SL price",
     "Order would cause position to exceed margin tier limit",
     "Order has zero size",
     "Order has invalid size",
@@ -124,8 +124,7 @@ def order_answer(request: OrderRequest, reply: Reply, received_ns: int) -> tuple
     except BadMessage as error:
         return (SendFailed(request.cloid, str(error), received_ns),)
     assert answer.error is not None, "Invariant: a status is one of three"
-    ioc = request.time_in_force is TimeInForce.IOC
-    if ioc and answer.error.startswith(NOTHING_MATCHED):
+    if not request.rests and answer.error.startswith(NOTHING_MATCHED):
         cloid, reason = request.cloid, CancelReason.IOC
         return (OrderCanceled(cloid, reason, ZERO, received_ns, received_ns),)
     return (_refusal(request, answer.error, ORDER_REFUSALS, received_ns),)
@@ -224,7 +223,7 @@ def _filled(
     accepted = msgspec.structs.replace(
         _accepted(request.cloid, filled.oid, received_ns), filled=total
     )
-    if request.time_in_force is not TimeInForce.IOC or total == request.quantity:
+    if request.rests or total == request.quantity:
         return (accepted,)
     rest = OrderCanceled(request.cloid, CancelReason.IOC, total, received_ns, received_ns)
     return accepted, rest

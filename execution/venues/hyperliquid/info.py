@@ -107,15 +107,15 @@ class Info:
     async def states(
         self,
     ) -> tuple[wire.ClearinghouseState, wire.SpotClearinghouseState, list[wire.OpenOrder]]:
-        """Positions, then at once balances and open orders: all of it is at least as new as the
-        time that the first names."""
+        """Positions, then at once balances and open orders, those that wait for a price included:
+        all of it is at least as new as the time that the first names."""
         user = self._account
         perp = await self._ask(
             wire.ClearinghouseState, type="clearinghouseState", user=user, dex=""
         )
         spot, orders = await asyncio.gather(
             self._ask(wire.SpotClearinghouseState, type="spotClearinghouseState", user=user),
-            self._ask(list[wire.OpenOrder], type="openOrders", user=user, dex=""),
+            self._ask(list[wire.OpenOrder], type="frontendOpenOrders", user=user, dex=""),
         )
         return perp, spot, orders
 

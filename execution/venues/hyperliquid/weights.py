@@ -48,7 +48,7 @@ _HISTORY = frozenset({"candleSnapshot", "fundingHistory", "userRateLimit"})
 _PRESSING_UP_TO = 1_180
 _UP_TO = {
     **dict.fromkeys(("orderStatus", "activeAssetData"), _PRESSING_UP_TO),
-    **dict.fromkeys(("clearinghouseState", "spotClearinghouseState", "openOrders"), 1_150),
+    **dict.fromkeys(("clearinghouseState", "spotClearinghouseState", "frontendOpenOrders"), 1_150),
     **dict.fromkeys(("userFillsByTime", "userFunding", "userNonFundingLedgerUpdates"), 900),
 }
 _UP_TO_OTHERS = 1_000

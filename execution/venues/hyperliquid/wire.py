@@ -384,9 +384,12 @@ class SpotClearinghouseState(Message, frozen=True):
 
 
 class OpenOrder(Message, frozen=True):
+    """``is_trigger``: it waits for a price, off the book."""
+
     coin: Word
     oid: Id
     cloid: Word | None = None
+    is_trigger: bool = False
 
 
 class ActiveAssetData(Message, frozen=True):

@@ -23,6 +23,8 @@ TICK = "Price must be divisible by tick size."
 REDUCE_ONLY = "Reduce only order would increase position."
 MARGIN = "Insufficient margin to place order."
 SPOT_BALANCE = "Order has insufficient spot balance to trade"
+BAD_TRIGGER = "Invalid TP/SL price."
+NOT_A_PERP = "Trigger orders are of perps alone."
 TIER = "Order would cause position to exceed margin tier limit at current leverage"
 
 
@@ -41,15 +43,32 @@ def refusal(
     spot, and there is no exemption from the minimum for closing.
     """
     return (
-        _malformed(request, instrument)
-        or _would_increase(request, market)
+        malformed(request, instrument)
+        or would_increase(request, market)
         or _would_match(request, market)
         or _unbacked(request, instrument, market, free, quantum)
         or _beyond_tier(request, market, tiers)
     )
 
 
-def _malformed(request: OrderRequest, instrument: Instrument) -> str | None:
+def bad_trigger(request: OrderRequest, instrument: Instrument, mark: Decimal | None) -> str | None:
+    """Why an order cannot wait for its trigger: its prices, or the mark that is there already.
+
+    What it would do then is judged then, as that of any other order.
+    """
+    if instrument.kind is not Kind.PERP:
+        return NOT_A_PERP
+    if reason := malformed(request, instrument):
+        return reason
+    trigger = request.trigger
+    assert trigger is not None, "Invariant: asked of trigger orders alone"
+    if trigger <= 0 or instrument.round_price(trigger, up=False) != trigger:
+        return TICK
+    return BAD_TRIGGER if mark is not None and request.is_triggered(mark) else None
+
+
+def malformed(request: OrderRequest, instrument: Instrument) -> str | None:
+    """What is wrong with its size or price as such."""
     if request.quantity <= 0:
         return ZERO_SIZE
     if request.quantity % instrument.lot:
@@ -64,7 +83,8 @@ def _malformed(request: OrderRequest, instrument: Instrument) -> str | None:
     return None
 
 
-def _would_increase(request: OrderRequest, market: Market) -> str | None:
+def would_increase(request: OrderRequest, market: Market) -> str | None:
+    """Why a reduce-only order has nothing to reduce."""
     if not request.reduce_only or market.position is None:
         return None
     return REDUCE_ONLY if market.position.quantity * request.side.sign >= 0 else None

@@ -418,7 +418,10 @@ class Clearinghouse:
         """Balances, positions and open orders as they stand."""
         holds = held(self.state, self.instruments, self.rules.quantum, None)
         orders = [
-            order for market in self.state.markets.values() for order in market.orders.values()
+            order
+            for market in self.state.markets.values()
+            for held_in in (market.orders, market.waiting)
+            for order in held_in.values()
         ]
         return AccountReport(
             balances=tuple(

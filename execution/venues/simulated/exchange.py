@@ -7,7 +7,8 @@ calls give the same answers, and a restored snapshot goes on identically.
 Simplifications, each on the careful side or stated: the market does not react to our
 orders; our own orders do not match each other; a resting order stands behind all that
 was displayed when it came and moves up by prints at its price and by what the book
-shows; a liquidation never trades beyond the bankruptcy price of an isolated position.
+shows; an order that waits for the mark outlives the position that it was for; a
+liquidation never trades beyond the bankruptcy price of an isolated position.
 """
 
 from collections.abc import Iterable, Mapping
@@ -46,7 +47,7 @@ from domain.orders import (
 from domain.rates import FundingRate
 from domain.time import HOUR, next_hour
 from execution.venues.simulated import admission, funding, matching
-from execution.venues.simulated.account import cross_positions
+from execution.venues.simulated.account import cross_positions, mark_of
 from execution.venues.simulated.clearing import Clearinghouse
 from execution.venues.simulated.liquidation import (
     Verdict,
@@ -118,7 +119,8 @@ class Exchange:
         self._open = {
             cloid: order
             for market in state.markets.values()
-            for cloid, order in market.orders.items()
+            for orders in (market.orders, market.waiting)
+            for cloid, order in orders.items()
         }
 
     # --- persistence ---------------------------------------------------------------------
@@ -205,7 +207,9 @@ class Exchange:
         """
         market.delisted, market.book = True, None
         out: list[VenueEvent] = [
-            self._cancel(order, CancelReason.DELISTING) for order in list(market.orders.values())
+            self._cancel(order, CancelReason.DELISTING)
+            for orders in (market.orders, market.waiting)
+            for order in list(orders.values())
         ]
         fill = self._clearing.settle(event.instrument, decimal_of(event.price))
         return out if fill is None else [*out, fill]
@@ -225,6 +229,8 @@ class Exchange:
         assert position is not None, "Invariant: only a perp has a mark"
         if not position.safe_above < mark < position.safe_below:
             out += self._judge(name)
+        if market.waiting:
+            out += self._trigger(market, decimal_of(mark))
 
     def _on_recorded(self, event: RecordedFunding, market: Market) -> list[VenueEvent]:
         """From the first record on, an instrument settles by records alone."""
@@ -273,7 +279,10 @@ class Exchange:
     @exact()
     def place(self, request: OrderRequest, now_ns: int) -> list[VenueEvent]:
         """OrderRejected; or OrderAccepted, a Fill for each level taken, and OrderCanceled
-        for what an IOC, a shrunken position or missing margin leaves."""
+        for what an IOC, a shrunken position or missing margin leaves.
+
+        One with a trigger is accepted and waits for it; what then is not taken is canceled.
+        """
         out = self.advance(now_ns)
         now_ns = self._state.now_ns
         reason = self._refusal(request)
@@ -285,14 +294,37 @@ class Exchange:
         self._state.orders += 1
         order = OpenOrder(request, self._state.orders, float(request.price))
         market = self._markets[request.instrument]
-        market.orders[request.cloid] = self._open[request.cloid] = order
+        self._open[request.cloid] = order
         out.append(OrderAccepted(request.cloid, str(order.number), now_ns, now_ns))
-        out += self._match(market, order, Liquidity.TAKER)
+        if request.trigger is not None:
+            market.waiting[request.cloid] = order
+            return out
+        return out + self._enter(market, order)
+
+    def _enter(self, market: Market, order: OpenOrder) -> list[VenueEvent]:
+        """Into the book: it takes what it may, and rests or ends."""
+        request = order.request
+        market.orders[request.cloid] = order
+        out = self._match(market, order, Liquidity.TAKER)
         if request.cloid in self._open:
             if request.time_in_force is TimeInForce.IOC:
                 out.append(self._cancel(order, CancelReason.IOC))
             else:
                 matching.join_queue(market, order)
+        return out
+
+    @exact()
+    def _trigger(self, market: Market, mark: Decimal) -> list[VenueEvent]:
+        """Orders that have waited for this mark go into the book, oldest first."""
+        out: list[VenueEvent] = []
+        for order in [o for o in market.waiting.values() if o.request.is_triggered(mark)]:
+            if market.waiting.pop(order.request.cloid, None) is None:
+                continue
+            if admission.would_increase(order.request, market):
+                market.orders[order.request.cloid] = order
+                out.append(self._cancel(order, CancelReason.REDUCE_ONLY))
+            else:
+                out += self._enter(market, order)
         return out
 
     def _refusal(self, request: OrderRequest) -> str | None:
@@ -305,6 +337,9 @@ class Exchange:
             return f"Unknown instrument {request.instrument}."
         if self._markets[instrument.id].delisted:
             return admission.DELISTED
+        if request.trigger is not None:
+            mark = mark_of(self._markets[instrument.id])
+            return admission.bad_trigger(request, instrument, mark)
         return admission.refusal(
             request,
             instrument,
@@ -381,8 +416,10 @@ class Exchange:
 
     def _forget(self, order: OpenOrder, status: OrderStatus) -> None:
         request = order.request
+        market = self._markets[request.instrument]
         del self._open[request.cloid]
-        del self._markets[request.instrument].orders[request.cloid]
+        orders = market.orders if request.cloid in market.orders else market.waiting
+        del orders[request.cloid]
         self._close(request, status, order.filled)
 
     def _close(self, request: OrderRequest, status: OrderStatus, filled: Decimal) -> None:
@@ -468,7 +505,8 @@ class Exchange:
         return [
             self._cancel(order, CancelReason.LIQUIDATION)
             for at in at_risk
-            for order in list(self._markets[at].orders.values())
+            for orders in (self._markets[at].orders, self._markets[at].waiting)
+            for order in list(orders.values())
         ]
 
     def _liquidate(self, names: list[str]) -> list[VenueEvent]:
@@ -609,10 +647,10 @@ class Exchange:
 
     @property
     def resting(self) -> frozenset[str]:
-        """The instruments in which an order is open."""
+        """The instruments in whose books an order is open."""
         if not self._open:
             return _NONE
-        return frozenset(order.request.instrument for order in self._open.values())
+        return frozenset(name for name, market in self._markets.items() if market.orders)
 
     @property
     def rules(self) -> VenueRules:

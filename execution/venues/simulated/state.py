@@ -104,7 +104,8 @@ class Market(msgspec.Struct):
     ``taken_bids`` and ``taken_asks`` are what we took of the present book, by level
     index. ``premium_sum`` over ``premium_samples`` is the running interval's mean
     premium; ``next_sample_ns`` the next instant that is sampled. ``settled_ns`` is
-    the last hour whose funding was settled; ``predicted`` the estimate until the next
+    the last hour whose funding was settled; ``waiting`` are the orders that the mark has not
+    triggered yet; ``predicted`` the estimate until the next
     sample, or where rates are recorded the last of them. ``hour_*`` keep position and oracle as
     of the last whole hour, for a recorded rate that arrives after it. Once ``delisted`` nothing
     trades there.
@@ -127,6 +128,7 @@ class Market(msgspec.Struct):
     hour_quantity: Decimal = ZERO
     hour_price: float | None = None
     delisted: bool = False
+    waiting: dict[str, OpenOrder] = {}
 
     @property
     def mid(self) -> float | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from bot.watchdog import (
     Watchdog,
     client_order_id,
     differences,
+    idle_stops,
     judge,
     next_step,
     own_orders,
@@ -108,6 +110,19 @@ def test_own_orders_are_those_with_the_bots_mark_and_no_others() -> None:
     assert [(o.cloid, o.asset) for o in own] == [(OURS, 2), (OURS[:-1] + "1", 10_107)]
     assert len(strays) == 1
     assert "DOGE" in strays[0].reason
+
+
+def test_a_stop_is_idle_where_nothing_of_its_perp_is_held() -> None:
+    orders = [
+        OpenOrder("HYPE", 1, OURS, is_trigger=True),
+        OpenOrder("BTC", 2, OURS[:-1] + "1", is_trigger=True),
+        OpenOrder("BTC", 3, OURS[:-1] + "2"),
+    ]
+    own, _ = own_orders(orders, LISTING)
+
+    assert [o.is_stop for o in own] == [True, True, False]
+    assert idle_stops(account(perp="3"), own) == own[1:2]
+    assert idle_stops(account(), own) == own[:2]
 
 
 def account(spot: str = "0", perp: str = "0", held: str = "0") -> AccountReport:
@@ -473,7 +488,10 @@ def test_where_an_answer_is_none_nothing_is_done_and_a_person_is_told(
 
 
 def test_an_order_of_the_bots_that_comes_while_the_account_is_read_is_seen(scene: Scene) -> None:
-    scene.venue.info["openOrders"] = [{"coin": "HYPE", "oid": 1, "cloid": OURS}]
+    asked = count()
+    order = {"coin": "HYPE", "oid": 1, "cloid": OURS}
+    # It lists what is open first, and reads the account afterwards, which lists it again.
+    scene.venue.info["frontendOpenOrders"] = lambda _: [order] if next(asked) % 2 else []
 
     assert scene.watch(30) == ["trader_silent", "watchdog_stuck"]
     assert "has come meanwhile" in scene.alarms[-1].detail

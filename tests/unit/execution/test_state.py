@@ -18,6 +18,7 @@ from domain.orders import (
     Fill,
     FillCause,
     Liquidity,
+    OrderAccepted,
     OrderCanceled,
     OrderRejected,
     OrderRequest,
@@ -28,6 +29,7 @@ from domain.orders import (
 from domain.targets import ExitCause
 from domain.time import DAY, HOUR, SECOND
 from execution.facts import (
+    CancelIntended,
     CommandGiven,
     EquityMarked,
     Fact,
@@ -239,6 +241,24 @@ def test_an_ioc_order_that_filled_nothing_is_a_setback_and_a_canceled_maker_is_n
     assert working(intend("a", Role.HEDGE), canceled("0")).trades[T1].setbacks == 1
     assert working(intend("a", Role.HEDGE), canceled("3")).trades[T1].setbacks == 0
     assert working(intend("a", Role.MAKER), canceled("0")).trades[T1].setbacks == 0
+
+
+def test_a_lost_stop_holds_up_the_next_stop_and_nothing_else() -> None:
+    """One that we have canceled ourselves is not lost."""
+    refused = OrderRejected("a", "", NOW, NOW)
+    gone = OrderCanceled("a", CancelReason.REDUCE_ONLY, ZERO, NOW, NOW)
+    dead = OrderResolved("a", OrderStatus.NEVER_SEEN, ZERO, "", NOW)
+    accepted = OrderAccepted("a", "1", NOW, NOW)
+    for told in ((refused,), (accepted, gone), (OrderDoubted("a", "", NOW), dead)):
+        trade = working(intend("a", Role.STOP), *told).trades[T1]
+        assert (trade.stop_lost_ns, trade.setbacks) == (NOW, 0)
+    ours = (accepted, CancelIntended("a", NOW), gone)
+    assert working(intend("a", Role.STOP), *ours).trades[T1].stop_lost_ns == 0
+
+
+def test_a_stop_is_no_turnover() -> None:
+    assert working(intend("a", Role.STOP)).sent == [(NOW, ZERO)]
+    assert working(intend("a", Role.TAKE)).sent[0][1] > ZERO
 
 
 def test_an_unknown_order_found_open_still_owes_the_fills_that_the_venue_reports() -> None:

@@ -149,17 +149,7 @@ class Desk:
         return bool(reference) and abs(order.price - reference) > _FURTHEST * reference
 
     def _to_exchange(self, order: Order, now_ns: int) -> Sequence[VenueEvent]:
-        request = OrderRequest(
-            cloid=order.key,
-            instrument=order.instrument,
-            side=order.side,
-            quantity=order.quantity,
-            price=order.price,
-            time_in_force=order.time_in_force,
-            reduce_only=order.reduce_only,
-            expires_ns=NEVER,  # the request was in time
-        )
-        events = self._exchange.place(request, now_ns)
+        events = self._exchange.place(_request(order), now_ns)
         self._tell(events)
         return events
 
@@ -257,6 +247,9 @@ class Desk:
         prices = (order.price, trigger.price)
         if any(price <= 0 or instrument.round_price(price, up=False) != price for price in prices):
             return _error(admission.TICK, asset)
+        # A guard of the position has no size of its own; what this one is refused for: UNVERIFIED.
+        if grouping == "na" and (reason := admission.malformed(_request(order), instrument)):
+            return _error(reason, asset)
         self._orders.add(order)
         self._orders.waits(order, now_ns // MILLISECOND)
         self._waiting[order.key] = order
@@ -355,6 +348,19 @@ class Desk:
 def refused(reason: str) -> Document:
     """The whole action is."""
     return {"status": "err", "response": reason}
+
+
+def _request(order: Order) -> OrderRequest:
+    return OrderRequest(
+        cloid=order.key,
+        instrument=order.instrument,
+        side=order.side,
+        quantity=order.quantity,
+        price=order.price,
+        time_in_force=order.time_in_force,
+        reduce_only=order.reduce_only,
+        expires_ns=NEVER,  # the request was in time
+    )
 
 
 def unknown_asset(asset: int) -> str:

@@ -2,8 +2,13 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
-from hyperliquid.utils.signing import float_to_wire, order_request_to_order_wire
+from hyperliquid.utils.signing import (
+    float_to_wire,
+    order_request_to_order_wire,
+    order_wires_to_order_action,
+)
 from hyperliquid.utils.types import Cloid
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +16,7 @@ from hypothesis import strategies as st
 from domain.orders import TimeInForce
 from execution.venues.hyperliquid import actions
 from execution.venues.hyperliquid.wire import amount
-from tests.unit.execution.venues.hyperliquid.venue import CLOID, order
+from tests.unit.execution.venues.hyperliquid.venue import CLOID, order, stop
 
 
 @given(st.decimals(min_value="0.00000001", max_value=10**9, places=8))
@@ -55,6 +60,45 @@ def test_an_order_is_the_official_clients(tif: TimeInForce, name: str) -> None:
 
     assert list(ours["orders"][0].items()) == list(theirs.items())
     assert ours | {"orders": []} == {"type": "order", "orders": [], "grouping": "na"}
+
+
+@pytest.mark.parametrize(("tif", "at_market"), [(TimeInForce.IOC, True), (TimeInForce.GTC, False)])
+def test_a_stop_is_the_official_clients(tif: TimeInForce, at_market: bool) -> None:
+    trigger = {"isMarket": at_market, "triggerPx": 48.5, "tpsl": "sl"}
+    theirs = order_request_to_order_wire(
+        {
+            "coin": "HYPE",
+            "is_buy": True,
+            "sz": 2.0,
+            "limit_px": 50.0,
+            "order_type": {"trigger": trigger},
+            "reduce_only": True,
+            "cloid": Cloid.from_str(CLOID),
+        },
+        2,
+    )
+    ours = actions.order_action(msgspec.structs.replace(stop(), time_in_force=tif), 2)
+
+    assert msgspec.msgpack.encode(ours) == msgspec.msgpack.encode(
+        order_wires_to_order_action([theirs])
+    )
+
+
+def test_a_stop_of_a_perp_of_a_thousand_coins_waits_for_the_price_of_a_thousand() -> None:
+    request = msgspec.structs.replace(
+        stop("0.0000234", "0.000026"),
+        instrument="hyperliquid:kBONK-PERP",
+        quantity=Decimal(2000),
+    )
+
+    (told,) = actions.order_action(request, 7)["orders"]
+
+    assert (told["s"], told["p"], told["t"]["trigger"]["triggerPx"]) == ("2", "0.026", "0.0234")
+
+
+def test_a_stop_that_could_open_something_is_not_written() -> None:
+    with pytest.raises(AssertionError, match="opens nothing"):
+        actions.order_action(msgspec.structs.replace(stop(), reduce_only=False), 2)
 
 
 def test_margin_moves_in_millionths_either_way() -> None:

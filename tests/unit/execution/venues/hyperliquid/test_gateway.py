@@ -466,7 +466,7 @@ async def test_a_mark_that_moves_between_the_reads_is_no_change() -> None:
     assert len(desk.venue.asked("clearinghouseState")) == 2
 
 
-@pytest.mark.parametrize("part", ["openOrders", "userFunding", "userFillsByTime"])
+@pytest.mark.parametrize("part", ["frontendOpenOrders", "userFunding", "userFillsByTime"])
 async def test_a_query_of_which_one_answer_is_missing_tells_nothing(part: str) -> None:
     async with Desk() as desk:
         desk.venue.info["userFillsByTime"] = [fill_row()]
@@ -527,10 +527,10 @@ async def test_the_account_is_looked_at_now_and_then_when_there_is_no_news() -> 
 
 async def test_an_account_that_cannot_be_read_after_news_is_read_again() -> None:
     async with Desk() as desk:
-        desk.venue.info["openOrders"] = Reply(503, b"")
+        desk.venue.info["frontendOpenOrders"] = Reply(503, b"")
         desk.venue.stream("userEvents").push("user", {"nonUserCancel": []})
-        await desk.until(lambda: len(desk.venue.asked("openOrders")) > 2)
-        desk.venue.info["openOrders"] = []
+        await desk.until(lambda: len(desk.venue.asked("frontendOpenOrders")) > 2)
+        desk.venue.info["frontendOpenOrders"] = []
         await desk.until(lambda: bool(desk.of(AccountReport)))
 
 

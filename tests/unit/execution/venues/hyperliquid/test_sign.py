@@ -24,12 +24,13 @@ from execution.venues.hyperliquid.sign import (
     Nonces,
     action_hash,
 )
-from tests.unit.execution.venues.hyperliquid.venue import CLOID, KEY, NOW, order
+from tests.unit.execution.venues.hyperliquid.venue import CLOID, KEY, NOW, order, stop
 
 WALLET = Account.from_key(KEY)
 ACTIONS = [
     actions.order_action(order(), 2),
     actions.order_action(order(tif=TimeInForce.POST_ONLY, instrument="HYPE/USDC"), 10107),
+    actions.order_action(stop(), 2),
     actions.cancel_action(CLOID, 10107),
     actions.leverage_action(3, 2),
     actions.margin_action(Decimal("-12.345678"), 2),

@@ -72,7 +72,7 @@ def test_what_does_not_fit_is_not_asked_and_the_last_is_for_orders(loop: SimLoop
 
     async def work() -> None:
         assert await asked(paced, "userFees", 60) == 50  # of 20 up to 1,000
-        assert await asked(paced, "openOrders", 60) == 7  # of 20 up to 1,150
+        assert await asked(paced, "frontendOpenOrders", 60) == 7  # of 20 up to 1,150
         assert await asked(paced, "orderStatus", 60) == 20  # of 2 up to 1,180
         assert await asked(paced, "userFills", 1) == 0
         for _ in range(20):
@@ -138,18 +138,18 @@ def test_after_a_429_only_what_is_pressing_is_asked_for_a_while(loop: SimLoop) -
 
     async def work() -> None:
         venue.status = 429
-        assert await asked(paced, "openOrders", 1) == 0
+        assert await asked(paced, "frontendOpenOrders", 1) == 0
         venue.status = 200
-        assert await asked(paced, "openOrders", 1) == 0
+        assert await asked(paced, "frontendOpenOrders", 1) == 0
         assert await asked(paced, "orderStatus", 1) == 1
         assert (await paced.request("/exchange", ORDER, 1.0)).status == 200
         before = asyncio.get_running_loop().time()
         assert await asked(paced, "candleSnapshot", 1) == 1  # it has waited
         assert asyncio.get_running_loop().time() - before >= 4.0
-        assert await asked(paced, "openOrders", 1) == 1
+        assert await asked(paced, "frontendOpenOrders", 1) == 1
 
     run(loop, work())
-    assert venue.answered == ["orderStatus", "/exchange", "candleSnapshot", "openOrders"]
+    assert venue.answered == ["orderStatus", "/exchange", "candleSnapshot", "frontendOpenOrders"]
 
 
 def test_more_connections_than_the_venue_takes_are_not_tried(loop: SimLoop) -> None:

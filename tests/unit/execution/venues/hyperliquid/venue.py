@@ -6,6 +6,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Self
 
+import msgspec
+
 from domain.orders import OrderRequest, Side, TimeInForce
 from domain.time import SECOND
 from execution.events import Event
@@ -118,6 +120,17 @@ def order(
         tif,
         reduce_only=False,
         expires_ns=NOW + 5 * SECOND,
+    )
+
+
+def stop(price: str = "48.5", bound: str = "50") -> OrderRequest:
+    """What buys a short of two back once the mark has come to ``price``."""
+    return msgspec.structs.replace(
+        order(),
+        side=Side.BUY,
+        price=Decimal(bound),
+        reduce_only=True,
+        trigger_price=Decimal(price),
     )
 
 
@@ -247,7 +260,7 @@ class FakeVenue:
                     {"coin": "USDC", "token": 0, "total": "1000.5", "hold": "10", "entryNtl": "0"}
                 ]
             },
-            "openOrders": [],
+            "frontendOpenOrders": [],
             "userFillsByTime": [],
             "userFunding": [],
             "userNonFundingLedgerUpdates": [],

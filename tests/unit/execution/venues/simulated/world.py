@@ -6,6 +6,8 @@ from itertools import starmap
 from random import Random
 from typing import TypeVar
 
+from msgspec import UNSET
+
 from domain.account import FundingPayment, MarginMode, PositionReport
 from domain.instruments import FeeSchedule, Instrument, Kind, MarginTier
 from domain.market import Book, Level, RecordedFunding, Reference, Trade
@@ -120,6 +122,7 @@ class World:
         instrument: Instrument | None = None,
         cloid: str | None = None,
         expires_in: int = 10 * SECOND,
+        trigger: str | None = None,
     ) -> list[VenueEvent]:
         self.orders += 1
         request = OrderRequest(
@@ -131,6 +134,7 @@ class World:
             time_in_force=tif,
             reduce_only=reduce_only,
             expires_ns=self.now_ns + expires_in,
+            trigger_price=UNSET if trigger is None else Decimal(trigger),
         )
         return self.exchange.place(request, self.now_ns)
 
@@ -187,6 +191,9 @@ def live_a_minute(world: World, draw: Random) -> list[VenueEvent]:
             reduce_only=draw.random() < 0.2,
             instrument=draw.choice((world.perp, world.spot)),
         )
+    side = draw.choice(list(Side))
+    stop = str(_cents(world.mid, side.sign * draw.randint(1, 40)))
+    events += world.order(side, str(_size(draw, 60)), stop, reduce_only=True, trigger=stop)
     return events + _settings(world, draw)
 
 
