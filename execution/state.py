@@ -22,7 +22,7 @@ from domain.orders import (
     OrderCanceled,
     OrderRejected,
 )
-from domain.targets import Legs
+from domain.targets import ExitCause, Legs
 from domain.time import DAY, HOUR, SECOND
 from execution.facts import (
     CancelIntended,
@@ -139,6 +139,10 @@ class State:
         spot, perp = self.along(trade)
         return min(spot, perp) if trade.legs.trades_spot else perp
 
+    def counted(self, trade: PairTrade) -> Decimal:
+        """What a strategy is told that the trade holds: what it wants, or what it has if more."""
+        return max(trade.quantity, self.matched(trade))
+
     def is_owed(self, trade_id: str, instrument: str) -> bool:
         """Whether a trade owes this to its owner's inventory: nobody can take from what is sold."""
         is_spot = self.instruments[instrument].kind is Kind.SPOT
@@ -181,17 +185,25 @@ def _planned(state: State, fact: TradePlanned) -> None:
 
 
 def _retargeted(state: State, fact: Retargeted) -> None:
-    setbacks = 0 if fact.urgent else state.trades[fact.trade_id].setbacks
+    trade = state.trades[fact.trade_id]
+    grows, shrinks = fact.quantity > trade.quantity, fact.quantity < trade.quantity
+    met = shrinks and fact.quantity > ZERO and fact.cause is ExitCause.TARGET
     _change(
         state,
         fact.trade_id,
+        plan=trade.plan if fact.plan is msgspec.UNSET else fact.plan,
         quantity=fact.quantity,
         urgent=fact.urgent,
         cause=fact.cause,
         exit_reason=fact.reason if fact.quantity == ZERO else None,
-        worked_ns=fact.time_ns,
-        setbacks=setbacks,
-    )
+        # A stop that moves is no progress: what waits to be filled waits no longer for it.
+        worked_ns=fact.time_ns if fact.plan is msgspec.UNSET or grows or shrinks
+        else trade.worked_ns,
+        setbacks=0 if fact.urgent else trade.setbacks,
+        held=trade.held and not grows,
+        tranches=trade.tranches + grows,
+        targets_met=trade.targets_met + met,
+    )  # fmt: skip
 
 
 def _stage_changed(state: State, fact: StageChanged) -> None:
@@ -325,6 +337,9 @@ def _progress(state: State, trade_id: str, fact: Fill) -> None:
     quantity, quote = trade.spot_built if is_spot else trade.perp_built
     if fact.side is trade.legs.opens(Kind.SPOT if is_spot else Kind.PERP):
         quantity, quote = quantity + fact.quantity, quote + fact.quantity * fact.price
+    elif fact.quantity < quantity:  # what is left keeps its average price
+        left = quantity - fact.quantity
+        quantity, quote = left, quote * left / quantity
     _change(
         state,
         trade_id,

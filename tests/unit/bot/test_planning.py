@@ -332,13 +332,14 @@ def test_a_restless_perp_is_held_at_less_leverage_and_the_difference_is_topped_u
     holding: Desk,
 ) -> None:
     trade = holding.state.trades["HYPE#1"]
-    assert missing_margin(holding, trade) == ZERO
+    assert missing_margin(holding, trade) is None
     calm = margin_trigger(holding, trade)
 
     missing = missing_margin(restless(holding, 0.04), trade)
     position = holding.account.position(PERP.id)
     assert position is not None
     notional = -position.quantity * 20
+    assert missing is not None
     assert notional / (position.margin + missing) == pytest.approx(
         Decimal("1.6422"), rel=Decimal("0.001")
     )
@@ -630,7 +631,7 @@ def test_its_trigger_and_its_guard_are_the_stop_and_it_is_never_topped_up(desk: 
     trade = held.state.trades["HYPE#1"]
     assert margin_trigger(held, trade) == 19.0
     assert margin_action(held, trade) == NOTHING
-    assert missing_margin(held, trade) == ZERO
+    assert missing_margin(held, trade) is None
     run = World(Scripted(lambda n: 20.0, 9), Held(how)).run(2.5)
     at_stop = PerpContext(
         PERP.id, 19.0, 19.0, FundingRate(0.0001, 1), run.venue.now_ns, run.venue.now_ns

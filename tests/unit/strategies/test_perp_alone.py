@@ -18,6 +18,7 @@ from strategies.market.state import InstrumentState, Market
 from strategies.mean_reversion import LOW_LEVERAGE, MeanReversionPolicy, mean_reversion
 from strategies.mean_reversion import signal as reversion_signal
 from strategies.perp_alone import PerpAlone, Signal
+from strategies.scaling import ScalingPolicy
 from strategies.strategy import Holding
 from tests.unit.strategies.world import FLOOR, book, context, pair, settled
 
@@ -25,6 +26,8 @@ PAIR = pair("HYPE")
 HOUR_0 = 486_000
 EQUITY = Decimal(10_000)
 RISK = Decimal("0.01")
+WHOLE = Decimal(100)
+"""No exposure is too large: what decides the size is the loss at the stop."""
 
 
 def market_of(
@@ -159,11 +162,18 @@ def test_without_a_break_that_lasts_there_is_no_signal(
 # --- what is made of a signal --------------------------------------------------------------------
 
 
-def strategies() -> list[PerpAlone]:
+AT_ONCE = ScalingPolicy(first_in=1.0, second_in=0.0, first_out=0.0, second_out=1.0)
+
+
+def strategies(scaling: ScalingPolicy = AT_ONCE) -> list[PerpAlone]:
     shared = CarryPolicy()
     return [
-        mean_reversion(REVERSION, shared, [PAIR], risk_per_trade=RISK),
-        breakout(BREAKOUT, shared, [PAIR], risk_per_trade=RISK),
+        mean_reversion(
+            REVERSION, shared, [PAIR], risk_per_trade=RISK, exposure_max=WHOLE, scaling=scaling
+        ),
+        breakout(
+            BREAKOUT, shared, [PAIR], risk_per_trade=RISK, exposure_max=WHOLE, scaling=scaling
+        ),
     ]
 
 
