@@ -15,6 +15,7 @@ from domain.targets import Action, ExitCause, Legs, Tactic, Target
 from domain.time import HOUR
 from execution.events import Command
 from execution.facts import Decided, MarginIntended, OrderIntended, Retargeted, Role, Stage
+from execution.risk.limits import RiskLimits
 from strategies.market.state import Market
 from strategies.strategy import Holding
 from tests.scripted import PAIR, PERP, SPOT, START, Price, Scripted, World, settings
@@ -75,14 +76,16 @@ def world(
     how: Tactic | None = None,
     state: Path | None = None,
     coins: str = "",
-    **chosen: object,
+    risk: RiskLimits | None = None,
 ) -> World:
     source = Scripted(price, 12)
     return World(
         source,
         Parts(steps, how),
         state=state,
-        chosen=settings(account=Account(inventory=coins), **chosen),
+        chosen=settings(
+            account=Account(inventory=coins), **({} if risk is None else {"risk": risk})
+        ),
     )
 
 

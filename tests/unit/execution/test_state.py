@@ -196,7 +196,8 @@ def test_the_entry_price_is_the_average_of_what_is_still_held_of_the_fills_that_
         (Decimal(5), Decimal(100)),
         (Decimal(10), Decimal(200)),
     )
-    assert (trade.entry_basis, trade.entry_price) == (0.0, 20)
+    assert trade.entry_basis == 0.0
+    assert trade.entry_price == 20
 
 
 def test_the_legs_are_naked_from_the_first_fill_until_the_hedge() -> None:
