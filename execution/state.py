@@ -6,7 +6,7 @@ facts through this same ``apply``.
 """
 
 from collections.abc import Callable, Iterable
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
 import msgspec
@@ -55,6 +55,9 @@ from execution.risk.halts import LimitState, apply_limit
 
 OPENING = "opening-"
 """How the ids of cash flows begin that stand for what an account held before its journal."""
+
+_AVERAGES = Context(prec=50, rounding=ROUND_HALF_EVEN)
+_AVERAGE_STEP = Decimal("1e-12")
 
 
 class Exposed(msgspec.Struct):
@@ -338,8 +341,8 @@ def _progress(state: State, trade_id: str, fact: Fill) -> None:
     if fact.side is trade.legs.opens(Kind.SPOT if is_spot else Kind.PERP):
         quantity, quote = quantity + fact.quantity, quote + fact.quantity * fact.price
     elif fact.quantity < quantity:  # what is left keeps its average price
-        left = quantity - fact.quantity
-        quantity, quote = left, quote * left / quantity
+        quote = _share_of(quote, quantity - fact.quantity, quantity)
+        quantity -= fact.quantity
     _change(
         state,
         trade_id,
@@ -349,6 +352,11 @@ def _progress(state: State, trade_id: str, fact: Fill) -> None:
         opened_ns=trade.opened_ns if trade.opened_ns is not None else now_ns,
         **{"spot_built" if is_spot else "perp_built": (quantity, quote)},
     )
+
+
+def _share_of(quote: Decimal, part: Decimal, whole: Decimal) -> Decimal:
+    """In steps, so that it is the same in whatever context it is folded."""
+    return _AVERAGES.quantize(_AVERAGES.divide(_AVERAGES.multiply(quote, part), whole), _AVERAGE_STEP)
 
 
 def _exposed_for(state: State, trade: PairTrade, now_ns: int) -> None:
