@@ -356,7 +356,9 @@ def _progress(state: State, trade_id: str, fact: Fill) -> None:
 
 def _share_of(quote: Decimal, part: Decimal, whole: Decimal) -> Decimal:
     """In steps, so that it is the same in whatever context it is folded."""
-    return _AVERAGES.quantize(_AVERAGES.divide(_AVERAGES.multiply(quote, part), whole), _AVERAGE_STEP)
+    return _AVERAGES.quantize(
+        _AVERAGES.divide(_AVERAGES.multiply(quote, part), whole), _AVERAGE_STEP
+    )
 
 
 def _exposed_for(state: State, trade: PairTrade, now_ns: int) -> None:
