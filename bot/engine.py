@@ -756,7 +756,8 @@ class Engine:
         self._decided(target, ())
         if target.action is Action.EXIT:
             cause = target.exit_cause or ExitCause.THESIS_CHANGED
-            self._retarget(trade, ZERO, urgent=target.urgent, cause=cause, reason=target.reason)
+            urgent = target.urgent or trade.urgent  # what goes fast does not go slower for it
+            self._retarget(trade, ZERO, urgent=urgent, cause=cause, reason=target.reason)
             self._work(trade.trade_id)
         else:
             self._move_stop(trade, target)
@@ -808,7 +809,7 @@ class Engine:
         cause = target.exit_cause or ExitCause.THESIS_CHANGED
         plan = msgspec.structs.replace(trade.plan, stop_price=kept_stop(trade, target))
         self._retarget(
-            trade, kept, urgent=target.urgent, cause=cause, reason=target.reason,
+            trade, kept, urgent=target.urgent or trade.urgent, cause=cause, reason=target.reason,
             plan=plan if plan != trade.plan else msgspec.UNSET,
         )  # fmt: skip
         self._work(trade.trade_id)

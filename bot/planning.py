@@ -110,6 +110,10 @@ def plan_addition(desk: Desk, target: Target, trade: PairTrade) -> TradePlanned 
     seen = position.quantity if position is not None else ZERO
     if position is None or seen != desk.state.books.position(pair.perp.id):
         return (f"position: the venue reports {seen} {pair.perp.symbol}, the books differ",)
+    request = desk.state.margin_requests.get(pair.perp.id)
+    timeout_ns = desk.execution.order_timeout_seconds * SECOND
+    if request is not None and desk.now_ns - request.time_ns < timeout_ns:
+        return (f"margin: {request.amount:+} is on its way, and not in the account yet",)
     quantity = desk.state.counted(trade)
     held = Before(
         quantity,

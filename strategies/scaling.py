@@ -6,6 +6,7 @@ or on a pullback to the entry price. A part is sold at each of two targets, the 
 the signal's own; what is left then trails the best price.
 """
 
+from math import fsum
 from typing import NamedTuple
 
 import msgspec
@@ -90,7 +91,7 @@ def part_out(policy: ScalingPolicy, made: float, targets_met: int) -> Part | Non
     if targets_met >= len(targets) or made < targets[targets_met][1]:
         return None
     word, _, part = targets[targets_met]
-    before = 1.0 - sum(target[2] for target in targets[:targets_met])
+    before = 1.0 - fsum(target[2] for target in targets[:targets_met])
     kept = (before - part) / before
     return Part(word, kept if kept > _NEARLY else 0.0)
 

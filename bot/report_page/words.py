@@ -44,6 +44,7 @@ WORDS = {
     "working": "what was decided before is still being traded",
     "position": "the venue's position is not the one in the books",
     "minimum_notional": "less than the smallest order",
+    "margin": "margin is being moved",
     # the gate refuses
     "limits": "a limit is tripped",
     "unknown_orders": "an order's fate is not proven yet",

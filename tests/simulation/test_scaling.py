@@ -2,23 +2,33 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from io import StringIO
 from pathlib import Path
+from random import Random
 
 import msgspec
 import pytest
+from rich.console import Console
 
+from bot.answers import trade_of
+from bot.cli.told import trade_view
+from bot.record import Record
 from bot.settings import Account
 from domain.instruments import Kind
 from domain.money import ZERO, exact
 from domain.orders import Fill
 from domain.targets import Action, ExitCause, Legs, Tactic, Target
-from domain.time import HOUR
+from domain.time import HOUR, SECOND
+from execution.effects import MoveMargin, VenueEffect
 from execution.events import Command
 from execution.facts import Decided, MarginIntended, OrderIntended, Retargeted, Role, Stage
 from execution.risk.limits import RiskLimits
+from execution.state import State, apply
 from strategies.market.state import Market
 from strategies.strategy import Holding
+from tests.lossy import Storm, assert_sound, shaken
 from tests.scripted import PAIR, PERP, SPOT, START, Price, Scripted, World, settings
+from tests.simulation.test_engine_chaos import trouble
 from tests.simulation.test_tactics import assert_whole, flat, trade, wave
 
 Step = tuple[float, Action, str]
@@ -102,6 +112,17 @@ def refusals(run: World, action: Action) -> list[str]:
     return [why for fact in said if fact.target.action is action for why in fact.refusals]
 
 
+def sixteen() -> RiskLimits:
+    """At a target of 1.6 the venue is set to 2: what was bought has to be topped up."""
+    return msgspec.structs.replace(settings().risk, leverage_target=Decimal("1.6"))
+
+
+def perp_leverage(run: World) -> Decimal:
+    position = run.engine.account.position(PERP.id)  # type: ignore[union-attr]
+    assert position is not None
+    return -position.quantity * 20 / position.margin
+
+
 def test_a_carry_is_built_in_three_parts_and_left_in_three() -> None:
     run = world(price=wave)
     sizes = []
@@ -135,15 +156,11 @@ def test_what_the_parts_earned_is_what_their_fills_and_payments_say_to_the_cent(
 
 
 def test_each_part_is_margined_to_the_leverage_target_and_never_beyond_the_cap() -> None:
-    """At a target of 1.6 the venue is set to 2: every part has to be topped up."""
-    risk = msgspec.structs.replace(settings().risk, leverage_target=Decimal("1.6"))
+    risk = sixteen()
     run = world(risk=risk)
     for hours in (1.9, 2.9, 4.9):
         run.run(hours)
-        position = run.engine.account.position(PERP.id)  # type: ignore[union-attr]
-        assert position is not None
-        leverage = -position.quantity * 20 / position.margin
-        assert leverage == pytest.approx(Decimal("1.6"), rel=Decimal("0.03"))
+        assert perp_leverage(run) == pytest.approx(Decimal("1.6"), rel=Decimal("0.03"))
     moved = [f for f in run.told(MarginIntended) if isinstance(f, MarginIntended)]
     assert len([f for f in moved if f.amount > 0]) >= 3
     assert run.engine.state.extremes.leverage_held <= risk.leverage_cap
@@ -341,3 +358,116 @@ def test_the_basis_at_entry_is_the_average_of_what_is_held() -> None:
     assert {h.tranches for h in heard} == {1, 2}
     assert heard[-1].entry_price == trade(run).entry_price
     assert PAIR.perp.kind is Kind.PERP
+
+
+def test_margin_that_was_lost_or_is_not_there_yet_is_asked_for_until_it_is() -> None:
+    lost: list[MoveMargin] = []
+
+    def request(effect: VenueEffect) -> bool:
+        if isinstance(effect, MoveMargin) and len(lost) < 3:
+            lost.append(effect)
+            return False
+        return True
+
+    storm = Storm(Scripted(flat, 12), Parts(IN_AND_OUT[:2]), chosen=settings(risk=sixteen()))
+    storm.worse(request=request).run(4.9)
+    assert len(lost) == 3
+    assert perp_leverage(storm) == pytest.approx(Decimal("1.6"), rel=Decimal("0.03"))
+    assert storm.engine._opened == {}
+    assert_sound(storm)
+
+
+def test_a_process_that_ends_before_the_margin_is_topped_up_does_it_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    def begun() -> Storm:
+        chosen = settings(risk=sixteen())
+        return Storm(Scripted(flat, 12), Parts(IN_AND_OUT[:2]), tmp_path, chosen=chosen)
+
+    storm = begun().worse(request=lambda effect: not isinstance(effect, MoveMargin))
+    storm.until(lambda: bool(storm.told(MarginIntended)))
+    assert perp_leverage(storm) == pytest.approx(Decimal(2), rel=Decimal("0.01"))
+    storm.close()
+    storm = begun().worse()
+    storm.minutes(2)
+    assert perp_leverage(storm) == pytest.approx(Decimal("1.6"), rel=Decimal("0.03"))
+    storm.close()
+
+
+def test_a_reduction_does_not_slow_down_what_the_margin_guard_does_in_a_hurry() -> None:
+    storm = Storm(Scripted(flat, 12), Parts(((1, Action.ENTER, "4000"),)), chosen=settings())
+    storm.worse().run(1.9)
+    engine, held = storm.engine, trade(storm)
+    engine._retarget(held, Decimal(150), urgent=True, cause=ExitCause.MARGIN_GUARD, reason="guard")
+    target = Target(
+        "HYPE", Action.REDUCE, Decimal(2000), "less: by the test", 0.0001, 0.0, 100.0, 0.002, 0.008,
+        0.1, exit_cause=ExitCause.TARGET,
+    )  # fmt: skip
+    engine._consider(target)
+    assert trade(storm).urgent
+    assert trade(storm).quantity == pytest.approx(Decimal(100), abs=1)
+
+
+def test_while_a_part_is_on_its_way_no_other_is_decided() -> None:
+    """A part of 1200 by slices of 50, one a minute, takes most of half an hour."""
+    slow = msgspec.structs.replace(settings().execution, max_naked_notional=Decimal(50))
+    steps: tuple[Step, ...] = ((1, Action.ENTER, "1200"), (1.2, Action.ADD, "2400"))
+    run = World(Scripted(wave, 12), Parts(steps), chosen=settings(execution=slow)).run(1.3)
+    assert trade(run).stage is Stage.WORKING
+    assert any(why.startswith("working: ") for why in refusals(run, Action.ADD))
+    assert changes(run) == []
+    run.run(3)
+    assert -legs(run)[1] == pytest.approx(Decimal(120), abs=1)
+
+
+def test_the_answers_show_the_whole_and_each_of_its_parts() -> None:
+    run, record = world(price=wave).run(7), Record(State((PAIR,)))
+    for fact in run.facts():
+        apply(record.state, fact)
+        record.add(fact)
+    told = trade_of(record, "HYPE#1")
+    assert told["checklist"]["tranches"] == 3
+    assert told["checklist"]["notional"] == trade(run).plan.notional
+    said = [change["what"] for change in told["changes"] if "wanted" in change["what"]]
+    assert len(said) == 4
+    assert [", stop 22." in what for what in said] == [True, True, False, False]
+    shown = StringIO()
+    Console(file=shown, width=200).print(trade_view(told))
+    assert "in 3 parts" in shown.getvalue()
+    assert "out: still open" in shown.getvalue()
+    report = run.report(run.facts())
+    assert Decimal(report["pairs"][0]["notional"]) == trade(run).plan.notional
+    assert (report["decisions"]["added"], report["decisions"]["reduced"]) == (2, 2)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_mixture_of_trouble_while_it_grows_and_shrinks_leaves_whole_books(
+    seed: int, tmp_path: Path
+) -> None:
+    random = Random(f"parts {seed}")
+    walk = [20.0]
+    for _ in range(12 * 60):
+        walk.append(walk[-1] * (1 + random.uniform(-0.004, 0.004)))
+    request, answer = shaken(seed, (0.0, 0.1, 0.3)[seed % 3], late_ns=8 * SECOND)
+    depth = random.choice([1e6, 100.0, 30.0])
+
+    def begun() -> Storm:
+        source = Scripted(lambda number: walk[number], 12, depth=depth)
+        return Storm(source, Parts(IN_AND_OUT[:5]), tmp_path, chosen=settings()).worse(
+            request, answer
+        )
+
+    storm = begun()
+    for twelfth in range(12, 90):
+        storm.run(twelfth / 12)
+        trouble(storm, random, legs_lost=False)
+        if random.random() < 0.06:
+            storm.close()
+            storm = begun()
+    storm.calm().command("flatten")
+    storm.run(10)
+    assert_sound(storm, Decimal(1030))
+    assert storm.engine.state.open_trades == {}
+    assert storm.engine.state.extremes.leverage_held <= settings().risk.leverage_cap
+    assert abs(storm.engine.state.books.position(PERP.id)) * 20 < 40
+    storm.close()

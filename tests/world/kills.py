@@ -106,9 +106,10 @@ class Story(msgspec.Struct, frozen=True):
     """What is to happen if nobody dies. ``quotes`` is by seconds since the beginning.
 
     ``flattened``: an operator closes the trade. ``hold_ns`` is counted from the first fill.
-    ``in_parts``: two fifths first, then the whole, then half of it, one after the other however
-    long that takes. ``timeless``: what is done later is done all the same, so that a run which
-    nothing happened to while nobody was there ends as if nobody had died.
+    ``in_parts``: two fifths first, then the whole, then half of it, a third of the time each,
+    which is longer than any pause: one part is done before the next. ``timeless``: what is done
+    later is done all the same, so that a run which nothing happened to while nobody was there
+    ends as if nobody had died.
     """
 
     maker: Kind = Kind.SPOT
@@ -164,7 +165,7 @@ STORIES: Mapping[str, Story] = {
         quotes=_rising,
         timeless=False,
     ),
-    "parts": Story(notional=Decimal(1240), in_parts=True),
+    "parts": Story(notional=Decimal(1240), in_parts=True, hold_ns=300 * SECOND),
     "flatten": Story(flattened=True, hold_ns=HOUR),
 }
 
