@@ -230,7 +230,7 @@ def _plan(
     if not isinstance(verdict, Approved):
         return tuple(map(str, verdict))
     left = verdict.proposal.quantity
-    if "stress" in verdict.clipped_by and 2 * left < quantity:
+    if "stress" in verdict.clipped_by and 2 * left < quantity and not held.quantity:
         # A fragment would block the pair for as long as it is held.
         return (f"stress: only {left} of {quantity} would live through it",)
     return Planned(pair, verdict, how, set_to)

@@ -14,6 +14,7 @@ from bot.answers import trade_of
 from bot.cli.told import trade_view
 from bot.record import Record
 from bot.settings import Account
+from domain.account import FundingPayment
 from domain.instruments import Kind
 from domain.money import ZERO, exact
 from domain.orders import Fill
@@ -21,7 +22,15 @@ from domain.targets import Action, ExitCause, Legs, Tactic, Target
 from domain.time import HOUR, SECOND
 from execution.effects import MoveMargin, VenueEffect
 from execution.events import Command
-from execution.facts import Decided, MarginIntended, OrderIntended, Retargeted, Role, Stage
+from execution.facts import (
+    Decided,
+    MarginIntended,
+    OrderIntended,
+    ResidualMoved,
+    Retargeted,
+    Role,
+    Stage,
+)
 from execution.risk.limits import RiskLimits
 from execution.state import State, apply
 from strategies.market.state import Market
@@ -140,18 +149,20 @@ def test_a_carry_is_built_in_three_parts_and_left_in_three() -> None:
     assert_whole(run)
 
 
-def test_what_the_parts_earned_is_what_their_fills_and_payments_say_to_the_cent() -> None:
+def test_what_the_parts_earned_is_what_their_fills_and_payments_say_exactly() -> None:
+    """By hand: what was sold less what was bought, fees, funding, and the dust at its price."""
     run = world(price=wave).run(11)
-    fills = [fact for fact in run.facts() if isinstance(fact, Fill)]
-    pnl = run.engine.state.books.pnl("HYPE#1", run.engine.marks())
+    facts = run.facts()
+    fills = [fact for fact in facts if isinstance(fact, Fill)]
+    assert len({f.cloid for f in fills if f.instrument == PERP.id}) >= 6
     with exact():
-        cash = sum((-f.side.sign * f.quantity * f.price for f in fills), ZERO)
-        fees = sum((f.fee.amount * (f.price if f.fee.asset == "HYPE" else 1) for f in fills), ZERO)
-    assert sum(1 for f in fills if f.instrument == PERP.id) >= 6
-    # Flat but for dust, which was booked apart at its price: all else is cash and fees.
-    dust = sum(abs(q) for q in run.engine.state.books.positions().values()) * 20
-    assert abs(pnl.basis + pnl.slippage - cash) <= dust + Decimal("0.01") + fees
-    assert pnl.fees < 0
+        earned = sum((-f.side.sign * f.quantity * f.price for f in fills), ZERO)
+        earned -= sum((f.fee.amount for f in fills if f.fee.asset == "USDC"), ZERO)
+        earned += sum((f.payment.amount for f in facts if isinstance(f, FundingPayment)), ZERO)
+        earned += sum((f.quantity * f.price for f in facts if isinstance(f, ResidualMoved)), ZERO)
+    pnl = run.engine.state.books.pnl("HYPE#1", run.engine.marks())
+    assert pnl.total == earned
+    assert pnl.funding > 0 > pnl.fees
     assert_whole(run)
 
 
