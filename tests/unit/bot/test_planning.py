@@ -707,7 +707,7 @@ def test_what_is_held_takes_its_part_of_every_cap(half: Desk) -> None:
 
 def test_what_is_held_has_to_leave_through_the_same_book(half: Desk) -> None:
     """250 coins rest within the bound on the thinner side; 100 are held, so that 150 are left."""
-    thin = Book(SPOT.id, ((19.998, 250.0),), ((20.002, 1e6),), half.now_ns, half.now_ns)
+    thin = Book(SPOT.id, (Level(19.998, 250.0),), (Level(20.002, 1e6),), half.now_ns, half.now_ns)
     half.market.observe(thin)
     made = more(half, notional=Decimal(5300))
     assert isinstance(made, TradePlanned)
