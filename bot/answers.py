@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from bot.record import Record
 from domain.account import FundingPayment
 from domain.money import ZERO, exact
@@ -165,6 +167,7 @@ def trade_of(history: Record, trade_id: str) -> Answer:
             "forecast_hourly": plan.forecast_hourly,
             "cost": plan.cost,
             "clipped_by": list(plan.clipped_by),
+            "tranches": trade.tranches,
         },
         "decision": decision_of(planned[-1]) if planned else None,
         "changes": [change for fact in facts if (change := _change(fact)) is not None],
@@ -216,8 +219,9 @@ def _change(fact: object) -> Answer | None:
     match fact:
         case StageChanged(stage=stage, time_ns=time_ns):
             what = f"{stage}"
-        case Retargeted(quantity=quantity, reason=reason, time_ns=time_ns):
-            what = f"wanted quantity {quantity}: {reason}" if quantity else f"close: {reason}"
+        case Retargeted(quantity=quantity, reason=reason, time_ns=time_ns, plan=plan):
+            stop = f", stop {plan.stop_price}" if plan is not msgspec.UNSET else ""
+            what = f"wanted quantity {quantity}{stop}: {reason}" if quantity else f"close: {reason}"
         case MarginIntended(amount=amount, reason=reason, time_ns=time_ns):
             what = f"margin {amount:+}: {reason}"
         case LimitTripped(limit=limit, detail=detail, time_ns=time_ns):

@@ -29,9 +29,23 @@ def chosen(settings: Settings, pairs: Sequence[Pair]) -> Strategy:
                 settings.hedge, shared, pairs, leverage_target=leverage, risk_per_trade=risk
             )
         case "mean_reversion":
-            return mean_reversion(settings.mean_reversion, shared, pairs, risk_per_trade=risk)
+            return mean_reversion(
+                settings.mean_reversion,
+                shared,
+                pairs,
+                risk_per_trade=risk,
+                exposure_max=settings.risk.exposure_max,
+                scaling=settings.scaling,
+            )
         case "breakout":
-            return breakout(settings.breakout, shared, pairs, risk_per_trade=risk)
+            return breakout(
+                settings.breakout,
+                shared,
+                pairs,
+                risk_per_trade=risk,
+                exposure_max=settings.risk.exposure_max,
+                scaling=settings.scaling,
+            )
         case _:
             return CashAndCarry(
                 shared, pairs, leverage_target=leverage, risk_per_trade=risk, resting=rests

@@ -18,11 +18,14 @@ from bot.planning import (
     Desk,
     inventory,
     is_dust,
+    kept_stop,
     margin_action,
     margin_trigger,
     missing_margin,
+    plan_addition,
     plan_entry,
     readings,
+    reduced_quantity,
 )
 from bot.valuation import holdings, marks, not_ours, valued
 from domain.account import (
@@ -91,6 +94,7 @@ from execution.facts import (
     RunStarted,
     Stage,
     StageChanged,
+    TradePlanned,
 )
 from execution.fence import proof_of, skew_ns
 from execution.orders import Order, OrderState
@@ -205,6 +209,7 @@ class Engine:
         last process ended is UNKNOWN until the venue is asked; nothing is entered
         before the books agree with the venue.
         """
+        ended_ns = self.state.time_ns
         self.now_ns = self._started_ns = max(self.now_ns, run.time_ns)
         self._behind_ns = self._missed_ns = self.now_ns
         if self.state.run is None:
@@ -220,6 +225,8 @@ class Engine:
         self._reconcile()
         for trade in self._open_trades():
             self._watch(trade)
+            if trade.held and ended_ns - trade.worked_ns < MINUTE:  # its margin may be owed yet
+                self._opened[trade.trade_id] = None
         self._on_timer(Timer(self.now_ns))
         return self._outcome()
 
@@ -742,14 +749,24 @@ class Engine:
         if target.action is Action.ENTER and trade is None:
             self._enter(target)
             return
-        self._decided(target, ())
         if trade is None or trade.is_closing:
+            self._decided(target, ())
             return
         self._tell_funding(trade, target)
+        if target.action is Action.ADD:
+            self._add(trade, target)
+            return
+        if target.action is Action.REDUCE:
+            self._reduce(trade, target)
+            return
+        self._decided(target, ())
         if target.action is Action.EXIT:
             cause = target.exit_cause or ExitCause.THESIS_CHANGED
-            self._retarget(trade, ZERO, urgent=target.urgent, cause=cause, reason=target.reason)
+            urgent = target.urgent or trade.urgent  # what goes fast does not go slower for it
+            self._retarget(trade, ZERO, urgent=urgent, cause=cause, reason=target.reason)
             self._work(trade.trade_id)
+        else:
+            self._move_stop(trade, target)
 
     def _enter(self, target: Target) -> None:
         desk = self._desk()
@@ -769,6 +786,53 @@ class Engine:
         self._orders_at = self.now_ns
         self._check_orders_later()
 
+    def _add(self, trade: PairTrade, target: Target) -> None:
+        """Grow what is held, where the gate passes the whole of it (SPEC R20)."""
+        desk = self._desk()
+        if desk is None:
+            return
+        plan = plan_addition(desk, target, trade)
+        if isinstance(plan, tuple):
+            self._decided(target, plan)
+            self._move_stop(trade, target)
+            return
+        self._decided(target, ())
+        self._retarget(
+            trade, plan.quantity, urgent=False, cause=None, reason=target.reason, plan=plan
+        )
+        self._work(trade.trade_id)
+
+    def _reduce(self, trade: PairTrade, target: Target) -> None:
+        """Take a part off; nothing keeps it from that but what is too little to trade."""
+        desk = self._desk()
+        if desk is None:
+            return
+        kept = reduced_quantity(desk, target, trade)
+        self._decided(target, (kept,) if isinstance(kept, str) else ())
+        if isinstance(kept, str) or kept == trade.quantity:
+            self._move_stop(trade, target)
+            return
+        cause = target.exit_cause or ExitCause.THESIS_CHANGED
+        plan = msgspec.structs.replace(trade.plan, stop_price=kept_stop(trade, target))
+        self._retarget(
+            trade, kept, urgent=target.urgent or trade.urgent, cause=cause, reason=target.reason,
+            plan=plan if plan != trade.plan else msgspec.UNSET,
+        )  # fmt: skip
+        self._work(trade.trade_id)
+
+    def _move_stop(self, trade: PairTrade, target: Target) -> None:
+        """The stop of a perp alone follows a price that went the right way."""
+        stop = kept_stop(trade, target)
+        if stop != trade.plan.stop_price:
+            plan = msgspec.structs.replace(trade.plan, stop_price=stop)
+            self._record(
+                Retargeted(
+                    trade.trade_id, trade.quantity, trade.urgent, trade.cause, target.reason,
+                    self.now_ns, plan,
+                )
+            )  # fmt: skip
+            self._rewatch(trade)
+
     def _decided(self, target: Target, refusals: tuple[str, ...]) -> None:
         """Record a verdict when its action, reason or sign changed, and hourly."""
         last = self.state.decided.get(target.pair)
@@ -777,9 +841,18 @@ class Engine:
             self._record(fact)
 
     def _retarget(
-        self, trade: PairTrade, quantity: Decimal, *, urgent: bool, cause: ExitCause, reason: str
+        self,
+        trade: PairTrade,
+        quantity: Decimal,
+        *,
+        urgent: bool,
+        cause: ExitCause | None,
+        reason: str,
+        plan: TradePlanned | msgspec.UnsetType = msgspec.UNSET,
     ) -> None:
-        self._record(Retargeted(trade.trade_id, quantity, urgent, cause, reason, self.now_ns))
+        self._record(Retargeted(trade.trade_id, quantity, urgent, cause, reason, self.now_ns, plan))
+        if plan is not msgspec.UNSET:
+            self._rewatch(trade)
         if trade.stage is Stage.PREPARING and quantity == ZERO:
             self._close(trade)  # nothing was sent for it yet: there is nothing to wait for
             return
@@ -812,15 +885,20 @@ class Engine:
             self._work(trade.trade_id)
 
     def _meet_leverage_target(self) -> None:
-        """Venues take whole numbers: what was opened at the next higher one is topped up."""
+        """Venues take whole numbers: what was bought at the next higher one is topped up."""
         desk = self._desk()
+        if desk is None:
+            return
         for trade_id in list(self._opened):
             trade = self.state.trades[trade_id]
-            missing = missing_margin(desk, trade) if desk is not None else ZERO
-            if missing > ZERO and trade.stage is Stage.HOLDING:
+            missing = missing_margin(desk, trade)
+            if missing is None or trade.is_closing:
+                del self._opened[trade_id]
+            elif missing > ZERO and trade.stage is Stage.HOLDING:
                 pair = self.state.pairs[trade.plan.pair]
-                self._move_margin(trade, pair, missing, "opened above the leverage target")
-            del self._opened[trade_id]
+                if not self._moves_margin(pair):
+                    why = "opened above the leverage target"
+                    self._move_margin(trade, pair, missing, why)
 
     def _moves_margin(self, pair: Pair) -> bool:
         """Whether a request is on the road; one that got no answer counts only for a while."""
@@ -845,6 +923,14 @@ class Engine:
         desk = self._desk()
         trigger = margin_trigger(desk, trade) if trade is not None and desk is not None else None
         self._perps.watch(position, trigger)
+
+    def _rewatch(self, trade: PairTrade) -> None:
+        """A stop that has moved is watched for where it is now."""
+        perp = self._perps.get(self.state.pairs[trade.plan.pair].perp.id)
+        desk = self._desk()
+        if perp is not None and desk is not None:
+            trigger = margin_trigger(desk, self.state.trades[trade.trade_id])
+            perp.watch_for(trigger)
 
     # --- value -----------------------------------------------------------------------------
 

@@ -140,5 +140,5 @@ def _fields(fact: Fact) -> dict[str, Any]:
     return {
         name: getattr(fact, name)
         for name in fact.__struct_fields__
-        if name not in ("time_ns", "venue_time_ns", "received_ns", "fee")
+        if name not in ("time_ns", "venue_time_ns", "received_ns", "fee", "plan")
     }

@@ -25,6 +25,10 @@ class HeldPerp(msgspec.Struct):
     against: float
     position: PositionReport
 
+    def watch_for(self, trigger: float | None) -> None:
+        """From now on the guard is to be asked at the mark ``trigger``, if at any."""
+        self.trigger = trigger * self.against if trigger is not None else float("inf")
+
     def triggers(self, mark: float) -> bool:
         """Whether the guard is to be asked at this mark."""
         return mark * self.against >= self.trigger

@@ -11,12 +11,12 @@ import msgspec
 
 from domain.account import AccountReport, PositionReport
 from domain.instruments import Instrument, Kind, Pair
-from domain.money import ZERO, decimal_of
+from domain.money import ONE, ZERO, decimal_of
 from domain.orders import Side
-from domain.targets import ExitCause, Legs, Target
+from domain.targets import ExitCause, Legs, Tactic, Target
 from domain.time import DAY, HOUR, SECOND
 from execution.facts import Extremes, Stage, TradePlanned
-from execution.pairs import ExecutionPolicy, PairTrade
+from execution.pairs import ExecutionPolicy, PairTrade, lead_remaining
 from execution.risk.calendar import Event, ahead, is_weekend
 from execution.risk.caution import (
     Stake,
@@ -78,8 +78,113 @@ class Desk(msgspec.Struct, frozen=True):
     events: tuple[Event, ...] = ()
 
 
+class Before(msgspec.Struct, frozen=True):
+    """What an addition adds to; all zero for an entry. ``quantity`` base units of each leg,
+    ``notional`` and ``at_risk`` quote at the plan's prices, ``perp`` as the venue reports it."""
+
+    quantity: Decimal = ZERO
+    notional: Decimal = ZERO
+    at_risk: Decimal = ZERO
+    perp: Decimal = ZERO
+    raw_margin: Decimal = ZERO
+
+
 def plan_entry(desk: Desk, target: Target, trade_id: str) -> TradePlanned | tuple[str, ...]:
     """The pre-trade checklist of an entry that passed every check, or why it did not."""
+    planned = _plan(desk, target, Before())
+    if not isinstance(planned, Planned):
+        return planned
+    return _checklist(desk, target, trade_id, planned)
+
+
+def plan_addition(desk: Desk, target: Target, trade: PairTrade) -> TradePlanned | tuple[str, ...]:
+    """The checklist of the whole trade once it holds ``target.notional``, or why it may not.
+
+    The whole is judged, as an entry is: at the margin that the venue reports of what is held,
+    and with what that risks and takes already.
+    """
+    pair = desk.state.pairs[target.pair]
+    if trade.stage is not Stage.HOLDING:
+        return (f"working: it is on its way to {trade.quantity} a leg",)
+    position = desk.account.position(pair.perp.id)
+    seen = position.quantity if position is not None else ZERO
+    if position is None or seen != desk.state.books.position(pair.perp.id):
+        return (f"position: the venue reports {seen} {pair.perp.symbol}, the books differ",)
+    request = desk.state.margin_requests.get(pair.perp.id)
+    timeout_ns = desk.execution.order_timeout_seconds * SECOND
+    if request is not None and desk.now_ns - request.time_ns < timeout_ns:
+        return (f"margin: {request.amount:+} is on its way, and not in the account yet",)
+    quantity = desk.state.counted(trade)
+    held = Before(
+        quantity,
+        trade.notional_of(quantity),
+        trade.plan.amount_at_risk * quantity / trade.plan.quantity,
+        seen,
+        position.raw_margin,
+    )
+    how = msgspec.structs.replace(
+        target.tactic,
+        legs=trade.legs,
+        stop_price=kept_stop(trade, target),
+        target_price=trade.plan.target_price,
+    )
+    planned = _plan(desk, msgspec.structs.replace(target, how=how), held, trade.plan.leverage)
+    if not isinstance(planned, Planned):
+        return planned
+    return msgspec.structs.replace(
+        _checklist(desk, target, trade.trade_id, planned),
+        quantity=quantity + planned.verdict.proposal.quantity,
+        notional=held.notional + planned.verdict.proposal.notional,
+        amount_at_risk=held.at_risk + planned.verdict.proposal.amount_at_risk,
+        thesis=trade.plan.thesis,
+        invalidation=trade.plan.invalidation,
+        objective=trade.plan.objective,
+        clipped_by=tuple(dict.fromkeys(trade.plan.clipped_by + planned.verdict.clipped_by)),
+        time_ns=trade.plan.time_ns,
+        legs=trade.legs,
+        target_price=trade.plan.target_price,
+    )
+
+
+def reduced_quantity(desk: Desk, target: Target, trade: PairTrade) -> Decimal | str:
+    """What a trade keeps (base units, each leg) of which ``target.notional`` is to be held.
+
+    Zero where no order could close what would be left later, what it wants now where that is
+    no more, and a word where what is to go is too little for an order.
+    """
+    pair, held = desk.state.pairs[target.pair], desk.state.counted(trade)
+    kept = pair.floor_quantity(held * target.notional / trade.notional_of(held))
+    mark = desk.marks[pair.perp.id]
+    if kept >= trade.quantity:
+        return trade.quantity
+    if lead_remaining(pair, ZERO, kept, mark) == ZERO:
+        return ZERO
+    if lead_remaining(pair, held, kept, mark) == ZERO:
+        return f"minimum_notional: {held - kept} {pair.perp.base} is less than an order takes"
+    return kept
+
+
+def kept_stop(trade: PairTrade, target: Target) -> Decimal:
+    """The stop of a perp alone from now on: the target's where the trade then loses less."""
+    ours, theirs = trade.plan.stop_price, target.tactic.stop_price
+    if not trade.legs.is_alone or theirs <= ZERO:
+        return ours
+    return max(ours, theirs) if trade.legs.opens(Kind.PERP) is Side.BUY else min(ours, theirs)
+
+
+class Planned(msgspec.Struct, frozen=True):
+    """What may be traded now, for which target (as it was judged) and at what leverage."""
+
+    pair: Pair
+    verdict: Approved
+    how: Tactic
+    leverage: int
+
+
+def _plan(
+    desk: Desk, target: Target, held: Before, leverage: int | None = None
+) -> Planned | tuple[str, ...]:
+    """``leverage`` is what the venue has been set to, where something is held."""
     pair = desk.state.pairs[target.pair]
     spot, perp = desk.market.of(pair.spot.id), desk.market.of(pair.perp.id)
     if reason := _not_now(desk, pair):
@@ -87,46 +192,86 @@ def plan_entry(desk: Desk, target: Target, trade_id: str) -> TradePlanned | tupl
     if spot is None or perp is None or spot.ask is None or perp.mark is None:
         return ("no_market: a leg of the pair has no quote",)
     mark, price = decimal_of(perp.mark), decimal_of(spot.ask)
-    how = target.tactic
-    quantity = pair.floor_quantity(target.notional / max(mark, price))
+    how, more = target.tactic, target.notional - held.notional
+    quantity = pair.floor_quantity(max(more, ZERO) / max(mark, price))
     if how.legs.uses_inventory:
-        quantity = min(quantity, pair.floor_quantity(inventory(desk.state, pair) * how.share))
+        most = inventory(desk.state, pair) * how.share - held.quantity
+        quantity = min(quantity, pair.floor_quantity(max(most, ZERO)))
         if quantity == ZERO:
             return (f"inventory: the account holds too little {pair.spot.base} of its own",)
     if quantity == ZERO:
-        return (f"minimum_quantity: {target.notional} buys less than one lot of {pair.lot}",)
+        return (f"minimum_quantity: {more} buys less than one lot of {pair.lot}",)
+    if how.legs.is_alone and _is_reached(how.legs, how.stop_price, mark):
+        return (f"stop: {how.stop_price} is already reached by the mark {mark}",)
+    set_to = leverage if leverage is not None else _leverage(desk, pair, target, mark)
     highest = max_leverage(target.notional, pair.perp.margin_tiers)
-    wanted = margin_policy(desk, pair, how.legs, target.notional).leverage_target
-    # The next whole number above, but none at which what the price moves until it is filled
-    # would take the perp beyond the cap.
-    most = max(int(desk.limits.leverage_cap / _NEAR_TARGET), 1)
-    leverage = min(int(wanted.to_integral_value(ROUND_CEILING)), most, highest)
-    stressed = max(_stressed(desk, pair, how.legs, quantity * mark), quantity * mark / wanted)
-    if how.legs.is_alone:
-        if _is_reached(how.legs, how.stop_price, mark):
-            return (f"stop: {how.stop_price} is already reached by the mark {mark}",)
-        leverage = min(_leverage_alone(desk.limits, pair, target, mark), highest)
-        stressed = ZERO  # its stop comes first
+    if set_to > highest:
+        return (f"leverage: set to {set_to}x, the venue takes {highest}x for {target.notional}",)
     proposal = propose(
         pair,
         quantity,
         mark=mark,
         spot_price=price,
-        amount_at_risk=target.amount_at_risk,
-        leverage=Decimal(leverage),
+        amount_at_risk=_added_risk(target, held),
+        leverage=Decimal(set_to),
         leverage_cap=desk.limits.leverage_cap,
+        held_quantity=held.perp,
+        held_raw_margin=held.raw_margin,
         legs=how.legs,
         stop=how.stop_price or None,
-        stressed_margin=stressed,
+        stressed_margin=_stressed_more(desk, pair, target, held, quantity, mark),
     )
-    verdict = pass_gate(proposal, _gate_context(desk, pair, spot, perp, how.legs), desk.limits)
+    context = msgspec.structs.replace(
+        _gate_context(desk, pair, spot, perp, how.legs),
+        held=held.quantity * mark,
+        at_risk=held.at_risk,
+    )
+    verdict = pass_gate(proposal, context, desk.limits)
     if not isinstance(verdict, Approved):
         return tuple(map(str, verdict))
     left = verdict.proposal.quantity
-    if "stress" in verdict.clipped_by and 2 * left < quantity:
+    if "stress" in verdict.clipped_by and 2 * left < quantity and not held.quantity:
         # A fragment would block the pair for as long as it is held.
         return (f"stress: only {left} of {quantity} would live through it",)
-    return _checklist(desk, target, trade_id, pair, verdict, leverage)
+    return Planned(pair, verdict, how, set_to)
+
+
+def _leverage(desk: Desk, pair: Pair, target: Target, mark: Decimal) -> int:
+    """What the venue is to be set to: the next whole number above what is wanted."""
+    legs, highest = target.tactic.legs, max_leverage(target.notional, pair.perp.margin_tiers)
+    if legs.is_alone:
+        return min(_leverage_alone(desk.limits, pair, target, mark), highest)
+    wanted = margin_policy(desk, pair, legs, target.notional).leverage_target
+    # But none at which what the price moves until it is filled would take the perp beyond the cap.
+    most = max(int(desk.limits.leverage_cap / _NEAR_TARGET), 1)
+    return min(int(wanted.to_integral_value(ROUND_CEILING)), most, highest)
+
+
+def _added_risk(target: Target, held: Before) -> Decimal:
+    """What is added may lose, quote: what the whole does and what is held does not, and no less
+    than its part of the whole."""
+    if held.notional == ZERO:
+        return target.amount_at_risk
+    part = 1 - min(held.notional / target.notional, ONE)
+    return max(target.amount_at_risk - held.at_risk, target.amount_at_risk * part)
+
+
+def _stressed_more(
+    desk: Desk, pair: Pair, target: Target, held: Before, quantity: Decimal, mark: Decimal
+) -> Decimal:
+    """Margin (quote) that ``quantity`` more must have to live through the stress of the limits.
+
+    No less than what it is topped up to, once it is held. None for a perp alone: its stop
+    comes first.
+    """
+    legs, before, more = target.tactic.legs, held.quantity * mark, quantity * mark
+    if legs.is_alone:
+        return ZERO
+    wanted = margin_policy(desk, pair, legs, target.notional).leverage_target
+    stressed = _stressed(desk, pair, legs, before + more)
+    if before:
+        stressed -= _stressed(desk, pair, legs, before)
+    return max(stressed, more / wanted)
 
 
 def inventory(state: State, pair: Pair) -> Decimal:
@@ -156,10 +301,9 @@ def _is_reached(legs: Legs, stop: Decimal, mark: Decimal) -> bool:
     return (mark - stop) * legs.opens(Kind.PERP).sign <= ZERO
 
 
-def _checklist(
-    desk: Desk, target: Target, trade_id: str, pair: Pair, verdict: Approved, leverage: int
-) -> TradePlanned:
-    p, how = verdict.proposal, target.tactic
+def _checklist(desk: Desk, target: Target, trade_id: str, planned: Planned) -> TradePlanned:
+    pair, verdict, how = planned.pair, planned.verdict, planned.how
+    p, leverage = verdict.proposal, planned.leverage
     perp = desk.market.of(pair.perp.id)
     funding = perp.predicted.per_hour if perp is not None and perp.predicted is not None else 0.0
     break_even = target.cost / target.forecast_hourly if target.forecast_hourly > 0 else 0.0
@@ -198,12 +342,24 @@ def _not_now(desk: Desk, pair: Pair) -> str | None:
     """Reasons that have nothing to do with size or price."""
     if desk.state.paused:
         return "paused: by the operator"
-    last_id = desk.state.last_trade.get(pair.name)
-    closed_ns = desk.state.trades[last_id].closed_ns if last_id is not None else None
     foreign = desk.state.books.quantity(None, pair.perp.id)
     if foreign and not is_dust(pair.perp, foreign, desk.marks[pair.perp.id]):
         # One account has one position on a perp: ours could not be closed on its own.
         return f"foreign_position: {foreign} {pair.perp.symbol} are nobody's trade"
+    if pair.name not in desk.state.open_trades and (reason := _opened_lately(desk, pair)):
+        return reason
+    pause = desk.execution.reopen_seconds
+    for trade in map(desk.state.trades.__getitem__, desk.state.last_trade.values()):
+        elapsed = (desk.now_ns - trade.worked_ns) / SECOND
+        if trade.cause is ExitCause.LEG_LOST and elapsed < pause:  # what hit one may hit all
+            return f"leg_lost: on {trade.plan.pair} {elapsed:.0f} s ago, pause {pause:g} s"
+    return None
+
+
+def _opened_lately(desk: Desk, pair: Pair) -> str | None:
+    """Whether the pair was opened too often, or closed too lately, to be opened again."""
+    last_id = desk.state.last_trade.get(pair.name)
+    closed_ns = desk.state.trades[last_id].closed_ns if last_id is not None else None
     opens = sum(1 for t in desk.state.opens.get(pair.name, ()) if t > desk.now_ns - DAY)
     if opens >= desk.limits.opens_per_day_max:
         return f"opened_often: {opens} times in 24 h, limit {desk.limits.opens_per_day_max}"
@@ -212,10 +368,6 @@ def _not_now(desk: Desk, pair: Pair) -> str | None:
         elapsed = (desk.now_ns - closed_ns) / SECOND
         if elapsed < pause:
             return f"closed_recently: {elapsed:.0f} s ago, pause {pause:g} s"
-    for trade in map(desk.state.trades.__getitem__, desk.state.last_trade.values()):
-        elapsed = (desk.now_ns - trade.worked_ns) / SECOND
-        if trade.cause is ExitCause.LEG_LOST and elapsed < pause:  # what hit one may hit all
-            return f"leg_lost: on {trade.plan.pair} {elapsed:.0f} s ago, pause {pause:g} s"
     return None
 
 
@@ -323,7 +475,7 @@ def promised(desk: Desk) -> Decimal:
             taken += max(spot, ZERO) * desk.marks[desk.state.pairs[trade.plan.pair].spot.id]
         if not is_opening(trade):
             continue
-        price = trade.plan.notional / trade.plan.quantity
+        price = trade.notional_of(ONE)
         to_buy = max(trade.quantity - spot, ZERO) * price if trade.legs is Legs.CARRY else ZERO
         to_margin = max(trade.quantity - perp, ZERO) * price / trade.plan.leverage
         taken += to_buy + to_margin
@@ -414,17 +566,20 @@ def _stake(pair: Pair, view: PositionView, tight: MarginPolicy) -> Stake:
     )
 
 
-def missing_margin(desk: Desk, trade: PairTrade) -> Decimal:
-    """Margin (quote) that takes the perp to the leverage target; zero within two percent of it."""
+def missing_margin(desk: Desk, trade: PairTrade) -> Decimal | None:
+    """Margin (quote) that takes the perp nearer to the leverage target, as far as there is any.
+
+    None where it is within two percent of it, and of a perp alone, which is not topped up.
+    """
     view = _position_view(desk, trade)
     if view is None or trade.legs.is_alone:
-        return ZERO
+        return None
     pair = desk.state.pairs[trade.plan.pair]
     notional = abs(view.quantity) * view.mark
     policy = margin_policy(desk, pair, trade.legs, notional)
     margin = equity_at(view.quantity, view.raw_margin, view.mark)
     if effective_leverage(notional, margin) <= policy.leverage_target * _NEAR_TARGET:
-        return ZERO
+        return None
     room = desk.account.free_margin(pair.perp.quote) - policy.reserve
     return margin_down(max(min(notional / policy.leverage_target - margin, room), ZERO))
 

@@ -241,10 +241,13 @@ class _Told:
         match fact:
             case TradePlanned():
                 self.trades[fact.trade_id] = _Trade(fact)
-            case Retargeted() if not fact.quantity:
-                said = not fact.cause or fact.reason.startswith(f"{fact.cause}:")
-                reason = fact.reason if said else f"{fact.cause}: {fact.reason}"
-                self.trades[fact.trade_id].exit_reason = reason
+            case Retargeted():
+                if fact.plan is not msgspec.UNSET:
+                    self.trades[fact.trade_id].plan = fact.plan
+                if not fact.quantity:
+                    said = not fact.cause or fact.reason.startswith(f"{fact.cause}:")
+                    reason = fact.reason if said else f"{fact.cause}: {fact.reason}"
+                    self.trades[fact.trade_id].exit_reason = reason
             case StageChanged() if fact.stage is Stage.CLOSED:
                 self.trades[fact.trade_id].closed_ns = fact.time_ns
             case _:
@@ -409,7 +412,9 @@ def _integrity(told: _Told, books: Books, closing: Closing) -> Document:
 def _decisions(told: _Told) -> Document:
     return {
         "entered": told.decisions[Action.ENTER],
+        "added": told.decisions[Action.ADD],
         "held": told.decisions[Action.HOLD],
+        "reduced": told.decisions[Action.REDUCE],
         "exited": told.decisions[Action.EXIT],
         "refused": dict(sorted(told.refused.items())),
     }

@@ -29,6 +29,7 @@ from strategies.breakout import BreakoutPolicy
 from strategies.carry.policy import CarryPolicy
 from strategies.hedge import HedgePolicy
 from strategies.mean_reversion import MeanReversionPolicy
+from strategies.scaling import ScalingPolicy
 
 if TYPE_CHECKING:
     from pydantic_settings import BaseSettings
@@ -218,6 +219,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hedge: HedgePolicy = HedgePolicy()
     mean_reversion: MeanReversionPolicy = MeanReversionPolicy()
     breakout: BreakoutPolicy = BreakoutPolicy()
+    scaling: ScalingPolicy = ScalingPolicy()
     risk: RiskLimits = RiskLimits()
     calendar: Calendar = Calendar()
     execution: ExecutionPolicy = ExecutionPolicy()

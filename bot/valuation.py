@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from domain.account import AccountReport
 from domain.instruments import Instrument, Kind
-from domain.money import ZERO, decimal_of, exact
+from domain.money import ONE, ZERO, decimal_of, exact
 from domain.targets import Legs
 from execution.facts import EquityMarked, Extremes
 from execution.state import State
@@ -91,16 +91,19 @@ def holdings(state: State) -> dict[str, Holding]:
     for trade_id in state.open_trades.values():
         trade = state.trades[trade_id]
         pair = state.pairs[trade.plan.pair]
-        quantity = max(trade.quantity, state.matched(trade))
+        quantity = state.counted(trade)
         held[pair.name] = Holding(
             pair.name,
             quantity,
-            trade.plan.notional * quantity / trade.plan.quantity,
+            trade.notional_of(quantity),
             trade.opened_ns if trade.opened_ns is not None else trade.plan.time_ns,
             trade.entry_basis,
             trade.legs,
             trade.plan.stop_price,
             trade.plan.target_price,
+            trade.entry_price or trade.notional_of(ONE),
+            trade.tranches,
+            trade.targets_met,
         )
     return held
 

@@ -12,7 +12,9 @@ from domain.orders import Side
 
 class Action(StrEnum):
     ENTER = "enter"
+    ADD = "add"
     HOLD = "hold"
+    REDUCE = "reduce"
     EXIT = "exit"
     WAIT = "wait"
 
@@ -90,6 +92,10 @@ CARRY = Tactic(Legs.CARRY)
 
 class Target(msgspec.Struct, frozen=True):
     """Hold ``notional`` (quote, each leg) of ``pair``; zero is nothing. Always with its reason.
+
+    For a pair that is held it is all that is to be held: more than now to ADD, less to REDUCE,
+    nothing to EXIT. A perp alone that is held may be given another stop with any of these and with
+    HOLD (``how.stop_price``); it is moved only where it then loses less.
 
     ``forecast_hourly`` is the funding expected per hour over ``horizon_hours``, positive
     received whichever the side, ``forecast_error`` its standard error; ``cost`` the cost

@@ -101,7 +101,11 @@ class TradePlanned(msgspec.Struct, frozen=True, tag=True):
 
 
 class Retargeted(msgspec.Struct, frozen=True, tag=True):
-    """An open trade's wanted quantity changed; zero closes it. ``urgent``: perp first, takers."""
+    """An open trade's wanted quantity changed; zero closes it. ``urgent``: perp first, takers.
+
+    ``plan`` is the checklist of the whole trade as it is from now on, where the trade grows or
+    its stop moves, and left out where not.
+    """
 
     trade_id: str
     quantity: Decimal
@@ -109,6 +113,7 @@ class Retargeted(msgspec.Struct, frozen=True, tag=True):
     cause: ExitCause | None
     reason: str
     time_ns: int
+    plan: TradePlanned | msgspec.UnsetType = msgspec.UNSET
 
 
 class StageChanged(msgspec.Struct, frozen=True, tag=True):

@@ -86,7 +86,10 @@ class PairTrade(msgspec.Struct, frozen=True):
     ``quantity`` is what is wanted now (base units, each leg). ``worked_ns`` is the
     last progress on the way there, from which patience is counted; ``naked_ns``
     when the legs began to differ by a tradable amount, None while they do not.
-    ``spot_built`` and ``perp_built`` are (quantity, quote) of the fills that built the legs.
+    ``spot_built`` and ``perp_built`` are (quantity, quote) of the fills that built what is held,
+    at average cost. ``plan`` is of the whole as it was last approved, ``held`` whether that has
+    been reached; ``tranches`` in how many parts the trade was built, ``targets_met`` how many
+    parts left at a target.
     ``stop_lost_ns`` is when a stop of it was last refused, or ended unasked.
     """
 
@@ -107,6 +110,8 @@ class PairTrade(msgspec.Struct, frozen=True):
     opened_ns: int | None = None
     closed_ns: int | None = None
     stop_lost_ns: int = 0
+    tranches: int = 1
+    targets_met: int = 0
 
     @property
     def trade_id(self) -> str:
@@ -131,6 +136,16 @@ class PairTrade(msgspec.Struct, frozen=True):
         if not (spot and perp):
             return None
         return float(perp_cost / perp) / float(spot_cost / spot) - 1.0
+
+    @property
+    def entry_price(self) -> Decimal | None:
+        """Average price (quote/base) of what is held of the perp; None before the first fill."""
+        quantity, quote = self.perp_built
+        return quote / quantity if quantity else None
+
+    def notional_of(self, quantity: Decimal) -> Decimal:
+        """What so much of the plan is worth at the plan's prices, quote."""
+        return self.plan.notional * quantity / self.plan.quantity
 
     @property
     def is_closing(self) -> bool:

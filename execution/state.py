@@ -6,7 +6,7 @@ facts through this same ``apply``.
 """
 
 from collections.abc import Callable, Iterable
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
 import msgspec
@@ -22,7 +22,7 @@ from domain.orders import (
     OrderCanceled,
     OrderRejected,
 )
-from domain.targets import Legs
+from domain.targets import ExitCause, Legs
 from domain.time import DAY, HOUR, SECOND
 from execution.facts import (
     CancelIntended,
@@ -55,6 +55,9 @@ from execution.risk.halts import LimitState, apply_limit
 
 OPENING = "opening-"
 """How the ids of cash flows begin that stand for what an account held before its journal."""
+
+_AVERAGES = Context(prec=50, rounding=ROUND_HALF_EVEN)
+_AVERAGE_STEP = Decimal("1e-12")
 
 
 class Exposed(msgspec.Struct):
@@ -139,6 +142,10 @@ class State:
         spot, perp = self.along(trade)
         return min(spot, perp) if trade.legs.trades_spot else perp
 
+    def counted(self, trade: PairTrade) -> Decimal:
+        """What a strategy is told that the trade holds: what it wants, or what it has if more."""
+        return max(trade.quantity, self.matched(trade))
+
     def is_owed(self, trade_id: str, instrument: str) -> bool:
         """Whether a trade owes this to its owner's inventory: nobody can take from what is sold."""
         is_spot = self.instruments[instrument].kind is Kind.SPOT
@@ -181,17 +188,25 @@ def _planned(state: State, fact: TradePlanned) -> None:
 
 
 def _retargeted(state: State, fact: Retargeted) -> None:
-    setbacks = 0 if fact.urgent else state.trades[fact.trade_id].setbacks
+    trade = state.trades[fact.trade_id]
+    grows, shrinks = fact.quantity > trade.quantity, fact.quantity < trade.quantity
+    met = shrinks and fact.quantity > ZERO and fact.cause is ExitCause.TARGET
     _change(
         state,
         fact.trade_id,
+        plan=trade.plan if fact.plan is msgspec.UNSET else fact.plan,
         quantity=fact.quantity,
         urgent=fact.urgent,
         cause=fact.cause,
         exit_reason=fact.reason if fact.quantity == ZERO else None,
-        worked_ns=fact.time_ns,
-        setbacks=setbacks,
-    )
+        # A stop that moves is no progress: what waits to be filled waits no longer for it.
+        worked_ns=fact.time_ns if fact.plan is msgspec.UNSET or grows or shrinks
+        else trade.worked_ns,
+        setbacks=0 if fact.urgent else trade.setbacks,
+        held=trade.held and not grows,
+        tranches=trade.tranches + grows,
+        targets_met=trade.targets_met + met,
+    )  # fmt: skip
 
 
 def _stage_changed(state: State, fact: StageChanged) -> None:
@@ -332,6 +347,9 @@ def _progress(state: State, trade_id: str, fact: Fill) -> None:
     quantity, quote = trade.spot_built if is_spot else trade.perp_built
     if fact.side is trade.legs.opens(Kind.SPOT if is_spot else Kind.PERP):
         quantity, quote = quantity + fact.quantity, quote + fact.quantity * fact.price
+    elif fact.quantity < quantity:  # what is left keeps its average price
+        quote = _share_of(quote, quantity - fact.quantity, quantity)
+        quantity -= fact.quantity
     _change(
         state,
         trade_id,
@@ -340,6 +358,13 @@ def _progress(state: State, trade_id: str, fact: Fill) -> None:
         naked_ns=started if naked != ZERO else None,
         opened_ns=trade.opened_ns if trade.opened_ns is not None else now_ns,
         **{"spot_built" if is_spot else "perp_built": (quantity, quote)},
+    )
+
+
+def _share_of(quote: Decimal, part: Decimal, whole: Decimal) -> Decimal:
+    """In steps, so that it is the same in whatever context it is folded."""
+    return _AVERAGES.quantize(
+        _AVERAGES.divide(_AVERAGES.multiply(quote, part), whole), _AVERAGE_STEP
     )
 
 

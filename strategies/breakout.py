@@ -22,6 +22,7 @@ from strategies.carry.policy import CarryPolicy
 from strategies.market.closes import hourly_volatility, whole_hours
 from strategies.market.state import InstrumentState
 from strategies.perp_alone import PerpAlone, Signal
+from strategies.scaling import ScalingPolicy
 from strategies.sizing import PRESETS
 from strategies.verdicts import percent
 
@@ -94,6 +95,8 @@ def breakout(
     pairs: Sequence[Pair],
     *,
     risk_per_trade: Decimal,
+    exposure_max: Decimal,
+    scaling: ScalingPolicy,
 ) -> PerpAlone:
     return PerpAlone(
         lambda perp, now_ns: signal(policy, perp, now_ns),
@@ -102,4 +105,6 @@ def breakout(
         shared,
         pairs,
         risk_per_trade=risk_per_trade,
+        exposure_max=exposure_max,
+        scaling=scaling,
     )

@@ -22,6 +22,7 @@ from strategies.carry.policy import CarryPolicy
 from strategies.market.closes import average, deviation, rsi, whole_hours
 from strategies.market.state import InstrumentState
 from strategies.perp_alone import PerpAlone, Signal
+from strategies.scaling import ScalingPolicy
 from strategies.sizing import PRESETS, Preset
 from strategies.strategy import Holding
 from strategies.verdicts import yearly
@@ -115,6 +116,8 @@ def mean_reversion(
     pairs: Sequence[Pair],
     *,
     risk_per_trade: Decimal,
+    exposure_max: Decimal,
+    scaling: ScalingPolicy,
 ) -> PerpAlone:
     return PerpAlone(
         lambda perp, now_ns: signal(policy, perp, now_ns),
@@ -123,5 +126,7 @@ def mean_reversion(
         shared,
         pairs,
         risk_per_trade=risk_per_trade,
+        exposure_max=exposure_max,
+        scaling=scaling,
         aim=lambda perp, holding, now_ns: aim(policy, perp, holding, now_ns),
     )

@@ -1,18 +1,21 @@
-"""A perp held alone on a signal: sized from what its stop loses, left at its target or its time.
+"""A perp held alone on a signal: sized from what its stop loses, built and left in parts.
 
 A strategy is a function from a perp's market to a ``Signal``, or to the reason why there is
-none. The stop is the engine's, at every mark; what ends a trade here is its target or its time.
-Reasons:
+none. The stop is the engine's, at every mark; what ends a trade here is its target or its time,
+and what moves its stop is a target or the price that the rest trails. Reasons:
 
 - WAIT: ``not_warm``, ``stale_data``, ``thin_depth``, ``stop_too_far``, ``reward_too_small``,
   ``below_minimum``, and the signal's own
 - ENTER: the signal's own
-- HOLD: ``on_the_way``, ``stale_data``
+- ADD: ``confirmed``, ``strongly_confirmed``, ``pullback``
+- HOLD: ``on_the_way``, ``trailing``, ``stale_data``
+- REDUCE: ``first_target``, ``second_target``
 - EXIT: ``target``, ``expired``
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_DOWN, Decimal
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,12 +26,15 @@ from domain.targets import Action, ExitCause, Legs, Tactic, Target
 from domain.time import HOUR, SECOND
 from strategies.carry.policy import CarryPolicy
 from strategies.market.state import InstrumentState, Market
+from strategies.scaling import Part, ScalingPolicy, is_trailing, part_in, part_out
 from strategies.sizing import CENT, Preset, notional_for_loss
 from strategies.strategy import Holding
 from strategies.verdicts import Taking, Verdict, percent, stale, taking
 
 REWARD_LEAST = 1.0
 """The way to the target, after costs, is at least so many times what is lost at the stop."""
+_LEAST_ORDERS = Decimal("1.05")
+"""A part is sold where it is worth more than so many of the venue's smallest orders."""
 
 
 class Signal(msgspec.Struct, frozen=True):
@@ -54,7 +60,8 @@ def planned(_perp: InstrumentState, holding: Holding, _now_ns: int) -> float:
 
 
 class PerpAlone:
-    """The strategy around a signal. ``shared`` is the carry's freshness and stress."""
+    """The strategy around a signal. ``shared`` is the carry's freshness and stress,
+    ``exposure_max`` the most that the account lets a trade hold, of equity."""
 
     def __init__(
         self,
@@ -65,11 +72,14 @@ class PerpAlone:
         pairs: Sequence[Pair],
         *,
         risk_per_trade: Decimal,
+        exposure_max: Decimal,
+        scaling: ScalingPolicy,
         aim: Aim = planned,
     ) -> None:
         self._look, self._aim, self._preset, self._hours_max = look, aim, preset, hours_max
         self._pairs = tuple(pairs)
         self._risk = min(risk_per_trade, preset.risk[1])
+        self._exposure_max, self._scaling = exposure_max, scaling
         self._stress = shared.stress_multiple
         self._age_ns = int(shared.book_age_seconds_max * SECOND)
 
@@ -99,7 +109,7 @@ class PerpAlone:
         if reason := stale(perp, now_ns, self._age_ns):
             return Verdict(pair, idle, reason, held)
         if holding is not None:
-            return self._stay(pair, perp, holding, now_ns)
+            return self._stay(pair, perp, holding, equity, now_ns)
         signal = self._look(perp, now_ns)
         if isinstance(signal, str):
             return Verdict(pair, Action.WAIT, signal)
@@ -132,14 +142,16 @@ class PerpAlone:
         if equity <= ZERO:
             return wait(f"below_minimum: equity is {equity}")
         loss = decimal_of(risk) + self._stress * decimal_of(cost.both)
-        full = notional_for_loss(equity, self._risk, loss)
+        full = min(
+            notional_for_loss(equity, self._risk, loss) * signal.share, equity * self._exposure_max
+        )
         return msgspec.structs.replace(
             wait(
                 f"{signal.reason}; target {signal.target:.6g} ({percent(reward)}), "
                 f"stop {signal.stop:.6g} ({percent(risk)})"
             ),
             action=Action.ENTER,
-            notional=(full * signal.share).quantize(CENT, ROUND_DOWN),
+            notional=_cents(full * decimal_of(self._scaling.first_in)),
             loss_fraction=loss,
             how=Tactic(
                 signal.legs,
@@ -149,32 +161,162 @@ class PerpAlone:
             ),
         )
 
-    def _stay(self, pair: Pair, perp: InstrumentState, holding: Holding, now_ns: int) -> Verdict:
-        assert perp.mid is not None, "Invariant: a fresh perp is quoted"
-        sign = holding.legs.opens(Kind.PERP).sign
-        aim = self._aim(perp, holding, now_ns)
+    def _stay(
+        self,
+        pair: Pair,
+        perp: InstrumentState,
+        holding: Holding,
+        equity: Decimal,
+        now_ns: int,
+    ) -> Verdict:
+        way = _way(perp, holding, self._aim(perp, holding, now_ns))
         hours = (now_ns - holding.opened_ns) / HOUR
         cost = taking(pair, perp, float(holding.quantity)) or Taking(0.0, 0.0)
-        hourly = -sign * (perp.predicted.per_hour if perp.predicted is not None else 0.0)
+        hourly = -way.sign * (perp.predicted.per_hour if perp.predicted is not None else 0.0)
         verdict = Verdict(
             pair,
             Action.HOLD,
-            f"on_the_way: to {aim:.6g}, {hours:.0f} h of {self._hours_max:g}",
+            f"on_the_way: to {way.goal:.6g}, {hours:.0f} h of {self._hours_max:g}",
             holding.notional,
             hourly=hourly,
             horizon_hours=self._hours_max,
-            cost=cost.selling if sign > 0 else cost.buying,
+            cost=cost.selling if way.sign > 0 else cost.buying,
         )
-        if (perp.mid - aim) * sign >= 0.0:
-            reason, cause = f"target: mid {perp.mid:.6g} at {aim:.6g}", ExitCause.TARGET
-        elif hours >= self._hours_max:
+
+        def leave(reason: str, cause: ExitCause) -> Verdict:
+            return msgspec.structs.replace(
+                verdict, action=Action.EXIT, reason=reason, cause=cause, notional=ZERO
+            )
+
+        if hours >= self._hours_max:
             reason = f"expired: {hours:.0f} h held, at most {self._hours_max:g}"
-            cause = ExitCause.THESIS_CHANGED
-        else:
+            return leave(reason, ExitCause.THESIS_CHANGED)
+        out = part_out(self._scaling, way.made, holding.targets_met)
+        kept = ZERO if out is None else _cents(holding.notional * decimal_of(out.share))
+        too_small = holding.notional - kept < _LEAST_ORDERS * pair.perp.minimum_notional
+        if way.made >= 1.0 and out is not None and (kept == ZERO or too_small or way.is_over):
+            return leave(f"target: mid {way.mid:.6g} at {way.goal:.6g}", ExitCause.TARGET)
+        if out is not None and not too_small:
+            return self._part(verdict, holding, way, out, kept, cost)
+        if is_trailing(self._scaling, holding.targets_met):
+            return self._trail(verdict, perp, holding, way)
+        more = part_in(self._scaling, way.made, holding.tranches)
+        if more is None or holding.targets_met or way.is_over:
             return verdict
+        return self._more(verdict, holding, way, more, equity, cost)
+
+    def _part(
+        self,
+        verdict: Verdict,
+        holding: Holding,
+        way: "_Way",
+        out: Part,
+        kept: Decimal,
+        cost: Taking,
+    ) -> Verdict:
+        """Sell a part at a target; the first one moves the stop to where nothing is lost."""
+        even = way.entry * (1.0 + way.sign * cost.both)
+        moves = self._scaling.break_even and (way.mid - even) * way.sign > 0.0
         return msgspec.structs.replace(
-            verdict, action=Action.EXIT, reason=reason, cause=cause, notional=ZERO
+            verdict,
+            action=Action.REDUCE,
+            reason=f"{out.word}: mid {way.mid:.6g}, {percent(way.made)} of the way to "
+            f"{way.goal:.6g}; {percent(out.share)} stays"
+            + (f", stop to {even:.6g}" if moves else ""),
+            notional=kept,
+            cause=ExitCause.TARGET,
+            how=_stop(verdict.pair, holding, even) if moves else None,
         )
+
+    def _trail(
+        self, verdict: Verdict, perp: InstrumentState, holding: Holding, way: "_Way"
+    ) -> Verdict:
+        """The rest: its stop follows the best hourly close, as far behind as the setting says."""
+        since = holding.opened_ns // HOUR
+        best = max((p * way.sign for hour, p in perp.closes if hour >= since), default=0.0)
+        behind = self._scaling.trail * abs(float(holding.target_price) - way.entry)
+        stop = best * way.sign - behind * way.sign
+        if not best or (way.mid - stop) * way.sign <= 0.0:
+            stop = float(holding.stop_price)
+        return msgspec.structs.replace(
+            verdict,
+            reason=f"trailing: stop {stop:.6g}, {behind:.6g} behind the best close",
+            how=_stop(verdict.pair, holding, stop),
+        )
+
+    def _more(
+        self,
+        verdict: Verdict,
+        holding: Holding,
+        way: "_Way",
+        more: Part,
+        equity: Decimal,
+        cost: Taking,
+    ) -> Verdict:
+        """Buy a part, where the whole then still wins more at its target than it loses at its
+        stop, and loses no more there than is risked on a trade."""
+        stop = float(holding.stop_price)
+        risk = (way.mid - stop) * way.sign / way.mid
+        lost = (way.entry - stop) * way.sign / way.entry
+        costs = self._stress * decimal_of(cost.both)
+        if not 0.0 < risk <= float(self._preset.stop[1]) or equity <= ZERO:
+            return verdict
+        losing = holding.notional * max(decimal_of(lost) + costs, ZERO)
+        most = (equity * self._risk - losing) / (decimal_of(risk) + costs)
+        room = equity * self._exposure_max - holding.notional
+        added = _cents(min(holding.notional * decimal_of(more.share), most, room))
+        if added <= ZERO:
+            return verdict
+        quantity = float(holding.notional) / way.entry + float(added) / way.mid
+        entry = float(holding.notional + added) / quantity
+        wins, loses = (way.goal - entry) * way.sign / entry, (entry - stop) * way.sign / entry
+        if wins - cost.both < REWARD_LEAST * (loses + cost.both):
+            return verdict
+        whole = holding.notional + added
+        return msgspec.structs.replace(
+            verdict,
+            action=Action.ADD,
+            reason=f"{more.word}: mid {way.mid:.6g}, {percent(way.made)} of the way to "
+            f"{way.goal:.6g}; entry becomes {entry:.6g}",
+            notional=whole,
+            loss_fraction=(losing + added * (decimal_of(risk) + costs)) / whole,
+            cost=cost.both,
+        )
+
+
+class _Way(NamedTuple):
+    """From the average entry price to the goal (quote/base); ``made`` is the share that is
+    behind, at least 1 where the goal is reached."""
+
+    sign: int
+    mid: float
+    entry: float
+    goal: float
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the goal has come to the entry price, or beyond it: nothing is left to win."""
+        return (self.goal - self.entry) * self.sign <= 0.0
+
+    @property
+    def made(self) -> float:
+        if self.is_over:
+            return 1.0 if (self.mid - self.goal) * self.sign >= 0.0 else 0.0
+        return (self.mid - self.entry) / (self.goal - self.entry)
+
+
+def _way(perp: InstrumentState, holding: Holding, goal: float) -> _Way:
+    assert perp.mid is not None, "Invariant: a fresh perp is quoted"
+    entry = holding.entry_price or holding.notional / holding.quantity
+    return _Way(holding.legs.opens(Kind.PERP).sign, perp.mid, float(entry), goal)
+
+
+def _stop(pair: Pair, holding: Holding, price: float) -> Tactic:
+    return Tactic(holding.legs, stop_price=_tick(pair, price, holding.legs))
+
+
+def _cents(notional: Decimal) -> Decimal:
+    return notional.quantize(CENT, ROUND_DOWN)
 
 
 def _tick(pair: Pair, price: float, legs: Legs) -> Decimal:

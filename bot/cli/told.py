@@ -80,12 +80,12 @@ def pair_view(told: Answer) -> RenderableType:
 
 
 def trade_view(told: Answer) -> RenderableType:
-    """The checklist as it was before the trade, what was done, what came of it."""
+    """The checklist before the trade, or before it last grew; what was done, what came of it."""
     ended = _when(told["closed"]) if told["closed"] else "still open"
     head = _head(told).append(f"  {told['trade']}", style="bold")
     head.append(f"  {told['stage']}, {_when(told['opened'])} to {ended}")
     out = told["exit_reason"]
-    leaving = f"{out} ({told['exit_cause']})" if told["exit_cause"] else out or "still open"
+    leaving = f"{out} ({told['exit_cause']})" if out and told["exit_cause"] else out or "still open"
     return Group(
         head,
         Text("\nBefore the trade", style="bold"),
@@ -108,7 +108,7 @@ def _checklist(plan: Answer) -> Table:
         ("thesis", plan["thesis"]),
         ("wrong if", plan["invalidation"]),
         ("objective", plan["objective"]),
-        ("size", f"{quantity(plan['quantity'])} a leg, {amount(plan['notional'])}"),
+        ("size", f"{quantity(plan['quantity'])} a leg, {amount(plan['notional'])}{_parts(plan)}"),
         ("at risk", amount(plan["amount_at_risk"])),
         (
             "leverage",
@@ -120,6 +120,11 @@ def _checklist(plan: Answer) -> Table:
     ):
         table.add_row(f"  {name}", Text(text))
     return table
+
+
+def _parts(plan: Answer) -> str:
+    """How often it grew, where it did: the checklist is of the whole."""
+    return f", in {plan['tranches']} parts" if plan["tranches"] > 1 else ""
 
 
 def _events(told: Answer) -> RenderableType:

@@ -205,6 +205,10 @@ class _Fold:
         )
 
 
+_REFUSED = {Action.ENTER: Action.WAIT, Action.ADD: Action.HOLD, Action.REDUCE: Action.HOLD}
+"""What a pair does instead of what is refused."""
+
+
 def _verdicts(decided: Iterable[Decided], ended_ns: int) -> Iterator[Verdict]:
     facts = tuple(decided)
     ends = [later.time_ns for _, later in pairwise(facts)] + [ended_ns]
@@ -214,7 +218,7 @@ def _verdicts(decided: Iterable[Decided], ended_ns: int) -> Iterator[Verdict]:
         yield Verdict(
             fact.time_ns,
             max(until_ns, fact.time_ns),
-            Action.WAIT if fact.refusals and target.action is Action.ENTER else target.action,
+            _REFUSED.get(target.action, target.action) if fact.refusals else target.action,
             gist(fact.refusals[0] if fact.refusals else target.reason),
             reason,
         )

@@ -11,7 +11,7 @@ from bot.report_page.words import meaning
 from domain.targets import Action
 
 CHANGES_MAX = 150
-_HELD = {Action.ENTER, Action.HOLD}
+_HELD = {Action.ENTER, Action.ADD, Action.HOLD, Action.REDUCE}
 _COLOURED = 6  # reasons to wait that have a colour of their own
 
 
@@ -22,7 +22,8 @@ def decisions(made: Material) -> Html:
     counts = made.report["decisions"]
     said = (
         f"Verdicts on record (hourly, and when one changes): {counts['entered']} to enter, "
-        f"{counts['held']} to hold, {counts['exited']} to leave."
+        f"{counts['added']} to add, {counts['held']} to hold, {counts['reduced']} to take a part "
+        f"off, {counts['exited']} to leave."
     )
     return card(
         "Decisions",

@@ -182,7 +182,8 @@ def _story(trade: Mapping[str, Any], line: TradeCourse, made: Material) -> Html:
     ]
     at_risk = share(plan.amount_at_risk, made.course.started.capital)
     size = (
-        f"{plan.legs}: {quantity(plan.quantity)} a leg, {amount(plan.notional)} {made.quote}; "
+        f"{plan.legs}: {quantity(plan.quantity)} a leg, {amount(plan.notional)} {made.quote}"
+        f"{f' in {line.trade.tranches} parts' if line.trade.tranches > 1 else ''}; "
         f"at risk {amount(plan.amount_at_risk)} ({at_risk} of capital)"
     )
     margin = (

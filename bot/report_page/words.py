@@ -34,6 +34,17 @@ WORDS = {
     "fell_back": "the price is back inside its range",
     "target": "the target is reached",
     "expired": "it took too long",
+    # it grows and shrinks by parts
+    "confirmed": "the price went the right way: a second part",
+    "strongly_confirmed": "the price went farther: the rest of the whole",
+    "pullback": "the price came back to the entry: the rest of the whole",
+    "first_target": "a part is taken at the first target",
+    "second_target": "a part is taken at the second target",
+    "trailing": "the stop of what is left follows the price",
+    "working": "what was decided before is still being traded",
+    "position": "the venue's position is not the one in the books",
+    "minimum_notional": "less than the smallest order",
+    "margin": "margin is being moved",
     # the gate refuses
     "limits": "a limit is tripped",
     "unknown_orders": "an order's fate is not proven yet",

@@ -83,7 +83,8 @@ class GateContext(msgspec.Struct, frozen=True):
     age a leg. ``spread`` is the wider of the two legs' (of mid), ``dislocation`` the
     distance of spot mid from oracle (of oracle), ``volatility_hourly`` the standard
     deviation of hourly returns. ``size_factor`` is ``halts.size_factor``, ``stress_taken``
-    the free collateral that the positions there are would need under stress (quote).
+    the free collateral that the positions there are would need under stress (quote). What the
+    proposal adds to holds ``held`` already and has ``at_risk`` already (quote); zero for an entry.
 
     ``depth`` is what rests near the mid in the thinnest book of the pair (quote), ``depeg``
     the median dislocation of all pairs, ``forced_hours`` the forced orders estimated on the
@@ -105,6 +106,8 @@ class GateContext(msgspec.Struct, frozen=True):
     dislocation: float
     active_limits: tuple[str, ...] = ()
     size_factor: Decimal = ONE
+    held: Decimal = ZERO
+    at_risk: Decimal = ZERO
     depth: Decimal = INFINITE
     depeg: float | None = None
     forced_hours: float | None = None
@@ -515,13 +518,13 @@ def _under_stress(p: Proposal, c: GateContext, limits: RiskLimits) -> tuple[Deci
 CAPS: Final[dict[str, Cap]] = {
     "risk_per_trade": lambda p, c, limits: (
         p.amount_at_risk,
-        c.equity * limits.risk_per_trade * min(c.size_factor, ONE),
+        c.equity * limits.risk_per_trade * min(c.size_factor, ONE) - c.at_risk,
     ),
     "free_collateral": lambda p, c, limits: (
         p.capital,
         c.free_collateral - c.equity * limits.free_collateral_reserve,
     ),
-    "depth": lambda p, c, limits: (p.notional, c.depth * limits.depth_share_max),
+    "depth": lambda p, c, limits: (p.notional, c.depth * limits.depth_share_max - c.held),
     "stress": _under_stress,
     "pair_exposure": lambda p, c, limits: (
         p.notional,

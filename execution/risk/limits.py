@@ -149,6 +149,16 @@ class RiskLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 f"{self.leverage_guard}, got {self.leverage_target}"
             )
 
+    @property
+    def exposure_max(self) -> Decimal:
+        """The most that one trade may hold where nothing else is held; of equity."""
+        return min(
+            self.pair_exposure_max,
+            self.asset_exposure_max,
+            self.venue_exposure_max,
+            self.total_exposure_max,
+        )
+
 
 _FRACTIONS = (
     "risk_per_trade",

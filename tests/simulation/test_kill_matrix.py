@@ -57,7 +57,9 @@ def test_every_row_of_the_catalogue_has_a_failpoint() -> None:
     assert rows == set(ROWS) - set(ENDED_OTHERWISE)
 
 
-@pytest.mark.parametrize(("scenario", "every"), [("perp", 4), ("unwind", 6), ("flatten", 6)])
+@pytest.mark.parametrize(
+    ("scenario", "every"), [("perp", 4), ("unwind", 6), ("flatten", 6), ("parts", 8)]
+)
 def test_killed_around_any_effect_the_bot_comes_back(scenario: str, every: int) -> None:
     points = effects(scenario)
 

@@ -25,13 +25,14 @@ from threading import Event, Semaphore
 import msgspec
 
 from domain.time import SECOND
-from execution.facts import OrderDoubted, OrderResolved, TradePlanned
+from execution.facts import OrderDoubted, OrderResolved, Retargeted, TradePlanned
 from tests.world import cex_world
 from tests.world.cex_world import CexWorld
 from tests.world.checker import check
 from tests.world.figures import coverage, forced_to_neutral_seconds, naked_seconds
 from tests.world.net import Fate, StreamFault, Weather
 from tests.world.oracle import Oracle
+from tests.world.restless import Restless
 from tests.world.world import ADL, BY_HAND, DISK, KILLS, STOP, AloneWorld, MirrorWorld, World, wild
 
 Mix = Mapping[str, float]
@@ -73,6 +74,8 @@ class Result(msgspec.Struct):
     steps: int
     kills: int
     trades: int
+    grown: int
+    shrunk: int
     undecided: int
     faults: dict[str, int]
     cells: dict[str, int]
@@ -92,6 +95,8 @@ class Total(msgspec.Struct):
     cost: float = 0.0
     kills: int = 0
     trades: int = 0
+    grown: int = 0
+    shrunk: int = 0
     undecided: int = 0
     next_seed: int = 0
     faults: dict[str, int] = {}
@@ -104,7 +109,7 @@ class Total(msgspec.Struct):
 
     def add(self, result: Result) -> None:
         self.runs += 1
-        for name in ("hours", "cost", "kills", "trades", "undecided"):
+        for name in ("hours", "cost", "kills", "trades", "grown", "shrunk", "undecided"):
             setattr(self, name, getattr(self, name) + getattr(result, name))
         for name in ("faults", "cells", "happened"):
             setattr(self, name, dict(Counter(getattr(self, name)) + Counter(getattr(result, name))))
@@ -122,11 +127,18 @@ def run_seed(
     chosen = wild_at(seed) if mix is None else mix
     began = time.process_time()
     world = kind(Oracle.seeded(seed, chosen), seed, hours=hours)
+    if seed % 2:  # every second one also grows and shrinks what it holds
+        names = tuple(pair.name for pair in world.pairs)
+        world.strategy = Restless(names, world.start_ns, world.end_ns, seed, in_parts=True)
     try:
         world.run()
         return judged(world, seed, hours, time.process_time() - began)
     finally:
         world.close()
+
+
+def _retargeted(world: World) -> Iterator[Retargeted]:
+    return (fact for fact in world.facts if isinstance(fact, Retargeted))
 
 
 def judged(world: World, seed: int, hours: float, cost: float) -> Result:
@@ -142,6 +154,13 @@ def judged(world: World, seed: int, hours: float, cost: float) -> Result:
         steps=world.loop.steps,
         kills=world.deaths,
         trades=sum(isinstance(fact, TradePlanned) for fact in world.facts),
+        grown=sum(fact.plan is not msgspec.UNSET for fact in _retargeted(world)),
+        shrunk=sum(
+            fact.reason.startswith("restless")
+            and bool(fact.quantity)
+            and fact.plan is msgspec.UNSET
+            for fact in _retargeted(world)
+        ),
         undecided=len(engine.state.orders.unknown()) if engine is not None else 0,
         faults={str(kind): number for kind, number in world.faults.items()},
         cells={f"{kind} / {state}": number for (kind, state), number in world.cells.items()},
@@ -207,7 +226,8 @@ def report(total: Total) -> str:
     return f"""\
 code {total.code}
 {total.runs} seeds, {total.hours:g} simulated hours, {faults} faults, {total.kills} kills, \
-{total.trades} trades, {len(total.violations)} violations
+{total.trades} trades ({total.grown} times grown, {total.shrunk} shrunk), \
+{len(total.violations)} violations
 {speed:,.0f} times real time on one core ({total.cost:.0f} processor seconds)
 UNKNOWN decided by proof: {_spread(total.decisions)}; left undecided: {total.undecided}
 naked: {_spread(total.naked)}

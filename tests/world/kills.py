@@ -31,7 +31,7 @@ from bot.watchdog import Bounds, NonceFile, Watchdog
 from domain.account import FundingPayment
 from domain.instruments import Instrument, Kind
 from domain.market import Book, Level, MarketInput, Reference, Trade
-from domain.money import ZERO, decimal_of, exact
+from domain.money import ONE, ZERO, decimal_of, exact
 from domain.orders import CancelRejected, Fill, OrderAccepted, OrderCanceled, OrderRejected, Side
 from domain.targets import Action, ExitCause, Legs, Tactic, Target
 from domain.time import HOUR, SECOND
@@ -106,6 +106,8 @@ class Story(msgspec.Struct, frozen=True):
     """What is to happen if nobody dies. ``quotes`` is by seconds since the beginning.
 
     ``flattened``: an operator closes the trade. ``hold_ns`` is counted from the first fill.
+    ``in_parts``: two fifths first, then the whole, then half of it, a third of the time each,
+    which is longer than any pause: one part is done before the next.
     ``legs`` other than carry hold a perp alone, with a stop.
     ``timeless``: what is done later is done all the same, so that a run which nothing happened
     to while nobody was there ends as if nobody had died.
@@ -115,6 +117,7 @@ class Story(msgspec.Struct, frozen=True):
     notional: Decimal = Decimal(620)
     urgent: bool = False
     flattened: bool = False
+    in_parts: bool = False
     hold_ns: int = HOLD_NS
     reserve: Decimal = Decimal("0.05")
     quotes: Callable[[float], Quote] = lambda _: Quote()
@@ -178,6 +181,7 @@ STORIES: Mapping[str, Story] = {
         quotes=_rising,
         timeless=False,
     ),
+    "parts": Story(notional=Decimal(1240), in_parts=True, hold_ns=300 * SECOND),
     "flatten": Story(flattened=True, hold_ns=HOUR),
     "alone": Story(maker=Kind.PERP, legs=Legs.LONG),
     "stopped": Story(
@@ -228,18 +232,34 @@ class Once:
         self, market: Market, holdings: Mapping[str, Holding], equity: Decimal, now_ns: int
     ) -> tuple[Target, ...]:
         held, story = holdings.get(PAIR.name), self._story
-        leaves = held is not None and now_ns >= held.opened_ns + story.hold_ns
-        action = Action.ENTER if held is None else Action.EXIT if leaves else Action.HOLD
+        action, notional = self._next(held, now_ns)
+        leaves = action in (Action.REDUCE, Action.EXIT)
+        cause = ExitCause.TARGET if action is Action.REDUCE else ExitCause.THESIS_CHANGED
         return (
             Target(
-                PAIR.name, action, ZERO if leaves else story.notional, "once: it is time",
+                PAIR.name, action, notional, "once: it is time",
                 0.0001, 0.0, 100.0, 0.002, 0.008, 0.1, Decimal(10),
                 maker_leg=story.maker,
                 urgent=leaves and story.urgent,
-                exit_cause=ExitCause.THESIS_CHANGED if leaves else None,
+                exit_cause=cause if leaves else None,
                 how=story.how if held is None else msgspec.UNSET,
             ),
         )  # fmt: skip
+
+    def _next(self, held: Holding | None, now_ns: int) -> tuple[Action, Decimal]:
+        whole, hold_ns = self._story.notional, self._story.hold_ns
+        if held is None:
+            part = Decimal("0.4") if self._story.in_parts else ONE
+            return Action.ENTER, whole * part
+        since_ns = now_ns - held.opened_ns
+        if self._story.in_parts:
+            if held.tranches == 1:
+                return (Action.ADD, whole) if 3 * since_ns >= hold_ns else (Action.HOLD, ZERO)
+            if not held.targets_met:
+                if 3 * since_ns < 2 * hold_ns:
+                    return Action.HOLD, ZERO
+                return Action.REDUCE, held.notional / 2
+        return (Action.EXIT, ZERO) if since_ns >= hold_ns else (Action.HOLD, whole)
 
 
 # --- failpoints -----------------------------------------------------------------------------

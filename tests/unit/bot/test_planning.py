@@ -18,9 +18,11 @@ from bot.planning import (
     margin_action,
     margin_trigger,
     missing_margin,
+    plan_addition,
     plan_entry,
     promised,
     readings,
+    reduced_quantity,
     worse,
 )
 from bot.settings import Account
@@ -33,8 +35,10 @@ from domain.rates import FundingRate
 from domain.targets import Action, ExitCause, Legs, Tactic, Target
 from domain.time import HOUR, MINUTE, SECOND
 from execution.facts import (
+    CommandGiven,
     Extremes,
     LimitTripped,
+    MarginIntended,
     OrderDoubted,
     OrderIntended,
     Reconciled,
@@ -332,13 +336,14 @@ def test_a_restless_perp_is_held_at_less_leverage_and_the_difference_is_topped_u
     holding: Desk,
 ) -> None:
     trade = holding.state.trades["HYPE#1"]
-    assert missing_margin(holding, trade) == ZERO
+    assert missing_margin(holding, trade) is None
     calm = margin_trigger(holding, trade)
 
     missing = missing_margin(restless(holding, 0.04), trade)
     position = holding.account.position(PERP.id)
     assert position is not None
     notional = -position.quantity * 20
+    assert missing is not None
     assert notional / (position.margin + missing) == pytest.approx(
         Decimal("1.6422"), rel=Decimal("0.001")
     )
@@ -630,7 +635,7 @@ def test_its_trigger_and_its_guard_are_the_stop_and_it_is_never_topped_up(desk: 
     trade = held.state.trades["HYPE#1"]
     assert margin_trigger(held, trade) == 19.0
     assert margin_action(held, trade) == NOTHING
-    assert missing_margin(held, trade) == ZERO
+    assert missing_margin(held, trade) is None
     run = World(Scripted(lambda n: 20.0, 9), Held(how)).run(2.5)
     at_stop = PerpContext(
         PERP.id, 19.0, 19.0, FundingRate(0.0001, 1), run.venue.now_ns, run.venue.now_ns
@@ -661,3 +666,101 @@ def test_what_buys_sold_coins_back_is_free_for_nobody_else() -> None:
     assert sold > 90
     assert promised(desk) == sold * 20
     assert inventory(desk.state, PAIR) == 100
+
+
+# --- more of what is held ------------------------------------------------------------------------
+
+
+def more(desk: Desk, **changes: object) -> TradePlanned | set[str]:
+    """The plan of the whole, or the names of the checks that refuse it."""
+    wanted = msgspec.structs.replace(WANTED, action=Action.ADD, notional=Decimal(3000))
+    made = plan_addition(
+        desk, msgspec.structs.replace(wanted, **changes), desk.state.trades["HYPE#1"]
+    )
+    return made if isinstance(made, TradePlanned) else {why.split(":", 1)[0] for why in made}
+
+
+@pytest.fixture
+def half() -> Desk:
+    """2000 of one pair at 20, held for more than an hour."""
+    return of(World(Scripted(lambda _: 20.0, hours=9), Told("2000", enter=1)).run(2.501))
+
+
+def test_an_addition_plans_the_whole_and_keeps_what_the_trade_is_for(half: Desk) -> None:
+    before, made = half.state.trades["HYPE#1"].plan, more(half, reason="more: it went well")
+    assert isinstance(made, TradePlanned)
+    assert made.quantity == pytest.approx(Decimal(150), rel=Decimal("0.001"))
+    assert made.notional == pytest.approx(Decimal(3000), rel=Decimal("0.001"))
+    assert (made.thesis, made.time_ns, made.leverage) == (before.thesis, before.time_ns, 2)
+    assert made.liquidation_price > made.stop_price > 20
+
+
+def test_what_is_held_takes_its_part_of_every_cap(half: Desk) -> None:
+    tight = msgspec.structs.replace(half.limits, pair_exposure_max=Decimal("0.25"))
+    made = more(with_(half, limits=tight))
+    assert isinstance(made, TradePlanned)
+    assert made.clipped_by == ("pair_exposure",)
+    assert made.quantity * 20 <= half.equity / 4
+    full = msgspec.structs.replace(half.limits, asset_exposure_max=Decimal("0.2"))
+    assert more(with_(half, limits=full)) == {"asset_exposure"}
+
+
+def test_what_is_held_has_to_leave_through_the_same_book(half: Desk) -> None:
+    """250 coins rest within the bound on the thinner side; 100 are held, so that 150 are left."""
+    thin = Book(SPOT.id, (Level(19.998, 250.0),), (Level(20.002, 1e6),), half.now_ns, half.now_ns)
+    half.market.observe(thin)
+    made = more(half, notional=Decimal(5300))
+    assert isinstance(made, TradePlanned)
+    assert made.clipped_by == ("depth",)
+    assert made.quantity == pytest.approx(Decimal(250), rel=Decimal("0.01"))
+
+
+def test_nothing_is_added_to_what_is_not_as_it_was_decided(half: Desk) -> None:
+    (position,) = half.account.positions
+    other = msgspec.structs.replace(position, quantity=position.quantity - 1)
+    account = msgspec.structs.replace(half.account, positions=(other,))
+    assert more(with_(half, account=account)) == {"position"}
+    moved = MarginIntended("m", "HYPE#1", PERP.id, Decimal(9), "up", half.now_ns - SECOND)
+    apply(half.state, moved)
+    assert more(half) == {"margin"}
+    # One that had no answer in time does not stand in the way for ever.
+    assert isinstance(more(with_(half, now_ns=half.now_ns + 3 * SECOND)), TradePlanned)
+    apply(half.state, StageChanged("HYPE#1", Stage.WORKING, half.now_ns))
+    assert more(half) == {"working"}
+
+
+def test_leverage_that_the_venue_does_not_take_for_so_much_is_refused(half: Desk) -> None:
+    trade = half.state.trades["HYPE#1"]
+    high = msgspec.structs.replace(trade.plan, leverage=50)
+    half.state.trades["HYPE#1"] = msgspec.structs.replace(trade, plan=high)
+    assert more(half) == {"leverage"}
+
+
+def test_no_doubt_that_stops_an_entry_lets_an_addition_pass(half: Desk) -> None:
+    apply(half.state, CommandGiven("pause", "", "tester", half.now_ns))
+    assert more(half) == {"paused"}
+    apply(half.state, CommandGiven("resume", "", "tester", half.now_ns))
+    assert isinstance(more(half), TradePlanned)
+    apply(half.state, intend("0x9", at=half.now_ns))
+    apply(half.state, OrderDoubted("0x9", "no answer", half.now_ns))
+    apply(half.state, LimitTripped("drawdown", True, "", half.now_ns))
+    apply(half.state, Reconciled(("BTC: 1 and 2",), half.now_ns))
+    assert more(half) == {"unknown_orders", "limits", "reconciled"}
+
+
+def test_how_often_a_pair_was_opened_says_nothing_against_more_of_it(half: Desk) -> None:
+    half.state.opens["HYPE"] = [half.now_ns] * 100
+    assert isinstance(more(half), TradePlanned)
+
+
+def test_less_is_a_share_of_what_is_wanted_or_held(half: Desk) -> None:
+    trade = half.state.trades["HYPE#1"]
+
+    def kept(notional: str) -> Decimal | str:
+        target = msgspec.structs.replace(WANTED, action=Action.REDUCE, notional=Decimal(notional))
+        return reduced_quantity(half, target, trade)
+
+    assert kept("1000") == pytest.approx(Decimal(50), abs=Decimal("0.02"))
+    assert kept("9") == ZERO  # no order would close so little later
+    assert kept("5000") == trade.quantity
+    assert str(kept("1995")).startswith("minimum_notional: ")

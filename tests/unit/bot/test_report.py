@@ -41,7 +41,7 @@ def test_the_document_has_the_fields_of_the_contract_in_their_order() -> None:
         "risk": "liquidations max_effective_leverage max_leverage_held min_liquidation_distance"
         " max_naked_notional max_naked_seconds limits_tripped",
         "integrity": "ledger_balanced venue_reconciled journal_events violations",
-        "decisions": "entered held exited refused",
+        "decisions": "entered added held reduced exited refused",
     }
 
     fields = (
@@ -309,7 +309,9 @@ def test_decisions_count_by_action_and_refusals_by_reason_without_figures() -> N
 
     assert report(run)["decisions"] == {
         "entered": 1,
+        "added": 0,
         "held": 1,
+        "reduced": 0,
         "exited": 1,
         "refused": {"event": 1, "leverage": 1, "net": 2},
     }

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from domain.targets import Action
 from domain.time import SECOND
 from execution.metrics import FAMILIES, STATES, Metrics, serve
 from execution.snapshot import Snapshot
@@ -118,7 +119,7 @@ def test_the_latest_decision_is_the_only_one_that_is_one() -> None:
 
     decisions = {key[1:]: value for key, value in samples.items() if key[0] == "fundarb_decision"}
     assert {key for key, value in decisions.items() if value == 1} == {("hold", "HYPE")}
-    assert len(decisions) == 4
+    assert len(decisions) == len(Action)
 
 
 def test_every_family_is_exposed_once_there_is_something_to_say() -> None:

@@ -188,17 +188,18 @@ def test_a_fill_counts_once_however_often_it_is_told() -> None:
     assert state.counts == {"sent": 1}
 
 
-def test_the_entry_price_is_that_of_the_fills_that_built_the_legs() -> None:
+def test_the_entry_price_is_the_average_of_what_is_still_held_of_the_fills_that_built_it() -> None:
     state = working(
         intend("a"), fill(1, "a"), intend("b", Role.HEDGE), fill(2, "b", perp=True),
         fill(3, None, side=Side.SELL, quantity="5"),
     )  # fmt: skip
     trade = state.trades[T1]
     assert (trade.spot_built, trade.perp_built) == (
-        (Decimal(10), Decimal(200)),
+        (Decimal(5), Decimal(100)),
         (Decimal(10), Decimal(200)),
     )
     assert trade.entry_basis == 0.0
+    assert trade.entry_price == 20
 
 
 def test_the_legs_are_naked_from_the_first_fill_until_the_hedge() -> None:

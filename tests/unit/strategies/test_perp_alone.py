@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from strategies.market.state import InstrumentState, Market
 from strategies.mean_reversion import LOW_LEVERAGE, MeanReversionPolicy, mean_reversion
 from strategies.mean_reversion import signal as reversion_signal
 from strategies.perp_alone import PerpAlone, Signal
+from strategies.scaling import ScalingPolicy
 from strategies.strategy import Holding
 from tests.unit.strategies.world import FLOOR, book, context, pair, settled
 
@@ -25,6 +27,8 @@ PAIR = pair("HYPE")
 HOUR_0 = 486_000
 EQUITY = Decimal(10_000)
 RISK = Decimal("0.01")
+WHOLE = Decimal(100)
+"""No exposure is too large: what decides the size is the loss at the stop."""
 
 
 def market_of(
@@ -159,11 +163,18 @@ def test_without_a_break_that_lasts_there_is_no_signal(
 # --- what is made of a signal --------------------------------------------------------------------
 
 
-def strategies() -> list[PerpAlone]:
+AT_ONCE = ScalingPolicy(first_in=1.0, second_in=0.0, first_out=0.0, second_out=1.0)
+
+
+def strategies(scaling: ScalingPolicy = AT_ONCE) -> list[PerpAlone]:
     shared = CarryPolicy()
     return [
-        mean_reversion(REVERSION, shared, [PAIR], risk_per_trade=RISK),
-        breakout(BREAKOUT, shared, [PAIR], risk_per_trade=RISK),
+        mean_reversion(
+            REVERSION, shared, [PAIR], risk_per_trade=RISK, exposure_max=WHOLE, scaling=scaling
+        ),
+        breakout(
+            BREAKOUT, shared, [PAIR], risk_per_trade=RISK, exposure_max=WHOLE, scaling=scaling
+        ),
     ]
 
 
@@ -274,3 +285,149 @@ def test_old_quotes_are_not_acted_on(which: int) -> None:
     assert (target.action, target.reason.split(":")[0]) == (Action.WAIT, "stale_data")
     target = told(strategies()[which], market, late_ns, held(Legs.LONG, now_ns, 100, "100"))
     assert (target.action, target.reason.split(":")[0]) == (Action.HOLD, "stale_data")
+
+
+# --- in parts, and out in parts (SPEC R20) -------------------------------------------------------
+
+PARTS = ScalingPolicy()
+
+
+def of(
+    entry: str, tranches: int = 1, met: int = 0, stop: str = "99.5", target: str = "110"
+) -> Holding:
+    """A long breakout of 10 that was entered at ``entry`` two hours ago."""
+    opened_ns = HOUR_0 * HOUR - 2 * HOUR
+    return Holding(
+        PAIR.name, Decimal(10), Decimal(entry) * 10, opened_ns, None, Legs.LONG, Decimal(stop),
+        Decimal(target), Decimal(entry), tranches, met,
+    )  # fmt: skip
+
+
+def asked(price: float, holding: Holding, scaling: ScalingPolicy = PARTS) -> Target:
+    market, now_ns = market_of([100.0, 100.0, price])
+    return told(strategies(scaling)[1], market, now_ns, holding)
+
+
+def word(target: Target) -> str:
+    return target.reason.partition(":")[0]
+
+
+def test_the_first_part_is_three_tenths_of_what_the_stop_allows() -> None:
+    market, now_ns = market_of([*NARROW, 100.6])
+    whole = told(strategies()[1], market, now_ns)
+    first = told(strategies(PARTS)[1], market, now_ns)
+    assert first.notional == pytest.approx(whole.notional * Decimal("0.3"), abs=Decimal("0.01"))
+    assert first.amount_at_risk == pytest.approx(EQUITY * RISK * Decimal("0.3"), abs=1)
+    assert first.tactic == whole.tactic
+
+
+def test_the_whole_is_never_more_than_the_account_lets_a_trade_hold() -> None:
+    market, now_ns = market_of([*NARROW, 100.6])
+    capped = breakout(
+        BREAKOUT, CarryPolicy(), [PAIR], risk_per_trade=RISK, exposure_max=Decimal("0.3"),
+        scaling=PARTS,
+    )  # fmt: skip
+    assert told(capped, market, now_ns).notional == 900
+
+
+@pytest.mark.parametrize(
+    ("price", "holding", "action", "said", "share"),
+    [
+        (101.9, of("100"), Action.HOLD, "on_the_way", 1),
+        (102.1, of("100"), Action.ADD, "confirmed", 2),
+        (103.0, of("100", 2), Action.HOLD, "on_the_way", 1),
+        (104.1, of("100", 2), Action.ADD, "strongly_confirmed", 10 / 6),
+        (99.9, of("100", 2), Action.ADD, "pullback", 10 / 6),
+        (99.9, of("100", 1), Action.HOLD, "on_the_way", 1),
+        (104.1, of("100", 3), Action.HOLD, "on_the_way", 1),
+        (104.1, of("100", 2, 1), Action.HOLD, "on_the_way", 1),  # what was sold is not bought back
+        (105.1, of("100", 3), Action.REDUCE, "first_target", 0.7),
+        (109.9, of("100", 3, 1), Action.HOLD, "on_the_way", 1),
+        (110.1, of("100", 3, 1), Action.REDUCE, "second_target", 4 / 7),
+        (110.1, of("100", 3, 2), Action.HOLD, "trailing", 1),
+    ],
+)
+def test_each_part_comes_when_the_price_has_come_so_far(
+    price: float, holding: Holding, action: Action, said: str, share: float
+) -> None:
+    target = asked(price, holding)
+    assert (target.action, word(target)) == (action, said)
+    assert float(target.notional / holding.notional) == pytest.approx(share, rel=1e-3)
+    assert (target.exit_cause is ExitCause.TARGET) == (action is Action.REDUCE)
+
+
+def test_the_first_target_moves_the_stop_to_where_nothing_is_lost_unless_told_not_to() -> None:
+    even = asked(105.1, of("100", 3)).tactic.stop_price
+    assert Decimal(100) < even < Decimal("100.2")  # the entry price and what taking costs twice
+    still = ScalingPolicy(break_even=False)
+    assert asked(105.1, of("100", 3), still).tactic.stop_price == ZERO
+
+
+def test_the_rest_trails_the_best_hourly_close_by_half_the_way() -> None:
+    market, now_ns = market_of([100.0, 114.0, 112.0])
+    target = told(strategies(PARTS)[1], market, now_ns, of("100", 3, 2))
+    assert target.tactic.stop_price == 109  # the way is 10, the best close 114
+    market, now_ns = market_of([100.0, 114.0, 108.0])
+    target = told(strategies(PARTS)[1], market, now_ns, of("100", 3, 2))
+    assert target.tactic.stop_price == Decimal(
+        "99.5"
+    )  # already behind it: the engine keeps what it has
+
+
+def test_half_at_the_first_target_then_all_at_the_second() -> None:
+    halves = ScalingPolicy(first_out=0.5, second_out=0.5)
+    first = asked(105.1, of("100", 3), halves)
+    assert first.action is Action.REDUCE
+    assert first.notional == 500
+    assert asked(110.1, of("100", 3, 1), halves).action is Action.EXIT
+
+
+def test_a_part_too_small_for_an_order_waits_for_the_target_and_the_whole_leaves_there() -> None:
+    small = msgspec.structs.replace(of("100", 3), notional=Decimal(30), quantity=Decimal("0.3"))
+    assert asked(105.1, small).action is Action.HOLD
+    assert asked(110.1, small).action is Action.EXIT
+
+
+def test_a_goal_that_came_to_the_entry_price_ends_the_trade_whole() -> None:
+    assert asked(100.5, of("101", 3, 0, target="100")).action is Action.EXIT
+    assert asked(99.5, of("101", 2, 0, target="100")).action is Action.HOLD
+
+
+@settings(max_examples=200)
+@given(
+    price=st.floats(90.0, 120.0),
+    entry=st.floats(95.0, 105.0),
+    stop=st.floats(90.0, 100.0),
+    goal=st.floats(95.0, 125.0),
+    notional=st.integers(10, 100_000),
+    tranches=st.integers(1, 3),
+    met=st.integers(0, 2),
+)
+def test_whatever_is_held_no_part_risks_more_than_a_trade_may_and_none_is_less_than_nothing(
+    *,
+    price: float,
+    entry: float,
+    stop: float,
+    goal: float,
+    notional: int,
+    tranches: int,
+    met: int,
+) -> None:
+    holding = msgspec.structs.replace(
+        of(f"{entry:.4f}", tranches, met, f"{stop:.4f}", f"{goal:.4f}"),
+        notional=Decimal(notional),
+        quantity=Decimal(notional) / Decimal(f"{entry:.4f}"),
+    )
+    target = asked(price, holding)
+    if target.action is Action.ADD:
+        assert target.notional > holding.notional
+        assert target.amount_at_risk <= EQUITY * RISK
+        assert not met
+        assert stop < price
+    elif target.action is Action.REDUCE:
+        assert ZERO < target.notional < holding.notional
+        assert holding.notional - target.notional >= PAIR.perp.minimum_notional
+    elif target.action is Action.HOLD:
+        assert target.notional == holding.notional
+    moved = target.tactic.stop_price
+    assert moved <= holding.stop_price or moved < Decimal(repr(price))
