@@ -12,7 +12,7 @@ from bot.instruments import load_pairs
 from domain.instruments import Instrument, Pair
 from domain.market import Book, FundingSettled, MarketInput, RecordedFunding, Reference, Trade
 from domain.money import ZERO
-from domain.time import DAY, HOUR, SECOND
+from domain.time import DAY, HOUR, MILLISECOND, SECOND
 from execution.venues.hyperliquid.emulator.emulator import Emulator
 from execution.venues.hyperliquid.emulator.faults import Fault, Faults
 from execution.venues.hyperliquid.emulator.house import House
@@ -28,6 +28,8 @@ from execution.venues.simulated.source import MarketSource
 
 E = TypeVar("E", bound=Book | Trade | Reference | RecordedFunding | FundingSettled)
 
+AGENTS_NS = 180 * DAY
+"""So long its agents are valid: they have names, as those of `fundarb account approve-agent`."""
 PAST_NS = DAY
 """So long the market has been going on when the exchange opens: there are candles of it."""
 
@@ -205,7 +207,7 @@ def emulate(
             ),
             market.pairs,
             one.address,
-            dict.fromkeys(one.agents),
+            dict.fromkeys(one.agents, (now_ns + AGENTS_NS) // MILLISECOND),
             history=source.history(),
             mode=UNIFIED if unified else STANDARD,
             wall_ns=pace.wall_ns,
