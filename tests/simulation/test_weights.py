@@ -25,6 +25,7 @@ from execution.venues.hyperliquid.timing import Timing
 from execution.venues.hyperliquid.venue import Hyperliquid
 from execution.venues.hyperliquid.weights import Minute, Paced
 from tests.world.oracle import Oracle
+from tests.world.restless import Restless
 from tests.world.world import (
     ACCOUNT,
     LEASE_NS,
@@ -145,6 +146,23 @@ class LimitedWorld(World):
                 transport, WATCHDOG, nonces, checkup.listed, ACCOUNT, TRADER.address, self.clock,
                 lease, Bounds.of(self.settings.execution, Timing()), self.alarm,
             ).run()  # fmt: skip
+
+
+def test_a_start_and_a_quiet_minute_weigh_little(world: LimitedWorld) -> None:
+    """Of five pairs on which nothing is wanted."""
+    world.strategy = Restless((), START, START, 1)
+    world.loop.run_until(world.start_ns + 10 * SECOND)
+    start = world.limits.heaviest
+    world.loop.run_until(world.start_ns + 60 * SECOND)
+    first_minute = world.limits.heaviest
+    world.loop.run_until(world.start_ns + 10 * MINUTE)
+    quiet = world.limits._used(600.0)
+    print(f"ten seconds {start}, the first minute {first_minute}, a quiet one {quiet}")
+
+    assert world.violations == []
+    assert start < 650
+    assert first_minute < 700
+    assert quiet < 150
 
 
 class Killed(LimitedWorld):
