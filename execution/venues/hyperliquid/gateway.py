@@ -121,7 +121,7 @@ class HyperliquidGateway:
         self._queued: list[tuple[VenueEffect, bytes]] = []  # submitted before their task ran
         self._tasks: asyncio.TaskGroup | None = None
         self._news = asyncio.Event()
-        self._stirred = 0  # so often something was sent, or heard of the account
+        self._stirred = 0  # so often something was sent, asked or heard of orders
         self._still: int | None = None  # by when it showed no open order
         self._heard = asyncio.Event()  # the private stream has listened
         self._asked_deaf = False  # and of what was before the account has been asked already
@@ -308,6 +308,7 @@ class HyperliquidGateway:
         self._news.set()
 
     async def _query_order(self, effect: QueryOrder) -> None:
+        self._stirred += 1
         asked_ns = self._clock.now_ns()
         try:
             found = await self._info.order_status(effect.cloid)
@@ -320,7 +321,10 @@ class HyperliquidGateway:
 
     async def _exchange(self, body: bytes) -> Reply:
         self._stirred += 1
-        reply = await self._transport.request("/exchange", body, self._timing.request_timeout)
+        try:
+            reply = await self._transport.request("/exchange", body, self._timing.request_timeout)
+        finally:
+            self._stirred += 1  # a look meanwhile may have been too early
         if reply.status == 200:
             self._progressed("exchange")
         return reply
@@ -546,6 +550,7 @@ class HyperliquidGateway:
         self._news.set()
 
     def _on_reconnected(self) -> None:
+        self._stirred += 1
         first = not self._heard.is_set()
         self._heard.set()
         if not first or self._asked_deaf:
@@ -585,17 +590,16 @@ class HyperliquidGateway:
     async def _publish_funding(self) -> None:
         """The rate of every whole hour, as soon as the venue has published it.
 
-        Asked for from the last one on, so that an outage leaves no hole. What is told as history
-        begins with the end of that; the rest with the hour that has begun when we start.
+        Asked for from the last one on, so that an outage leaves no hole; the hour that has
+        begun when we start is among them, unless it is told as history.
         """
         since_ns, later = self._clock.now_ns() // HOUR * HOUR, {coin for coin, *_ in self._untold}
         for perp in self._listing.perps:
-            if perp.coin not in later:
-                self._due_ns[perp.coin] = since_ns
+            self._due_ns[perp.coin] = since_ns + HOUR * (perp.coin in later)
         retry = self._timing.funding_retry
         while True:
             now_ns = self._clock.now_ns()
-            for coin, due_ns in [*self._due_ns.items()]:
+            for coin, due_ns in self._due_ns.items():
                 if due_ns <= now_ns:
                     self._due_ns[coin] = await self._publish(coin, due_ns)
             first_ns = min(self._due_ns.values(), default=next_hour(now_ns))
@@ -611,6 +615,7 @@ class HyperliquidGateway:
         Trading has begun: what is left of the start's minute is for that, and for another start.
         """
         await asyncio.sleep(self._timing.history_after)
+        known: set[str] = set()
         for coin, since_ms, until_ms in self._untold:
             told: list[FundingSettled] = []
             next_ms: int | None = since_ms
@@ -625,12 +630,14 @@ class HyperliquidGateway:
                     # Rates are hourly: none is missing where no whole hour is left.
                     next_ms = last_ms + 1 if last_ms + _NEARLY_AN_HOUR_MS < until_ms else None
                 # What is most needed comes as soon as there is room for it, what is old by and by.
-                recent = coin not in self._due_ns
-                await asyncio.sleep(self._timing.retry if recent else self._timing.history_pause)
+                retry, pause = self._timing.retry, self._timing.history_pause
+                await asyncio.sleep(pause if coin in known else retry)
             for event in told:
                 self._emit(event)
-            last_ns = max((event.venue_time_ns for event in told), default=until_ms * MILLISECOND)
-            self._due_ns.setdefault(coin, next_hour(last_ns + HOUR // 2))
+            if coin not in known and told:  # an hour may have been late to be published
+                due_ns = next_hour(told[-1].venue_time_ns + HOUR // 2)
+                self._due_ns[coin] = min(self._due_ns[coin], due_ns)
+            known.add(coin)
         await asyncio.Event().wait()
 
     async def _publish(self, coin: str, due_ns: int) -> int:

@@ -19,7 +19,9 @@ from bot.cli.directory import JOURNAL
 from bot.cli.main import run
 from bot.cli.networks import Refused, on_this_machine
 from bot.cli.reaching import Running
+from bot.closes import CLOSES
 from bot.lease import Held, Lease
+from bot.minute import MINUTE
 from domain.money import ONE
 from execution.effects import RaiseAlarm
 from execution.facts import CommandGiven, RunStarted
@@ -78,6 +80,24 @@ def test_it_runs_is_killed_recovers_and_ends_when_told(tmp_path: Path, url: str)
     pairs = ("BTC", "ETH", "SOL", "HYPE", "PURR")
     assert [(start.mode, start.pairs) for start in starts] == [("testnet", pairs)]
     assert {path.stat().st_mode & 0o077 for path in (state, *state.iterdir())} == {0}
+
+
+def test_without_a_count_to_share_it_runs_all_the_same_and_says_so_once(
+    tmp_path: Path, url: str
+) -> None:
+    state = tmp_path / "kept"
+    (state / MINUTE).mkdir(parents=True)
+    (state / CLOSES).mkdir()
+    line = words(url, key_file(tmp_path, TRADER_KEY))
+
+    with running(tmp_path, *line, "--state", str(state), "--pairs", "HYPE") as bot:
+        bot.heard(event="recovered")
+        assert bot.end(signal.SIGTERM) == 0
+
+    told = [line["detail"] for line in bot.log if line["event"] == "counts_alone"]
+    assert told == [
+        f"{state / MINUTE}: Is a directory: what others ask of the venue from here is not counted"
+    ]
 
 
 def test_what_ends_it_is_told_in_one_line_and_as_an_alarm(tmp_path: Path, url: str) -> None:
