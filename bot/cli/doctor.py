@@ -229,7 +229,7 @@ def _account(
     from execution.risk.limits import RiskLimits
     from execution.venues.hyperliquid.symbols import VENUE
     from execution.venues.hyperliquid.timing import Timing
-    from execution.venues.hyperliquid.weights import Paced
+    from execution.venues.hyperliquid.weights import ALONE_UP_TO, BESIDE_UP_TO, Paced
 
     whose = read("--account", values.address, account)
     key = read("--agent", values.address, agent)
@@ -247,7 +247,7 @@ def _account(
     async def look() -> list[Finding]:
         minute = minute_in(state, Row.OTHERS, lambda _: None) if shared else None
         async with HttpTransport(at.url) as wire:
-            paced = Paced(wire, minute)
+            paced = Paced(wire, minute, BESIDE_UP_TO if minute else ALONE_UP_TO)
             checkup = Checkup(paced, whose, key, wanted, SteadyClock(), limits, Timing())
             return await checkup.findings()
 

@@ -1,7 +1,7 @@
 """What requests weigh, and how many leave: the venue takes 1,200 a minute from one address.
 
 Nothing that acts is ever held back. A question that does not fit is not asked, so that its
-asker, who asks again anyway, hears the same as of one that was lost; what nobody waits for waits
+asker, who asks again anyway, hears the same as of one that was lost; of who only looks it waits
 until it fits. The less hangs on a question, the earlier it stops: the last of a minute is for
 orders, and for what became of them.
 """
@@ -42,9 +42,8 @@ _ROWS = {
 }
 """So many rows of an answer weigh one more; and what they will weigh, until it is there."""
 
-_HISTORY = frozenset({"candleSnapshot", "fundingHistory"})
-"""The market's past."""
-HISTORY_UP_TO, PATIENT_UP_TO = 700, 1_000
+ALONE_UP_TO, BESIDE_UP_TO = 1_000, 700
+"""Of who only looks: where nobody is known to act, and where somebody may."""
 _PRESSING_UP_TO = 1_180
 _LOOKS = (
     "clearinghouseState", "spotClearinghouseState", "openOrders", "frontendOpenOrders", "l2Book",
@@ -53,6 +52,7 @@ _UP_TO = {
     **dict.fromkeys(("orderStatus", "activeAssetData"), _PRESSING_UP_TO),
     **dict.fromkeys(_LOOKS, 1_160),
     **dict.fromkeys(("userFillsByTime", "userFunding", "userNonFundingLedgerUpdates"), 1_040),
+    **dict.fromkeys(("candleSnapshot", "fundingHistory"), 700),
 }
 _UP_TO_OTHERS = 980
 """A question is asked where it brings the minute to no more than this."""
@@ -134,14 +134,13 @@ class Paced:
     """``execution.ports.Transport`` that keeps within what one address may ask of the venue.
 
     ``minute``: what everybody there asks; of a process that is alone, its own.
-    ``patient``: nobody acts here, so that the market's past waits until it fits, and takes more.
+    ``patient_up_to``: nobody acts here; whatever brings the minute to more than this waits.
     """
 
     def __init__(
-        self, inner: Transport, minute: Minute | None = None, *, patient: bool = False
+        self, inner: Transport, minute: Minute | None = None, patient_up_to: int | None = None
     ) -> None:
-        self._inner, self._patient = inner, patient
-        self._history_up_to = PATIENT_UP_TO if patient else HISTORY_UP_TO
+        self._inner, self._patient_up_to = inner, patient_up_to
         self._minute = minute or Minute()
         self._throttled_until = 0.0
 
@@ -156,7 +155,7 @@ class Paced:
         rows_each, expected = _ROWS.get(kind, (0, 0))
         weight = _WEIGHTS.get(kind, _OTHER) + expected
         while not self._takes(kind, weight):
-            if not self._patient or kind not in _HISTORY:
+            if self._patient_up_to is None:
                 raise TransportFailed(f"{kind} is not asked: {self.used} of {PER_MINUTE} are used")
             await asyncio.sleep(1.0)
         asked = _now()
@@ -179,7 +178,7 @@ class Paced:
         """Whether it leaves now; then it counts."""
         if kind == ACTION:
             return self._minute.take(_now(), weight)
-        most = self._history_up_to if kind in _HISTORY else _UP_TO.get(kind, _UP_TO_OTHERS)
+        most = self._patient_up_to or _UP_TO.get(kind, _UP_TO_OTHERS)
         if most < _PRESSING_UP_TO and _now() < self._throttled_until:
             return False
         return self._minute.take(_now(), weight, most=most)

@@ -136,12 +136,12 @@ def test_the_past_stops_early_and_who_acts_does_not_wait_for_it(loop: SimLoop) -
     run(loop, work())
 
 
-def test_where_nobody_acts_the_past_waits_until_it_fits_and_weighs_what_it_brings(
+def test_where_nobody_acts_everything_waits_until_it_fits_and_weighs_what_it_brings(
     loop: SimLoop,
 ) -> None:
     venue = Venue()
     venue.rows = 500
-    paced = Paced(venue, patient=True)
+    paced = Paced(venue, patient_up_to=1_000)
     at: list[float] = []
 
     async def work() -> None:
