@@ -18,7 +18,7 @@ from domain.market import (
     Reference,
 )
 from domain.money import ZERO
-from domain.time import DAY, HOUR, SECOND
+from domain.time import DAY, HOUR, MILLISECOND, SECOND
 from execution.venues.hyperliquid.emulator.emulator import Emulator
 from execution.venues.hyperliquid.emulator.faults import Fault, Faults
 from execution.venues.hyperliquid.emulator.house import House
@@ -34,6 +34,8 @@ from execution.venues.simulated.source import MarketSource
 
 E = TypeVar("E", bound=MarketInput | FundingSettled)
 
+AGENTS_NS = 180 * DAY
+"""So long its agents are valid: they have names, as those of `fundarb account approve-agent`."""
 PAST_NS = DAY
 """So long the market has been going on when the exchange opens: there are candles of it."""
 
@@ -213,7 +215,7 @@ def emulate(
             ),
             market.pairs,
             one.address,
-            dict.fromkeys(one.agents),
+            dict.fromkeys(one.agents, (now_ns + AGENTS_NS) // MILLISECOND),
             history=source.history(),
             mode=UNIFIED if unified else STANDARD,
             wall_ns=pace.wall_ns,

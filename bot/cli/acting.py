@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from bot import logs, settings
+from bot import closes, logs, settings
 from bot.alarms import ALARMS, AlarmFile
 from bot.checkup import Checkup, failed
 from bot.choosing import chosen
@@ -33,6 +33,7 @@ from bot.instruments import load_pairs
 from bot.keys import key_of, nobody
 from bot.lease import Lease, LeaseLost
 from bot.live import Live, live
+from bot.minute import Row, minute_in
 from bot.monitor import Monitor, TimedJournal, WatchdogMonitor
 from bot.settings import Settings
 from bot.systemd import ServiceManager
@@ -40,7 +41,7 @@ from bot.transport import HttpTransport
 from bot.watchdog import Bounds, NonceFile, Watchdog
 from bot.web.serve import serving
 from domain.instruments import Pair
-from domain.time import MILLISECOND, MINUTE, SECOND, iso
+from domain.time import MILLISECOND, SECOND, iso
 from execution.effects import RaiseAlarm
 from execution.journal import SqliteJournal
 from execution.ports import Clock, Transport, TransportFailed
@@ -49,7 +50,7 @@ from execution.venues.hyperliquid.sign import AgentSigner, Caps
 from execution.venues.hyperliquid.symbols import VENUE, Listing
 from execution.venues.hyperliquid.timing import Timing
 from execution.venues.hyperliquid.venue import Hyperliquid
-from execution.venues.hyperliquid.weights import BEFORE, Paced
+from execution.venues.hyperliquid.weights import Paced
 from execution.venues.hyperliquid.wire import BadMessage
 
 LEASE, NONCES = "lease.json", "watchdog.nonces"
@@ -161,16 +162,10 @@ class _Proven(Hyperliquid):
         clock: SteadyClock,
         *,
         restart: bool,
-        again: bool,
     ) -> None:
+        known = closes.read(act.state / closes.CLOSES)
         super().__init__(
-            Paced(wire, before=BEFORE if again else 0),
-            act.signer,
-            act.address,
-            act.pairs,
-            clock,
-            _chance(clock),
-            again=again,
+            wire, act.signer, act.address, act.pairs, clock, _chance(clock), known=known
         )
         self._act, self._restart = act, restart
         self.agent_until_ns: int | None = None
@@ -195,10 +190,8 @@ async def trade(act: Act) -> None:
     clock = SteadyClock()
     control = Control()
     logs.configure(sys.stderr)
-    journal = act.state / JOURNAL
-    again = _ended_just_now(journal, clock)
     with (
-        SqliteJournal(journal) as kept,
+        SqliteJournal(act.state / JOURNAL) as kept,
         serving(control, act.state, act.settings.web, _warn_of_page) as page,
         ExitStack() as closing,
     ):
@@ -207,13 +200,15 @@ async def trade(act: Act) -> None:
         log.info("page", address=page)
         try:
             async with HttpTransport(act.url) as wire:
-                restart = len(kept) > 0
-                venue = _Proven(act, wire, clock, restart=restart, again=again)
+                minute = minute_in(act.state, Row.TRADER, _tell_alone)
+                closing.callback(minute.close)
+                venue = _Proven(act, Paced(wire, minute), clock, restart=len(kept) > 0)
                 monitor = _monitor(act, log, closing)
                 recorder = monitor.recorder if monitor is not None else None
 
                 def on_started(running: Live) -> None:
                     _log_running(running, log)
+                    closes.keep(act.state / closes.CLOSES, venue.closes)
                     if monitor is not None:
                         monitor.begin(running, clock, lambda: venue.agent_until_ns)
 
@@ -240,11 +235,8 @@ async def trade(act: Act) -> None:
             raise Ended(f"{error}: start it again, it recovers from {act.state}") from error
 
 
-def _ended_just_now(journal: Path, clock: Clock) -> bool:
-    """Whether another process has written in it within what is a minute to the venue too."""
-    files = journal.parent.glob(f"{journal.name}*")  # of SQLite there are several
-    written_ns = max((file.stat().st_mtime_ns for file in files), default=0)
-    return clock.now_ns() - written_ns < MINUTE
+def _tell_alone(what: str) -> None:
+    structlog.get_logger().warning("counts_alone", detail=what)
 
 
 def _warn_of_page(what: str) -> None:
@@ -286,9 +278,10 @@ async def watch(act: Act, trader: str) -> None:
     log = _log_start("watchdog", act)
     clock = SteadyClock()
     page = _watchdog_monitor(act, log)
+    minute = minute_in(act.state, Row.WATCHDOG, _tell_alone)
     try:
         async with HttpTransport(act.url) as wire:
-            transport = Paced(wire)
+            transport = Paced(wire, minute)
             watchdog = Watchdog(
                 transport,
                 act.signer,
@@ -307,6 +300,7 @@ async def watch(act: Act, trader: str) -> None:
     except LeaseLost as error:
         raise Ended(str(error)) from error
     finally:
+        minute.close()
         nonces.close()
         if page is not None:
             page.close()

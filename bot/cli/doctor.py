@@ -220,13 +220,14 @@ def _account(
     from bot.checkup import Checkup
     from bot.clock import SteadyClock
     from bot.instruments import load_pairs
+    from bot.minute import Row, minute_in
     from bot.settings import SettingsError
     from bot.transport import HttpTransport
     from execution.ports import TransportFailed
     from execution.risk.limits import RiskLimits
     from execution.venues.hyperliquid.symbols import VENUE
     from execution.venues.hyperliquid.timing import Timing
-    from execution.venues.hyperliquid.weights import Paced
+    from execution.venues.hyperliquid.weights import ALONE_UP_TO, BESIDE_UP_TO, Paced
 
     whose = read("--account", values.address, account)
     key = read("--agent", values.address, agent)
@@ -238,9 +239,14 @@ def _account(
     except (SettingsError, CommandError):
         limits = RiskLimits()  # that they are wrong is told above
 
+    state = Path(networks.STATES[at.network])
+    shared = state.is_dir()  # a bot's, which asks from the same address
+
     async def look() -> list[Finding]:
+        minute = minute_in(state, Row.OTHERS, lambda _: None) if shared else None
         async with HttpTransport(at.url) as wire:
-            checkup = Checkup(Paced(wire), whose, key, wanted, SteadyClock(), limits, Timing())
+            paced = Paced(wire, minute, BESIDE_UP_TO if minute else ALONE_UP_TO)
+            checkup = Checkup(paced, whose, key, wanted, SteadyClock(), limits, Timing())
             return await checkup.findings()
 
     try:

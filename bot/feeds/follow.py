@@ -36,12 +36,10 @@ from execution.supervise import supervise
 from execution.venues.hyperliquid import watch
 from execution.venues.hyperliquid.symbols import VENUE, Listing
 from execution.venues.hyperliquid.timing import Timing
-from execution.venues.hyperliquid.weights import Paced
+from execution.venues.hyperliquid.weights import ALONE_UP_TO, Paced
 from execution.venues.hyperliquid.wire import BadMessage
 
 SILENT_NS = 16 * SECOND
-HISTORY_UP_TO = 1_000
-"""Weight of the first minute: without it nothing begins, and nothing of ours is at stake here."""
 _SLICE_NS = 50 * MILLISECOND
 
 
@@ -83,7 +81,7 @@ async def follow(
     assert request.url is not None, "Invariant: a live market is somewhere"
     clock, timing = SteadyClock(), Timing()
     async with HttpTransport(request.url) as wire:
-        transport = Paced(wire, HISTORY_UP_TO)
+        transport = Paced(wire, patient_up_to=ALONE_UP_TO)
         listing, tape = await opened(transport, request.url, request.pairs, clock, timing)
         chance = Random(clock.now_ns() // MILLISECOND).random  # spreads reconnections alone
         heard = watch.Watch(transport, listing, clock, tape.put, chance, timing)

@@ -9,13 +9,13 @@ import msgspec
 from msgspec.json import encode
 
 from bot.clock import SteadyClock
-from bot.feeds.follow import HISTORY_UP_TO, listen, opened
+from bot.feeds.follow import listen, opened
 from bot.feeds.heard import Heard, Tap, Writer
 from bot.transport import HttpTransport
 from domain.time import MILLISECOND, SECOND
 from execution.venues.hyperliquid import watch
 from execution.venues.hyperliquid.timing import Timing
-from execution.venues.hyperliquid.weights import Paced
+from execution.venues.hyperliquid.weights import ALONE_UP_TO, Paced
 
 _LOOK_SECONDS = 0.25
 
@@ -57,7 +57,7 @@ async def record(
     keep(Heard(began_ns, msgspec.Raw(b'{"type":"recording"}'), msgspec.Raw(encode({"url": url}))))
     try:
         async with HttpTransport(url) as wire:
-            tap = Tap(Paced(wire, HISTORY_UP_TO), clock, keep)
+            tap = Tap(Paced(wire, patient_up_to=ALONE_UP_TO), clock, keep)
             listing, _ = await opened(tap, url, names, clock, timing)
             chance = Random(began_ns // MILLISECOND).random  # spreads reconnections alone
             heard = watch.Watch(tap, listing, clock, lambda _: None, chance, timing)

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMessage, WSMsgType
@@ -16,6 +17,7 @@ from hyperliquid.utils.signing import (
 )
 from hyperliquid.utils.types import Cloid
 
+from bot.minute import MINUTE, Row, SharedMinute
 from domain.orders import OrderRequest, Side, TimeInForce
 from domain.time import MILLISECOND
 from execution.venues.hyperliquid import actions
@@ -151,3 +153,24 @@ def test_a_book_from_the_socket_to_market_state(figures: Figures) -> None:
         bound="10 times as fast",
     )
     assert other >= 10 * mine
+
+
+def test_counting_a_request(figures: Figures, tmp_path: Path) -> None:
+    """In the file that trader and watchdog share: an order is counted, a question asks for room."""
+    minute = SharedMinute(tmp_path / MINUTE, Row.TRADER, 1_000.0, lambda _: None)
+
+    def best(most: int | None) -> float:
+        def take(_: int) -> bool:
+            return minute.take(1_000.0, 0, most=most)
+
+        return min(spent(take, 2_000, 0) for _ in range(ROUNDS))
+
+    order, question = best(None), best(1_180)
+    minute.close()
+
+    assert order < 100
+    figures.add(
+        "counting one order, one question, in the minute that all processes share",
+        f"{order:.1f} µs, {question:.1f} µs",
+        command='make bench ARGS="-k counting"',
+    )

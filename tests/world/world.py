@@ -23,7 +23,7 @@ from bot.lease import Lease, LeaseLost
 from bot.live import Live, Venue, live
 from bot.settings import Settings
 from domain.instruments import FeeSchedule, Instrument, Kind, MarginTier, Pair
-from domain.market import MarketInput, PublicEvent
+from domain.market import FundingSettled, MarketInput, PublicEvent
 from domain.money import ZERO, decimal_of
 from domain.orders import Fill, Side
 from domain.targets import Legs
@@ -32,12 +32,15 @@ from execution.effects import RaiseAlarm
 from execution.facts import Fact, Stage
 from execution.journal import JournalError
 from execution.pairs import ExecutionPolicy
+from execution.ports import TransportFailed
 from execution.reconcile import differences
 from execution.risk.limits import RiskLimits
 from execution.supervise import TaskDied
 from execution.venues.hyperliquid.emulator.emulator import Emulator
 from execution.venues.hyperliquid.sign import AgentSigner
+from execution.venues.hyperliquid.start import funding_history
 from execution.venues.hyperliquid.venue import Hyperliquid
+from execution.venues.hyperliquid.wire import BadMessage
 from execution.venues.simulated.exchange import Exchange
 from execution.venues.simulated.rules import VenueRules
 from strategies.strategy import Strategy
@@ -182,8 +185,19 @@ class WarmVenue(Hyperliquid):
     market: WildMarket
 
     async def history(self, since_ns: int, until_ns: int) -> Sequence[PublicEvent]:
-        rates = await self.rates(since_ns, until_ns)
+        rates = await past_rates(self, since_ns, until_ns)
         return [*self.market.closes_before(until_ns), *rates]
+
+
+async def past_rates(venue: Hyperliquid, since_ns: int, until_ns: int) -> list[FundingSettled]:
+    """All that the venue has published between them, at once. Raises ``TransportFailed``."""
+    since_ms, until_ms = since_ns // MILLISECOND, until_ns // MILLISECOND
+    try:
+        return await funding_history(
+            venue._transport, venue._loaded, since_ms, until_ms, venue._timing
+        )
+    except BadMessage as error:
+        raise TransportFailed(str(error)) from error
 
 
 class Site(Server, Protocol):

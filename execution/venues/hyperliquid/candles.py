@@ -16,6 +16,7 @@ from execution.venues.hyperliquid.wire import BadMessage, Candle, market, nanose
 WARM_NS = 48 * HOUR
 """So far back a start reads closes: twice the half-life of what volatility remembers."""
 WARM_BAR = "15m"
+WARM_BAR_NS = HOUR // 4
 _ATTEMPTS = 2
 
 
@@ -36,20 +37,25 @@ async def page(info: Info, coin: str, interval: str, since_ms: int, until_ms: in
 async def recent_closes(
     transport: Transport, listing: Listing, until_ns: int, timing: Timing
 ) -> list[Close]:
-    """Closes of the last two days of everything listed, in order of time, as known at their ends.
-
-    What is not told is left out and nothing waits for it: how much prices move is then not known
-    at once, and nothing is entered until it is. A start has legs to look after.
-    """
-    info = Info(transport, "", timing.read_timeout, lambda: None, _ATTEMPTS)
-    told = await asyncio.gather(*(_closes(info, listed, until_ns) for listed in listing.markets))
+    """Those of everything listed, in order of time."""
+    told = await asyncio.gather(
+        *(closes_of(transport, listed, until_ns, timing) for listed in listing.markets)
+    )
     return sorted(
         (close for one in told for close in one),
         key=lambda close: (close.venue_time_ns, close.instrument),
     )
 
 
-async def _closes(info: Info, listed: Market, until_ns: int) -> list[Close]:
+async def closes_of(
+    transport: Transport, listed: Market, until_ns: int, timing: Timing
+) -> list[Close]:
+    """Closes of the last two days of one market, as known at their ends.
+
+    What is not told is left out and nothing waits for it: how much prices move is then not known
+    at once, and nothing is entered until it is. A start has legs to look after.
+    """
+    info = Info(transport, "", timing.read_timeout, lambda: None, _ATTEMPTS)
     since_ms, until_ms = (until_ns - WARM_NS) // MILLISECOND, until_ns // MILLISECOND
     try:  # one page: two days are far fewer bars than the venue gives at once
         told = await page(info, listed.coin, WARM_BAR, since_ms, until_ms)

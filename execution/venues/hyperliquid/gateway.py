@@ -11,7 +11,6 @@ waits until the venue has said whose it is.
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from itertools import product
 from typing import Any
 
 from domain.account import AccountReport, Cashflow, FundingPayment, MarginMoved, SettingRefused
@@ -25,7 +24,7 @@ from domain.orders import (
     OrderRejected,
     SendFailed,
 )
-from domain.time import HOUR, MILLISECOND, SECOND, next_hour
+from domain.time import HOUR, MILLISECOND, MINUTE, SECOND, next_hour
 from execution.effects import (
     CancelOrder,
     FenceOrder,
@@ -65,8 +64,13 @@ _SILENCES = 3
 LOOKS_AT_ONCE = 3
 """So many at the account follow each other at their shortest distance."""
 
+_NEARLY_AN_HOUR_MS = (HOUR - MINUTE) // MILLISECOND
+
 REQUESTS_KEPT = 2_000
 """Of the address's, for cancels and closes, and for what is sent between two looks at them."""
+
+Untold = tuple[str, int, int]
+"""Of a coin, from when to when (ms)."""
 
 Signed = PlaceOrder | CancelOrder | SetLeverage | MoveMargin
 _NO_ANSWER = (TransportFailed, BadMessage)
@@ -77,7 +81,7 @@ class HyperliquidGateway:
 
     ``emit`` takes what happened, in order. ``known_orders`` maps venue order ids to client
     ids, as far as the journal has them. ``last_nonce`` is the highest ever signed with this
-    key. ``untold``: from when to when (ms) published rates are still to be told. ``progress``
+    key. ``untold`` published rates are told while it runs, in that order. ``progress``
     has, by stream (``public``, ``private``) and path (``info``, ``exchange``), when the last good
     message came (ns, UTC), and when ``account`` was last read as of a later time of the venue's.
     """
@@ -95,7 +99,7 @@ class HyperliquidGateway:
         known_orders: Mapping[str, str],
         chance: Callable[[], float],
         timing: Timing,
-        untold: Sequence[tuple[int, int]] = (),
+        untold: Sequence[Untold] = (),
     ) -> None:
         self._transport = transport
         self._signer = signer
@@ -105,6 +109,7 @@ class HyperliquidGateway:
         self._emit = emit
         self._timing = timing
         self._untold = untold
+        self._due_ns: dict[str, int] = {}  # by coin, the hour whose rate is to be told next
         self._nonces = Nonces(last_nonce)
         self._cloids: dict[str, str | None] = dict(known_orders)  # None: that order has none
         self._account_ms = 0  # the venue's time of the newest look at the account
@@ -116,6 +121,10 @@ class HyperliquidGateway:
         self._queued: list[tuple[VenueEffect, bytes]] = []  # submitted before their task ran
         self._tasks: asyncio.TaskGroup | None = None
         self._news = asyncio.Event()
+        self._stirred = 0  # so often something was sent, asked or heard of orders
+        self._still: int | None = None  # by when it showed no open order
+        self._heard = asyncio.Event()  # the private stream has listened
+        self._asked_deaf = False  # and of what was before the account has been asked already
         self._info, self._patient = (
             Info(
                 transport,
@@ -299,6 +308,7 @@ class HyperliquidGateway:
         self._news.set()
 
     async def _query_order(self, effect: QueryOrder) -> None:
+        self._stirred += 1
         asked_ns = self._clock.now_ns()
         try:
             found = await self._info.order_status(effect.cloid)
@@ -310,7 +320,11 @@ class HyperliquidGateway:
         self._emit(report)
 
     async def _exchange(self, body: bytes) -> Reply:
-        reply = await self._transport.request("/exchange", body, self._timing.request_timeout)
+        self._stirred += 1
+        try:
+            reply = await self._transport.request("/exchange", body, self._timing.request_timeout)
+        finally:
+            self._stirred += 1  # a look meanwhile may have been too early
         if reply.status == 200:
             self._progressed("exchange")
         return reply
@@ -319,6 +333,7 @@ class HyperliquidGateway:
 
     async def _query_account(self, effect: QueryAccount) -> None:
         """History and state that belong together: the state must not have moved meanwhile."""
+        await self._heard_soon()
         before: AccountReport | None = None
         for _ in range(STEADY_READS_MAX):
             try:
@@ -334,8 +349,24 @@ class HyperliquidGateway:
                 return
             before = after
 
+    async def _heard_soon(self) -> None:
+        """What was asked for before the stream first listened has to be asked for again when it
+        does: it is waited for a moment."""
+        if not self._heard.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._timing.retry):
+                    await self._heard.wait()
+            self._asked_deaf |= not self._heard.is_set()
+
     async def _account_report(self, request_id: str | None) -> AccountReport:
-        perp, spot, orders = await self._patient.states()
+        """Open orders are not asked for while none can rest: of the three they weigh most."""
+        stirred = self._stirred
+        orders: list[wire.OpenOrder] = []
+        if request_id is None and self._still == stirred:
+            perp, spot = await self._patient.funds()
+        else:
+            perp, spot, orders = await self._patient.states()
+            self._still = stirred if not orders else None
         for order in orders:
             if order.cloid is not None:
                 self._learn(str(order.oid), order.cloid)
@@ -473,6 +504,7 @@ class HyperliquidGateway:
         if isinstance(frame, BookFrame):  # the pulse
             self._progressed("private")
             return
+        self._stirred += 1
         match frame.channel:
             case "orderUpdates":
                 for update in wire.decode(frame.data, list[wire.OrderUpdate]):
@@ -519,7 +551,11 @@ class HyperliquidGateway:
         self._news.set()
 
     def _on_reconnected(self) -> None:
-        self._emit(Reconnected("private", self._clock.now_ns()))
+        self._stirred += 1
+        first = not self._heard.is_set()
+        self._heard.set()
+        if not first or self._asked_deaf:
+            self._emit(Reconnected("private", self._clock.now_ns()))
 
     def _progressed(self, what: str) -> None:
         now_ns = self._clock.now_ns()
@@ -556,17 +592,18 @@ class HyperliquidGateway:
         """The rate of every whole hour, as soon as the venue has published it.
 
         Asked for from the last one on, so that an outage leaves no hole; the hour that has
-        begun when we start is among them.
+        begun when we start is among them, unless it is told as history.
         """
-        since_ns = self._clock.now_ns() // HOUR * HOUR
-        missing = {perp.coin: since_ns for perp in self._listing.perps}  # the hour due next
+        since_ns, later = self._clock.now_ns() // HOUR * HOUR, {coin for coin, *_ in self._untold}
+        for perp in self._listing.perps:
+            self._due_ns[perp.coin] = since_ns + HOUR * (perp.coin in later)
         retry = self._timing.funding_retry
         while True:
             now_ns = self._clock.now_ns()
-            for coin, due_ns in missing.items():
+            for coin, due_ns in self._due_ns.items():
                 if due_ns <= now_ns:
-                    missing[coin] = await self._publish(coin, due_ns)
-            first_ns = min(missing.values(), default=next_hour(now_ns))
+                    self._due_ns[coin] = await self._publish(coin, due_ns)
+            first_ns = min(self._due_ns.values(), default=next_hour(now_ns))
             wait = (first_ns - self._clock.now_ns()) / SECOND
             # What is late for a minute may be late for an hour: it is asked for less and less.
             retry = min(2 * retry, 60.0) if wait <= 0 else self._timing.funding_retry
@@ -574,24 +611,34 @@ class HyperliquidGateway:
             await asyncio.sleep(min(max(wait, retry), 60.0))
 
     async def _tell_history(self) -> None:
-        """Rates of before those that a start begins with: of a perp all at once, a page at a time.
+        """Rates of the past: of a perp all of a time at once, a page at a time.
 
-        Nothing waits for them, and trading has begun: what a minute holds is for that.
+        Trading has begun: what is left of the start's minute is for that, and for another start.
         """
-        for (since_ms, until_ms), perp in product(self._untold, self._listing.perps):
+        await asyncio.sleep(self._timing.history_after)
+        known: set[str] = set()
+        for coin, since_ms, until_ms in self._untold:
             told: list[FundingSettled] = []
             next_ms: int | None = since_ms
             while next_ms is not None:
-                await asyncio.sleep(self._timing.history_pause)
                 with contextlib.suppress(*_NO_ANSWER):
-                    page = await self._info.funding_page(perp.coin, next_ms)
+                    page = await self._info.funding_page(coin, next_ms)
                     told += [
                         public.funding_settled(self._listing, row, nanoseconds(row.time))
                         for row in page
                     ]
-                    next_ms = page[-1].time + 1 if page and page[-1].time < until_ms else None
+                    last_ms = page[-1].time if page else until_ms
+                    # Rates are hourly: none is missing where no whole hour is left.
+                    next_ms = last_ms + 1 if last_ms + _NEARLY_AN_HOUR_MS < until_ms else None
+                # What is most needed comes as soon as there is room for it, what is old by and by.
+                retry, pause = self._timing.retry, self._timing.history_pause
+                await asyncio.sleep(pause if coin in known else retry)
             for event in told:
                 self._emit(event)
+            if coin not in known and told:  # an hour may have been late to be published
+                due_ns = next_hour(told[-1].venue_time_ns + HOUR // 2)
+                self._due_ns[coin] = min(self._due_ns[coin], due_ns)
+            known.add(coin)
         await asyncio.Event().wait()
 
     async def _publish(self, coin: str, due_ns: int) -> int:

@@ -119,6 +119,17 @@ class Info:
         )
         return perp, spot, orders
 
+    async def funds(self) -> tuple[wire.ClearinghouseState, wire.SpotClearinghouseState]:
+        """``states`` where no order rests, for a sixth of their weight."""
+        user = self._account
+        perp = await self._ask(
+            wire.ClearinghouseState, type="clearinghouseState", user=user, dex=""
+        )
+        spot = await self._ask(
+            wire.SpotClearinghouseState, type="spotClearinghouseState", user=user
+        )
+        return perp, spot
+
     async def fills(self, since_ms: int) -> list[wire.FillRow]:
         """All since then, inclusive, oldest first."""
         question = {"type": "userFillsByTime", "user": self._account}

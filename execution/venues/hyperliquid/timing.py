@@ -13,7 +13,8 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     read after news, at most every ``account_pause`` (where there is news all the time every
     ``account_spacing``), and at least every ``account_silence``. An action that is not an order
     expires ``expiry`` after it was signed; an order has its own. How many requests are left to
-    the address is asked every ``budget``, and a page of funding's past every ``history_pause``.
+    the address is asked every ``budget``, and a page of funding's past every ``history_pause``,
+    first ``history_after`` the start.
     """
 
     request_timeout: float = 3.0
@@ -26,6 +27,7 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     backoff_last: float = 5.0
     retry: float = 1.0
     funding_retry: float = 10.0
+    history_after: float = 60.0
     history_pause: float = 20.0
     account_pause: float = 1.0
     account_spacing: float = 4.0

@@ -2,24 +2,26 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from domain.instruments import Pair
-from domain.market import FundingSettled, PublicEvent
+from domain.market import Close, PublicEvent
 from domain.time import HOUR, MILLISECOND
 from execution.events import Event
 from execution.ports import Clock, Signer, Transport, TransportFailed
-from execution.venues.hyperliquid.candles import recent_closes
-from execution.venues.hyperliquid.gateway import HyperliquidGateway
-from execution.venues.hyperliquid.start import funding_history, load
+from execution.venues.hyperliquid.candles import WARM_BAR_NS, closes_of
+from execution.venues.hyperliquid.gateway import HyperliquidGateway, Untold
+from execution.venues.hyperliquid.start import load
 from execution.venues.hyperliquid.symbols import Listing
 from execution.venues.hyperliquid.timing import Timing
 from execution.venues.hyperliquid.wire import BadMessage
 
 RECENT_NS = 240 * HOUR
-"""Rates of so long, one answer of the venue's, are read before a start; older ones after it."""
+"""Rates of so long, one answer of the venue's, are told first."""
 HISTORY_SECONDS = 2.5
 """So long a start waits for the past: it has legs to look after."""
+_FRESH_NS = 2 * WARM_BAR_NS
+"""Closes up to so long ago are as good as what the venue would tell: at most one bar more."""
 
 
 @contextmanager
@@ -33,7 +35,7 @@ def _garbage_is_no_answer() -> Iterator[None]:
 class Hyperliquid:
     """``bot.live.Venue`` for one account. ``wanted`` maps names of pairs to their spot tokens.
 
-    ``again``: another process has just asked all of this, and little of the minute is left.
+    ``known``: closes by time that a process before this one was told; they are not asked for again.
     """
 
     name = "hyperliquid"
@@ -47,16 +49,16 @@ class Hyperliquid:
         clock: Clock,
         chance: Callable[[], float],
         timing: Timing | None = None,
-        *,
-        again: bool = False,
+        known: Sequence[Close] = (),
     ) -> None:
         self._transport, self._signer = transport, signer
         self._account, self._wanted = account, wanted
         self._clock, self._chance = clock, chance
         self._timing = timing or Timing()
-        self._again = again
         self._listing: Listing | None = None
-        self._untold: list[tuple[int, int]] = []  # of rates, from when to when (ms)
+        self.closes = known
+        """By time; all that are known, once ``history`` was asked for."""
+        self._untold: list[Untold] = []
 
     async def load(self) -> tuple[Pair, ...]:
         with _garbage_is_no_answer():
@@ -69,36 +71,40 @@ class Hyperliquid:
         return listing.pairs
 
     async def history(self, since_ns: int, until_ns: int) -> Sequence[PublicEvent]:
-        """Rates, and closes of the last days: as far as they are told, entries need not wait.
+        """Closes of the last days, as far as they are told soon: entries need not wait.
 
-        What is not told soon, and rates of before, come from the gateway when it runs.
+        Rates come from the gateway when it runs: of each perp the recent ones first.
         """
+        self.closes = await self._closes(until_ns)
         recent_ns = max(since_ns, until_ns - RECENT_NS)
-        spans = (recent_ns, until_ns), (since_ns, recent_ns)
-        self._untold = [(a // MILLISECOND, b // MILLISECOND) for a, b in spans if a < b]
-        closes = asyncio.create_task(
-            recent_closes(self._transport, self._loaded, until_ns, self._timing)
-        )
-        rates = asyncio.create_task(self.rates(recent_ns, until_ns)) if not self._again else None
-        asking = [task for task in (closes, rates) if task is not None]
+        spans = [(recent_ns, until_ns), (since_ns, recent_ns)]
+        self._untold = [
+            (perp.coin, begin_ns // MILLISECOND, end_ns // MILLISECOND)
+            for begin_ns, end_ns in spans
+            if begin_ns < end_ns
+            for perp in self._loaded.perps
+        ]
+        return self.closes
+
+    async def _closes(self, until_ns: int) -> list[Close]:
+        """By time: what is known where it is of now, and what is told of everything else."""
+        last = {close.instrument: close.venue_time_ns for close in self.closes}
+        fresh = {name for name, at_ns in last.items() if 0 <= until_ns - at_ns <= _FRESH_NS}
+        asking = [
+            asyncio.create_task(closes_of(self._transport, market, until_ns, self._timing))
+            for market in self._loaded.markets
+            if market.instrument.id not in fresh
+        ]
         try:
-            await asyncio.wait(asking, timeout=HISTORY_SECONDS)
+            if asking:
+                await asyncio.wait(asking, timeout=HISTORY_SECONDS)
         finally:
             for task in asking:
                 task.cancel()
-        told: list[PublicEvent] = [*closes.result()] if closes.done() else []
-        if rates is not None and rates.done():
-            with suppress(TransportFailed):
-                told += rates.result()
-                self._untold.pop(0)
-        return told
-
-    async def rates(self, since_ns: int, until_ns: int) -> Sequence[FundingSettled]:
-        since_ms, until_ms = since_ns // MILLISECOND, until_ns // MILLISECOND
-        with _garbage_is_no_answer():
-            return await funding_history(
-                self._transport, self._loaded, since_ms, until_ms, self._timing
-            )
+        told = [close for close in self.closes if close.instrument in fresh]
+        for task in asking:
+            told += task.result() if task.done() else ()
+        return sorted(told, key=lambda close: (close.venue_time_ns, close.instrument))
 
     def gateway(
         self, emit: Callable[[Event], None], nonce: int, orders: Mapping[str, str]

@@ -1,24 +1,23 @@
 """What requests weigh, and how many leave: the venue takes 1,200 a minute from one address.
 
 Nothing that acts is ever held back. A question that does not fit is not asked, so that its
-asker, who asks again anyway, hears the same as of one that was lost; what nobody waits for waits
+asker, who asks again anyway, hears the same as of one that was lost; of who only looks it waits
 until it fits. The less hangs on a question, the earlier it stops: the last of a minute is for
 orders, and for what became of them.
 """
 
 import asyncio
-from collections import deque
+from struct import Struct
 
 import msgspec
 
 from execution.ports import Reply, Stream, Transport, TransportFailed
 
 PER_MINUTE = 1_200
-MINUTE_SECONDS = 60.0
+MINUTE_SECONDS = 62
+"""The venue counts from when it was asked, which is a little after it is counted here."""
 CONNECTIONS_PER_MINUTE = 20
 """Of the thirty that an address may open."""
-BEFORE = 400
-"""What a bot uses in a minute in which little happens."""
 THROTTLED_SECONDS = 5.0
 """So long nothing but what is pressing is asked, once the venue has said that it was too much."""
 
@@ -43,15 +42,17 @@ _ROWS = {
 }
 """So many rows of an answer weigh one more; and what they will weigh, until it is there."""
 
-_HISTORY = frozenset({"candleSnapshot", "fundingHistory", "userRateLimit"})
-"""The market's past, and what is as patient."""
+ALONE_UP_TO, BESIDE_UP_TO = 1_000, 700
+"""Of who only looks: where nobody is known to act, and where somebody may."""
 _PRESSING_UP_TO = 1_180
+_LOOKS = ("clearinghouseState", "spotClearinghouseState", "frontendOpenOrders", "l2Book")
 _UP_TO = {
     **dict.fromkeys(("orderStatus", "activeAssetData"), _PRESSING_UP_TO),
-    **dict.fromkeys(("clearinghouseState", "spotClearinghouseState", "frontendOpenOrders"), 1_150),
-    **dict.fromkeys(("userFillsByTime", "userFunding", "userNonFundingLedgerUpdates"), 900),
+    **dict.fromkeys(_LOOKS, 1_160),
+    **dict.fromkeys(("userFillsByTime", "userFunding", "userNonFundingLedgerUpdates"), 1_040),
+    **dict.fromkeys(("candleSnapshot", "fundingHistory"), 700),
 }
-_UP_TO_OTHERS = 1_000
+_UP_TO_OTHERS = 980
 """A question is asked where it brings the minute to no more than this."""
 
 
@@ -63,68 +64,122 @@ _kind = msgspec.json.Decoder(_Typed).decode
 _rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
+_MOST = 2**31 - 1
+
+
+class Minute:
+    """What left for the venue in the last minute: weight and connections, by whole seconds of a
+    clock that all have in common and that only goes forward, which the event loop's is.
+
+    This one is in memory; ``bot.minute`` has one that the processes of a machine share.
+    """
+
+    CELLS = 64
+    """One a second, used again and again; more of them than count."""
+    CELL = Struct("<qii")
+    """Second, weight, connections."""
+
+    def __init__(self) -> None:
+        self._cells = bytearray(self.CELLS * self.CELL.size)
+
+    def used(self, now: float) -> tuple[int, int]:
+        """Weight and connections of the last minute."""
+        last, weight, connections = int(now), 0, 0
+        for cells in (self._cells, self._others()):
+            for second, more, opened in self.CELL.iter_unpack(cells):
+                if last - MINUTE_SECONDS < second <= last + 1:  # of whose second has just begun
+                    weight += max(more, 0)
+                    connections += max(opened, 0)
+        return weight, connections
+
+    def take(self, now: float, weight: int, connections: int = 0, most: int | None = None) -> bool:
+        """Count it, unless that brings the weight to more than ``most``; whether it is counted."""
+        # It is there for the others to see before it is looked at: two at once are not both let by.
+        self._add(int(now), weight, connections)
+        if most is not None and self.used(now)[0] > most:
+            self._add(int(now), -weight, -connections)
+            return False
+        return True
+
+    def correct(self, then: float, weight: int) -> None:
+        """What was counted ``then`` weighed so much more, or less, than was thought."""
+        if self._cell(int(then))[0] == int(then):
+            self._add(int(then), weight, 0)
+
+    def _cell(self, second: int) -> tuple[int, int, int]:
+        at = second % self.CELLS * self.CELL.size
+        kept: tuple[int, int, int] = self.CELL.unpack_from(self._cells, at)
+        return kept
+
+    def _add(self, second: int, weight: int, connections: int) -> None:
+        kept = self._cell(second)
+        if kept[0] == second:
+            weight, connections = kept[1] + weight, kept[2] + connections
+        at = second % self.CELLS * self.CELL.size
+        weight, connections = (max(-_MOST, min(n, _MOST)) for n in (weight, connections))
+        self.CELL.pack_into(self._cells, at, second, weight, connections)
+        self._changed(at)
+
+    def _others(self) -> bytes:
+        """The cells of everybody else."""
+        return b""
+
+    def _changed(self, at: int) -> None:
+        """The cell that begins at this byte is another."""
+
+
 class Paced:
     """``execution.ports.Transport`` that keeps within what one address may ask of the venue.
 
-    One a process: it knows of no other, but of one that ended just now ``before`` was used.
-    ``history_up_to``: the weight of a minute up to which the market's past is asked for.
+    ``minute``: what everybody there asks; of a process that is alone, its own.
+    ``patient_up_to``: nobody acts here; whatever brings the minute to more than this waits.
     """
 
-    def __init__(self, inner: Transport, history_up_to: int = 750, before: int = 0) -> None:
-        self._inner, self._history_up_to = inner, history_up_to
-        self._sent: deque[tuple[float, int]] = deque()  # when (time of the loop), weight
-        self._used = 0
-        self._connected: deque[float] = deque()
+    def __init__(
+        self, inner: Transport, minute: Minute | None = None, patient_up_to: int | None = None
+    ) -> None:
+        self._inner, self._patient_up_to = inner, patient_up_to
+        self._minute = minute or Minute()
         self._throttled_until = 0.0
-        if before:
-            self._spend(before)
 
     @property
     def used(self) -> int:
-        """Weight of the last minute."""
-        since = _now() - MINUTE_SECONDS
-        while self._sent and self._sent[0][0] <= since:
-            self._used -= self._sent.popleft()[1]
-        return self._used
+        """Weight of the last minute, of everybody who shares it."""
+        return self._minute.used(_now())[0]
 
     async def request(self, path: str, body: bytes, timeout_seconds: float) -> Reply:
         """Raises ``TransportFailed`` too where it does not fit into this minute."""
         kind = ACTION if path == "/exchange" else _kind(body).type
         rows_each, expected = _ROWS.get(kind, (0, 0))
         weight = _WEIGHTS.get(kind, _OTHER) + expected
-        while not self._fits(kind, weight):
-            if kind not in _HISTORY:
+        while not self._takes(kind, weight):
+            if self._patient_up_to is None:
                 raise TransportFailed(f"{kind} is not asked: {self.used} of {PER_MINUTE} are used")
             await asyncio.sleep(1.0)
-        self._spend(weight)
+        asked = _now()
         reply = await self._inner.request(path, body, timeout_seconds)
         if reply.status == 429:
             self._throttled_until = _now() + THROTTLED_SECONDS
         elif rows_each:
-            self._spend(-(-_count(reply.body) // rows_each) - expected)
+            self._minute.correct(asked, -(-_count(reply.body) // rows_each) - expected)
         return reply
 
     async def connect(self, path: str, timeout_seconds: float) -> Stream:
         """Raises ``TransportFailed`` too where it would be one too many in a minute."""
-        now = _now()
-        while self._connected and self._connected[0] <= now - MINUTE_SECONDS:
-            self._connected.popleft()
-        if len(self._connected) >= CONNECTIONS_PER_MINUTE:
-            raise TransportFailed(f"{len(self._connected)} connections in a minute are enough")
-        self._connected.append(now)
+        _, opened = self._minute.used(_now())
+        if opened >= CONNECTIONS_PER_MINUTE:
+            raise TransportFailed(f"{opened} connections in a minute are enough")
+        self._minute.take(_now(), 0, 1)
         return await self._inner.connect(path, timeout_seconds)
 
-    def _fits(self, kind: str, weight: int) -> bool:
+    def _takes(self, kind: str, weight: int) -> bool:
+        """Whether it leaves now; then it counts."""
         if kind == ACTION:
-            return True
-        most = self._history_up_to if kind in _HISTORY else _UP_TO.get(kind, _UP_TO_OTHERS)
+            return self._minute.take(_now(), weight)
+        most = self._patient_up_to or _UP_TO.get(kind, _UP_TO_OTHERS)
         if most < _PRESSING_UP_TO and _now() < self._throttled_until:
             return False
-        return self.used + weight <= most
-
-    def _spend(self, weight: int) -> None:
-        self._sent.append((_now(), weight))
-        self._used += weight
+        return self._minute.take(_now(), weight, most=most)
 
 
 def _now() -> float:

@@ -34,7 +34,7 @@ from strategies.market.state import Market
 from strategies.strategy import Holding
 from tests.world.processes.child import end_with_parent, say
 from tests.world.restless import Restless, Spell
-from tests.world.world import ACCOUNT, LEASE_NS, TRADER, WANTED, busy
+from tests.world.world import ACCOUNT, LEASE_NS, TRADER, WANTED, busy, past_rates
 
 JOURNAL, LEASE, ALARMS, REST = "journal.sqlite", "lease.json", "alarms.jsonl", "rest"
 EVALUATION_NS = SECOND // 2
@@ -103,7 +103,7 @@ class WarmVenue(Hyperliquid):
     """The venue, with quiet candles at its prices: the emulated venue of it keeps none."""
 
     async def history(self, since_ns: int, until_ns: int) -> Sequence[PublicEvent]:
-        rates = await self.rates(since_ns, until_ns)
+        rates = await past_rates(self, since_ns, until_ns)
         body = msgspec.json.encode({"type": "allMids"})
         reply = await self._transport.request("/info", body, self._timing.request_timeout)
         if reply.status != 200:

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -19,7 +20,9 @@ from bot.cli.directory import JOURNAL
 from bot.cli.main import run
 from bot.cli.networks import Refused, on_this_machine
 from bot.cli.reaching import Running
+from bot.closes import CLOSES
 from bot.lease import Held, Lease
+from bot.minute import MINUTE, Row, SharedMinute
 from domain.money import ONE
 from execution.effects import RaiseAlarm
 from execution.facts import CommandGiven, RunStarted
@@ -78,6 +81,42 @@ def test_it_runs_is_killed_recovers_and_ends_when_told(tmp_path: Path, url: str)
     pairs = ("BTC", "ETH", "SOL", "HYPE", "PURR")
     assert [(start.mode, start.pairs) for start in starts] == [("testnet", pairs)]
     assert {path.stat().st_mode & 0o077 for path in (state, *state.iterdir())} == {0}
+
+
+def test_without_a_count_to_share_it_runs_all_the_same_and_says_so_once(
+    tmp_path: Path, url: str
+) -> None:
+    state = tmp_path / "kept"
+    (state / MINUTE).mkdir(parents=True)
+    (state / CLOSES).mkdir()
+    line = words(url, key_file(tmp_path, TRADER_KEY))
+
+    with running(tmp_path, *line, "--state", str(state), "--pairs", "HYPE") as bot:
+        bot.heard(event="recovered")
+        assert bot.end(signal.SIGTERM) == 0
+
+    told = [line["detail"] for line in bot.log if line["event"] == "counts_alone"]
+    assert told == [
+        f"{state / MINUTE}: Is a directory: what others ask of the venue from here is not counted"
+    ]
+
+
+def test_what_a_doctor_asks_is_counted_with_what_a_bot_there_does(
+    tmp_path: Path, url: str, fundarb: Fundarb
+) -> None:
+    (tmp_path / "state" / "testnet").mkdir(parents=True)
+    minute = SharedMinute(tmp_path / "state" / "testnet" / MINUTE, Row.TRADER, _now(), pytest.fail)
+    asked = ("--url", url, "--account", ACCOUNT, "--agent", TRADER, "--pairs", "HYPE")
+
+    assert fundarb("doctor", *asked).code == 0
+    weight, _ = minute.used(_now())
+    minute.close()
+    # Clock, agent, mode, listing, fees, two books, prices, the account.
+    assert weight == 2 + 20 + 20 + 40 + 20 + 4 + 20 + 24
+
+
+def _now() -> float:
+    return time.monotonic()  # the event loop's
 
 
 def test_what_ends_it_is_told_in_one_line_and_as_an_alarm(tmp_path: Path, url: str) -> None:

@@ -525,6 +525,32 @@ async def test_the_account_is_looked_at_now_and_then_when_there_is_no_news() -> 
     assert [report.request_id for report in desk.of(AccountReport)] == [None, None]
 
 
+async def test_open_orders_are_asked_for_again_once_something_was_sent_or_heard() -> None:
+    async with Desk(quick(account_silence=0.01)) as desk:
+
+        def asked() -> int:
+            return len(desk.venue.asked("frontendOpenOrders"))
+
+        async def more_looks(count: int) -> None:
+            told = len(desk.of(AccountReport))
+            await desk.until(lambda: len(desk.of(AccountReport)) >= told + count)
+
+        await more_looks(3)
+        assert asked() == 1
+        desk.venue.stream("userEvents").push("user", {"nonUserCancel": []})
+        await more_looks(4)
+        assert asked() == 2
+        desk.venue.info["frontendOpenOrders"] = [{"coin": "HYPE", "oid": OID, "cloid": CLOID}]
+        desk.do(CancelOrder(CLOID, PERP))
+        await more_looks(4)
+        assert asked() >= 4  # while one rests, with every look
+        assert desk.of(AccountReport)[-1].open_orders == (CLOID,)
+        before = asked()
+        desk.do(QueryAccount("123", NOW))
+        await desk.until(lambda: any(r.request_id == "123" for r in desk.of(AccountReport)))
+        assert asked() >= before + 2
+
+
 async def test_an_account_that_cannot_be_read_after_news_is_read_again() -> None:
     async with Desk() as desk:
         desk.venue.info["frontendOpenOrders"] = Reply(503, b"")
@@ -573,11 +599,34 @@ async def test_a_bad_private_message_ends_the_connection_and_is_followed_by_reco
     async with Desk() as desk:
         private = desk.venue.stream("userFills")
         private.push("userFills", {"user": ACCOUNT, "fills": [fill_row(px="-1")]})
-        await desk.until(lambda: len(desk.of(Reconnected)) == 2)
+        await desk.until(lambda: len(desk.of(Reconnected)) == 1)
 
     assert private.closed
     assert desk.gateway.rejected["private"] == 1
     assert desk.of(Fill) == []
+
+
+async def test_what_was_asked_before_the_stream_listened_is_followed_by_reconnected() -> None:
+    desk = Desk(quick(retry=0.05))
+    desk.venue.reachable = False
+    async with desk:
+        desk.do(QueryAccount("123", NOW))
+        await desk.until(lambda: bool(desk.of(AccountReport)))
+        assert desk.of(Reconnected) == []
+        desk.venue.reachable = True
+        await desk.until(lambda: len(desk.of(Reconnected)) == 1)
+
+
+async def test_a_query_waits_for_the_stream_and_need_not_be_repeated_then() -> None:
+    desk = Desk(quick(retry=5.0))
+    desk.venue.reachable = False
+    async with desk:
+        desk.do(QueryAccount("123", NOW))
+        await desk.rest()
+        assert desk.venue.asked("userFillsByTime") == []
+        desk.venue.reachable = True
+        await desk.until(lambda: any(r.request_id == "123" for r in desk.of(AccountReport)))
+        assert desk.of(Reconnected) == []
 
 
 async def test_after_a_lost_connection_everything_is_subscribed_to_again() -> None:
@@ -585,7 +634,7 @@ async def test_after_a_lost_connection_everything_is_subscribed_to_again() -> No
         public, private = desk.venue.stream("activeAssetCtx"), desk.venue.stream("userFills")
         public.break_off()
         private.break_off()
-        await desk.until(lambda: len(desk.of(Reconnected)) == 2)
+        await desk.until(lambda: len(desk.of(Reconnected)) == 1)
         await desk.until(lambda: len(desk.venue.stream("activeAssetCtx").asked) == 9)
         again = desk.venue.stream("userFills")
         assert again is not private
@@ -601,7 +650,7 @@ async def test_after_a_lost_connection_everything_is_subscribed_to_again() -> No
 async def test_a_stream_that_only_answers_pings_is_given_up() -> None:
     async with Desk(quick(ping=0.05, silence=0.2)) as desk:
         private = desk.venue.stream("userFills")
-        await desk.until(lambda: len(desk.of(Reconnected)) == 2)
+        await desk.until(lambda: len(desk.of(Reconnected)) == 1)
 
     assert private.pings >= 1
     assert private.closed
@@ -627,9 +676,9 @@ async def test_while_one_subscription_is_not_acknowledged_the_stream_is_not_ther
         half = desk.venue.streams[-1]
         half.push("l2Book", {"coin": "HYPE"})
         await desk.until(lambda: half.closed)
-        assert len(desk.of(Reconnected)) == 1
+        assert desk.of(Reconnected) == []
         desk.venue.acknowledges = lambda _: True
-        await desk.until(lambda: len(desk.of(Reconnected)) == 2)
+        await desk.until(lambda: len(desk.of(Reconnected)) == 1)
 
 
 async def test_a_venue_that_is_not_there_is_tried_ever_more_seldom() -> None:
@@ -641,7 +690,10 @@ async def test_a_venue_that_is_not_there_is_tried_ever_more_seldom() -> None:
         await desk.until(lambda: desk.venue.connects == before + 5)
         assert now() - began > 0.1
         desk.venue.reachable = True
-        await desk.until(lambda: len(desk.of(Reconnected)) == 2)
+        await desk.until(lambda: len(desk.of(Reconnected)) == 1)
+
+
+_HOUR_MS = HOUR // MILLISECOND
 
 
 # --- published funding ----------------------------------------------------------------------
@@ -674,6 +726,31 @@ async def test_each_hours_funding_is_told_once_as_soon_as_it_is_published() -> N
     told = [(event.instrument, event.venue_time_ns) for event in desk.of(FundingSettled)]
     assert len(told) == len(set(told)) == 6
     assert desk.of(FundingSettled)[0].rate.per_hour == 0.00002
+
+
+async def test_rates_of_the_past_come_after_the_start_and_new_ones_go_on_from_there() -> None:
+    hours = range(NOW // MILLISECOND - 30 * _HOUR_MS, NOW // MILLISECOND + 1, _HOUR_MS)
+    published = [at + 5 for at in hours]
+
+    def history(question: dict[str, Any]) -> Any:
+        row = {"coin": question["coin"], "fundingRate": "0.00002", "premium": "0"}
+        return [{**row, "time": at} for at in published if at >= question["startTime"]]
+
+    until_ms = NOW // MILLISECOND + _HOUR_MS // 2
+    untold = [(coin, until_ms - 10 * _HOUR_MS, until_ms) for coin in ("HYPE", "BTC")]
+    untold.append(("HYPE", until_ms - 20 * _HOUR_MS, until_ms - 10 * _HOUR_MS))
+    desk = Desk(quick(history_after=0.05, history_pause=0.02, retry=0.01), untold=untold)
+    desk.clock.ns = NOW + HOUR - 20 * MILLISECOND
+    desk.venue.info["fundingHistory"] = history
+    async with desk:
+        await desk.until(lambda: len(desk.of(FundingSettled)) == 1)  # PURR's, which is not of them
+        await desk.until(lambda: len(desk.of(FundingSettled)) == 1 + 10 + 10 + 20)
+        asked = [question["coin"] for question in desk.venue.asked("fundingHistory")]
+        assert [coin for coin in asked if coin != "PURR"] == ["HYPE", "BTC", "HYPE"]
+        published.append(NOW // MILLISECOND + _HOUR_MS + 5)
+        desk.clock.ns = NOW + HOUR + SECOND
+        told = len(desk.of(FundingSettled))
+        await desk.until(lambda: len(desk.of(FundingSettled)) == told + 3)
 
 
 async def test_an_account_whose_own_time_stands_still_is_no_progress() -> None:

@@ -10,7 +10,13 @@ import pytest
 
 from execution.ports import Reply, TransportFailed
 from execution.venues.hyperliquid.emulator.limits import Limits
-from execution.venues.hyperliquid.weights import CONNECTIONS_PER_MINUTE, Paced
+from execution.venues.hyperliquid.weights import (
+    CONNECTIONS_PER_MINUTE,
+    MINUTE_SECONDS,
+    THROTTLED_SECONDS,
+    Minute,
+    Paced,
+)
 from tests.unit.execution.venues.hyperliquid.venue import FakeStream
 from tests.world.loop import SimLoop
 from tests.world.oracle import Oracle
@@ -71,19 +77,37 @@ def test_what_does_not_fit_is_not_asked_and_the_last_is_for_orders(loop: SimLoop
     paced = Paced(venue)
 
     async def work() -> None:
-        assert await asked(paced, "userFees", 60) == 50  # of 20 up to 1,000
-        assert await asked(paced, "frontendOpenOrders", 60) == 7  # of 20 up to 1,150
-        assert await asked(paced, "orderStatus", 60) == 20  # of 2 up to 1,180
+        assert await asked(paced, "userFees", 60) == 49  # of 20 up to 980
+        assert await asked(paced, "userFunding", 60) == 2  # of 21 up to 1,040; no row came
+        assert await asked(paced, "frontendOpenOrders", 60) == 7  # of 20 up to 1,160
+        assert await asked(paced, "orderStatus", 60) == 10  # of 2 up to 1,180
         assert await asked(paced, "userFills", 1) == 0
         for _ in range(20):
             assert (await paced.request("/exchange", ORDER, 1.0)).status == 200
         assert paced.used == 1_200
-        await asyncio.sleep(60.0)
+        await asyncio.sleep(MINUTE_SECONDS)
         assert paced.used == 0
         assert await asked(paced, "userFees", 1) == 1
 
     run(loop, work())
     assert venue.limits.heaviest == 1_200
+    assert venue.limits.refused == 0
+
+
+def test_what_one_process_asks_is_not_left_to_another(loop: SimLoop) -> None:
+    venue, minute = Venue(), Minute()
+    one, other = Paced(venue, minute), Paced(venue, minute)
+
+    async def work() -> None:
+        assert await asked(one, "userFees", 30) == 30
+        assert await asked(other, "userFees", 30) == 19
+        assert one.used == other.used == 980
+        for _ in range(CONNECTIONS_PER_MINUTE):
+            await one.connect("/ws", 1.0)
+        with pytest.raises(TransportFailed, match="connections in a minute"):
+            await other.connect("/ws", 1.0)
+
+    run(loop, work())
     assert venue.limits.refused == 0
 
 
@@ -100,20 +124,34 @@ def test_an_action_is_never_held_back(loop: SimLoop) -> None:
     run(loop, work())
 
 
-def test_the_past_waits_until_it_fits_and_weighs_what_it_brings(loop: SimLoop) -> None:
+def test_the_past_stops_early_and_who_acts_does_not_wait_for_it(loop: SimLoop) -> None:
     venue = Venue()
     venue.rows = 500
-    paced = Paced(venue, history_up_to=450)
+    paced = Paced(venue)
+
+    async def work() -> None:
+        assert await asked(paced, "fundingHistory", 20) == 15  # of 45 up to 700
+        assert asyncio.get_running_loop().time() == 0.0
+
+    run(loop, work())
+
+
+def test_where_nobody_acts_everything_waits_until_it_fits_and_weighs_what_it_brings(
+    loop: SimLoop,
+) -> None:
+    venue = Venue()
+    venue.rows = 500
+    paced = Paced(venue, patient_up_to=1_000)
     at: list[float] = []
 
     async def work() -> None:
-        for _ in range(25):
+        for _ in range(50):
             await paced.request("/info", question("fundingHistory"), 1.0)
             at.append(asyncio.get_running_loop().time())
 
     run(loop, work())
-    assert [int(time // 60) for time in at] == [n // 10 for n in range(25)]
-    assert venue.limits.heaviest == 450
+    assert [int(time // MINUTE_SECONDS) for time in at] == [n // 22 for n in range(50)]
+    assert venue.limits.heaviest == 22 * 45
 
 
 def test_of_a_short_answer_the_rest_is_given_back(loop: SimLoop) -> None:
@@ -143,9 +181,9 @@ def test_after_a_429_only_what_is_pressing_is_asked_for_a_while(loop: SimLoop) -
         assert await asked(paced, "frontendOpenOrders", 1) == 0
         assert await asked(paced, "orderStatus", 1) == 1
         assert (await paced.request("/exchange", ORDER, 1.0)).status == 200
-        before = asyncio.get_running_loop().time()
-        assert await asked(paced, "candleSnapshot", 1) == 1  # it has waited
-        assert asyncio.get_running_loop().time() - before >= 4.0
+        assert await asked(paced, "candleSnapshot", 1) == 0
+        await asyncio.sleep(THROTTLED_SECONDS)
+        assert await asked(paced, "candleSnapshot", 1) == 1
         assert await asked(paced, "frontendOpenOrders", 1) == 1
 
     run(loop, work())
@@ -160,7 +198,7 @@ def test_more_connections_than_the_venue_takes_are_not_tried(loop: SimLoop) -> N
             await paced.connect("/ws", 1.0)
         with pytest.raises(TransportFailed, match="connections in a minute"):
             await paced.connect("/ws", 1.0)
-        await asyncio.sleep(60.0)
+        await asyncio.sleep(MINUTE_SECONDS)
         await paced.connect("/ws", 1.0)
 
     run(loop, work())

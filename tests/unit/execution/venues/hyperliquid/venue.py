@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, Self
 
@@ -92,6 +92,7 @@ QUICK = Timing(
     backoff_last=0.01,
     retry=0.005,
     funding_retry=0.005,
+    history_after=0.005,
     history_pause=0.005,
     account_pause=0.005,
     account_spacing=0.005,
@@ -322,7 +323,12 @@ def _reply(answer: Any, question: dict[str, Any]) -> Reply:
 class Desk:
     """A gateway at work at a ``FakeVenue``, and what it has told."""
 
-    def __init__(self, timing: Timing = QUICK, known: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        timing: Timing = QUICK,
+        known: dict[str, str] | None = None,
+        untold: Sequence[tuple[str, int, int]] = (),
+    ) -> None:
         self.venue = FakeVenue()
         self.clock = FakeClock()
         self.events: list[Event] = []
@@ -337,11 +343,13 @@ class Desk:
             known_orders=known or {},
             chance=lambda: 0.5,
             timing=timing,
+            untold=untold,
         )
 
     async def __aenter__(self) -> Self:
         self._running = asyncio.create_task(supervise(self.gateway.tasks(), lambda _: None))
-        await self.until(lambda: "Reconnected" in self.names())
+        if self.venue.reachable:
+            await self.until(self.gateway._heard.is_set)
         return self
 
     async def __aexit__(self, *error: object) -> None:
