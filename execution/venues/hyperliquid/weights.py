@@ -87,7 +87,8 @@ class Minute:
         last, weight, connections = int(now), 0, 0
         for cells in (self._cells, self._others()):
             for second, more, opened in self.CELL.iter_unpack(cells):
-                if last - MINUTE_SECONDS < second <= last + 1:  # of whose second has just begun
+                # One second more: another's may have begun just now.
+                if last - MINUTE_SECONDS < second <= last + 1:
                     weight += max(more, 0)
                     connections += max(opened, 0)
         return weight, connections
