@@ -78,6 +78,8 @@ sim-check: $(READY) ## the seeded simulations that every change has to survive (
 	$(CAMPAIGN) --seeds 20 --mix calm
 	$(CAMPAIGN) --seeds 20 --mix lossy
 	$(CAMPAIGN) --seeds 20 --mix taken
+	$(CAMPAIGN) --seeds 20 --venue alone
+	$(CAMPAIGN) --seeds 20 --venue mirror
 	$(BIN)/python -m tests.world.determinism --seeds 100
 	$(BIN)/python -m tests.world.kills
 	$(BIN)/python -m tests.world.mutants

@@ -129,7 +129,9 @@ def run_seed(
     world = kind(Oracle.seeded(seed, chosen), seed, hours=hours)
     if seed % 2:  # every second one also grows and shrinks what it holds
         names = tuple(pair.name for pair in world.pairs)
-        world.strategy = Restless(names, world.start_ns, world.end_ns, seed, in_parts=True)
+        world.strategy = Restless(
+            names, world.start_ns, world.end_ns, seed, world.legs, in_parts=True
+        )
     try:
         world.run()
         return judged(world, seed, hours, time.process_time() - began)

@@ -44,9 +44,9 @@ class Restless:
         return tuple(msgspec.structs.replace(t, how=self._how(market, t, now_ns)) for t in told)
 
     def _how(self, market: Market, target: Target, now_ns: int) -> Tactic | msgspec.UnsetType:
-        """By which legs; the stop of a perp alone is so near that some are reached."""
+        """By which legs; the stop of a perp alone is so near that some are reached, and moves."""
         legs = self._legs.get(target.pair, Legs.CARRY)
-        if legs is Legs.CARRY or target.action is not Action.ENTER:
+        if legs is Legs.CARRY or target.action in (Action.WAIT, Action.EXIT):
             return msgspec.UNSET
         perp = market.of(f"hyperliquid:{target.pair}-PERP")
         if not legs.is_alone or perp is None or perp.mark is None:
