@@ -33,6 +33,7 @@ from execution.facts import (
 )
 from execution.risk.limits import RiskLimits
 from execution.state import State, apply
+from execution.stops import ROOM
 from strategies.market.state import Market
 from strategies.strategy import Holding
 from tests.lossy import Storm, assert_sound, shaken
@@ -300,6 +301,12 @@ def test_a_stop_is_moved_only_where_the_trade_then_loses_less(
     run = World(Scripted(flat, 12), Moves(steps, how), chosen=settings()).run(3.9)
     assert trade(run).plan.stop_price == Decimal(kept)
     assert abs(legs(run)[1]) == pytest.approx(Decimal(50), abs=Decimal(1))
+    # What waits at the venue is of what is left, and beyond the stop as it is now.
+    (waits,) = (o for o in run.engine.state.orders.live() if o.role is Role.STOP)
+    assert waits.remaining == abs(legs(run)[1])
+    assert waits.request.trigger == pytest.approx(
+        Decimal(kept) * (1 + waits.request.side.sign * ROOM), abs=Decimal("0.01")
+    )
     assert_whole(run)
 
 
