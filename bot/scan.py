@@ -201,8 +201,8 @@ def _said(target: Target) -> tuple[str, str]:
 def _market(source: HistorySource) -> tuple[Market, int]:
     """All that was known at the end of ``source``, as a venue would have told it."""
     market, now_ns = Market(source.pairs), source.start_ns
-    for settled in source.history():
-        market.observe(settled)
+    for past in source.history():
+        market.observe(past)
     running: dict[str, FundingRate] = {}
     for happened in source.events(source.start_ns):
         now_ns = happened.venue_time_ns
