@@ -9,6 +9,7 @@ the events and who carries out the effects.
 
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -814,8 +815,10 @@ class Engine:
             return
         cause = target.exit_cause or ExitCause.THESIS_CHANGED
         plan = msgspec.structs.replace(trade.plan, stop_price=kept_stop(trade, target))
+        # On its way to more than is kept, it goes on growing, and that is never in a hurry.
+        urgent = (target.urgent or trade.urgent) and kept < self.state.matched(trade)
         self._retarget(
-            trade, kept, urgent=target.urgent or trade.urgent, cause=cause, reason=target.reason,
+            trade, kept, urgent=urgent, cause=cause, reason=target.reason,
             plan=plan if plan != trade.plan else msgspec.UNSET,
         )  # fmt: skip
         self._work(trade.trade_id)
@@ -1153,9 +1156,8 @@ class Engine:
         self._wake(self._orders_at)
 
     def _send(self, trade_id: str, wanted: Wanted) -> None:
-        number = self.state.trades[trade_id].orders_sent
         request = OrderRequest(
-            client_order_id(self._run.time_ns, self._run.seed, trade_id, number),
+            self._next_cloid(trade_id),
             wanted.instrument.id,
             wanted.side,
             wanted.quantity,
@@ -1170,6 +1172,14 @@ class Engine:
         )
         self._record(OrderIntended(request, trade_id, wanted.role, wanted.mid, self.now_ns))
         self._effects.append(PlaceOrder(request))
+
+    def _next_cloid(self, trade_id: str) -> str:
+        """A new id: after an old copy was restored the venue may know what the journal does not."""
+        state, at_venue = self.state, self.account.open_orders if self.account is not None else ()
+        numbers = count(state.trades[trade_id].orders_sent)
+        ids = (client_order_id(self._run.time_ns, self._run.seed, trade_id, n) for n in numbers)
+        taken = (state.orders, state.forgotten, at_venue)
+        return next(cloid for cloid in ids if not any(cloid in known for known in taken))
 
     def _settle(self, trade_id: str) -> None:
         """Nothing is left to do: the trade is held, or closed with its dust set aside."""
