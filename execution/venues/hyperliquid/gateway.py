@@ -159,6 +159,9 @@ class HyperliquidGateway:
         )
         self.progress: dict[str, int] = {}
         self._silent = False  # told that the account was not read for long
+        if listing.is_untried:
+            detail = "portfolio margin has not been tried: `fundarb account mode unified`"
+            emit(Trouble("account_mode", detail, clock.now_ns()))
 
     @property
     def rejected(self) -> dict[str, int]:
