@@ -45,8 +45,9 @@ _ROWS = {
 }
 """So many rows of an answer weigh one more; and what they will weigh, until it is there."""
 
-ALONE_UP_TO, BESIDE_UP_TO = 1_000, 700
-"""Of who only looks: where nobody is known to act, and where somebody may."""
+ALONE_UP_TO, BESIDE_UP_TO = 1_100, 700
+"""Of who only looks: where nobody is known to act, so that a start on paper of five pairs (1,047)
+does not wait for a minute; and where somebody may."""
 _PRESSING_UP_TO = 1_180
 _LOOKS = ("clearinghouseState", "spotClearinghouseState", "frontendOpenOrders", "l2Book")
 _UP_TO = {
