@@ -49,7 +49,6 @@ def record(
     from bot.cli.running import stoppable
     from bot.feeds.record import Recorded
     from bot.feeds.record import record as write
-    from bot.run import Stopped
 
     told = Console(stderr=True, highlight=False)
     logs.configure(sys.stderr)
@@ -63,11 +62,7 @@ def record(
                 f"{so_far.seconds:,.0f} s{note}; Ctrl-C stops"
             )
 
-        try:
-            done = asyncio.run(write(where, names, folder, length, show, lambda: bool(stopped)))
-        except Stopped:
-            told.print(f"stopped before all was answered; what was is in {folder}")
-            raise typer.Exit(INTERRUPTED if stopped[0] == signal.SIGINT else 0) from None
+        done = asyncio.run(write(where, names, folder, length, show, lambda: bool(stopped)))
     told.print(f"{done.lines:,} messages in {done.seconds:,.0f} s are in {folder}")
     write_json(
         {"directory": str(folder), "messages": done.lines, "seconds": round(done.seconds, 1)},
