@@ -76,7 +76,7 @@ class Checkup:
         mode = await self._info.account_mode()
         finding = _mode(mode)
         yield finding
-        if finding.status == "ok":
+        if finding.status != "failed":
             try:
                 self._listing = await start.load(
                     self._transport, self._account, self._wanted, self._timing, mode
@@ -210,6 +210,9 @@ class Checkup:
 
 
 def _mode(mode: str) -> Finding:
+    if mode == start.PORTFOLIO:
+        detail = "portfolio margin has not been tried: nothing is entered (`account_mode`)"
+        return Finding("mode", "warning", detail, "`fundarb account mode unified`")
     if mode in start.TOGETHER:
         return Finding("mode", "ok", "one USDC balance backs spot and perps")
     if mode in start.STANDARD:

@@ -13,6 +13,9 @@ from strategies.mean_reversion import mean_reversion
 from strategies.reverse_carry import ReverseCarry
 from strategies.strategy import Strategy
 
+PERPS_ALONE = frozenset({"mean_reversion", "breakout"})
+"""Those that trade no spot leg."""
+
 
 def chosen(settings: Settings, pairs: Sequence[Pair]) -> Strategy:
     """``strategy.name`` over these pairs, by the account's risk limits."""

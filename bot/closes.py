@@ -30,7 +30,7 @@ def keep(path: Path, closes: Sequence[Close]) -> None:
     """Where the disk does not take all of it, a part is no JSON and is not read."""
     body = msgspec.json.encode(closes)
     with suppress(OSError):
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         try:
             os.write(file, body)
         finally:

@@ -46,7 +46,7 @@ class SharedMinute(Minute):
         self._begin = row * self._length
         self._file: int | None = None
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             self._alone(error)
         rows = self._rows()

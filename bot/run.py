@@ -39,6 +39,10 @@ _EVALUATION_NS = 5 * MINUTE
 _PRICE_MOVES = Decimal("1.01")
 
 
+class Stopped(Exception):
+    """It was told to stop before there was anything to tell of."""
+
+
 class RunError(ValueError):
     """The run cannot begin as asked. One sentence: what is wrong and what to do."""
 

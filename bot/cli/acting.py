@@ -20,7 +20,7 @@ import structlog
 from bot import closes, logs, settings
 from bot.alarms import ALARMS, AlarmFile
 from bot.checkup import Checkup, failed
-from bot.choosing import chosen
+from bot.choosing import PERPS_ALONE, chosen
 from bot.cli import values
 from bot.cli.directory import JOURNAL
 from bot.cli.errors import FAILED, CommandError
@@ -163,9 +163,15 @@ class _Proven(Hyperliquid):
         *,
         restart: bool,
     ) -> None:
-        known = closes.read(act.state / closes.CLOSES)
         super().__init__(
-            wire, act.signer, act.address, act.pairs, clock, _chance(clock), known=known
+            wire,
+            act.signer,
+            act.address,
+            act.pairs,
+            clock,
+            _chance(clock),
+            known=closes.read(act.state / closes.CLOSES),
+            perps_alone=act.settings.strategy.name in PERPS_ALONE,
         )
         self._act, self._restart = act, restart
         self.agent_until_ns: int | None = None

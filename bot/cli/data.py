@@ -85,6 +85,7 @@ def _fetched(url: str, folder: Path, wanted: "Wanted") -> "list[Fetched]":
     from bot import logs
     from bot.cli.running import stoppable
     from bot.feeds import fetch as fetching
+    from bot.run import Stopped
 
     told = Console(stderr=True, highlight=False)
     logs.configure(sys.stderr)
@@ -107,7 +108,7 @@ def _fetched(url: str, folder: Path, wanted: "Wanted") -> "list[Fetched]":
                     url, folder, wanted, show, lambda: bool(stopped), fetching.budget_of(url)
                 )
             )
-        except fetching.Stopped:
+        except Stopped:
             told.print(f"stopped; what was fetched is in {folder}: the same command goes on")
             raise typer.Exit(INTERRUPTED) from None
 

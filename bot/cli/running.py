@@ -20,6 +20,7 @@ from bot.cli.display import OnSnapshot, display
 from bot.cli.errors import INTERRUPTED
 from bot.cli.output import STDOUT, console, version, write_json, write_text
 from bot.hearing import to_all
+from bot.run import Stopped
 from bot.summary import summary
 from execution.effects import RaiseAlarm
 from execution.facts import RunStarted
@@ -90,7 +91,11 @@ def run(
         alarms = AlarmFile(state / ALARMS) if state is not None else None
         raised: list[RaiseAlarm] = []
         on_alarm = to_all(alarms, raised.append if report is not None else None)
-        result = app.run(request, watch, lambda: bool(stopped), log, on_alarm, warn)
+        try:
+            result = app.run(request, watch, lambda: bool(stopped), log, on_alarm, warn)
+        except Stopped:
+            told.print("stopped before it had begun")
+            raise typer.Exit(INTERRUPTED if stopped[0] == signal.SIGINT else 0) from None
     write_json(result.report, json)
     if export is not None:
         _export(result, export)

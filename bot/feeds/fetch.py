@@ -15,7 +15,7 @@ import msgspec
 from bot.backtest.bars import bar_name, collected, reading
 from bot.clock import SteadyClock
 from bot.instruments import load_listings, load_pairs
-from bot.run import RunError
+from bot.run import RunError, Stopped
 from bot.transport import HttpTransport, is_here
 from domain.time import DAY, HOUR, MILLISECOND
 from execution.ports import TransportFailed
@@ -41,10 +41,6 @@ FETCHED, SYNTHETIC = "fetched", "synthetic"
 """What the names of the files end in; an exchange on this machine has an invented market."""
 
 Page = dict[str, list[Any]]
-
-
-class Stopped(Exception):
-    """It was asked to stop; what was fetched is on disk."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -117,7 +113,7 @@ async def fetch(
     Raises:
         RunError: the venue does not answer, or lacks one of the pairs. What was fetched stays.
         DataError: a file that is there cannot be read.
-        Stopped: as asked.
+        Stopped: as asked; what was fetched is on disk.
     """
     clock, timing = SteadyClock(), Timing(read_timeout=10.0)
     async with HttpTransport(url) as transport:

@@ -5,9 +5,10 @@ heard, and that its time is the machine's.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import closing
 from random import Random
+from typing import Any, TypeVar
 
 import structlog
 
@@ -25,7 +26,7 @@ from bot.clock import SteadyClock
 from bot.control import Control
 from bot.feeds.tape import Tape
 from bot.instruments import load_pairs
-from bot.run import Run, RunError
+from bot.run import Run, RunError, Stopped
 from bot.transport import HttpTransport, is_here
 from domain.time import MILLISECOND, MINUTE, SECOND
 from execution.effects import RaiseAlarm
@@ -38,6 +39,8 @@ from execution.venues.hyperliquid.symbols import VENUE, Listing
 from execution.venues.hyperliquid.timing import Timing
 from execution.venues.hyperliquid.weights import ALONE_UP_TO, Paced
 from execution.venues.hyperliquid.wire import BadMessage
+
+T = TypeVar("T")
 
 SILENT_NS = 16 * SECOND
 _SLICE_NS = 50 * MILLISECOND
@@ -64,6 +67,24 @@ async def opened(
     return listing, tape
 
 
+async def unless_stopped(work: Coroutine[Any, Any, T], should_stop: Callable[[], bool]) -> T:
+    """What comes of ``work``, which may wait for the venue's next minute.
+
+    Raises:
+        Stopped: it was told to stop before.
+    """
+    task = asyncio.create_task(work)
+    try:
+        while not task.done():
+            if should_stop():
+                raise Stopped
+            await asyncio.wait((task,), timeout=_SLICE_NS / SECOND)
+        return task.result()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 async def follow(
     request: RunRequest,
     on_snapshot: Callable[[Snapshot], None] | None,
@@ -75,6 +96,7 @@ async def follow(
     """Run until its end or until ``should_stop``, on the machine's time.
 
     Raises:
+        Stopped: it was told to stop before it had begun.
         RunError: as ``opened``; or the state directory belongs to another run.
         JournalError: the journal cannot be written or is in use.
     """
@@ -82,7 +104,9 @@ async def follow(
     clock, timing = SteadyClock(), Timing()
     async with HttpTransport(request.url) as wire:
         transport = Paced(wire, patient_up_to=ALONE_UP_TO)
-        listing, tape = await opened(transport, request.url, request.pairs, clock, timing)
+        listing, tape = await unless_stopped(
+            opened(transport, request.url, request.pairs, clock, timing), should_stop
+        )
         chance = Random(clock.now_ns() // MILLISECOND).random  # spreads reconnections alone
         heard = watch.Watch(transport, listing, clock, tape.put, chance, timing)
         heard.reader.know(tape.history())

@@ -9,8 +9,9 @@ import msgspec
 from msgspec.json import encode
 
 from bot.clock import SteadyClock
-from bot.feeds.follow import listen, opened
+from bot.feeds.follow import listen, opened, unless_stopped
 from bot.feeds.heard import Heard, Tap, Writer
+from bot.run import Stopped
 from bot.transport import HttpTransport
 from domain.time import MILLISECOND, SECOND
 from execution.venues.hyperliquid import watch
@@ -58,7 +59,12 @@ async def record(
     try:
         async with HttpTransport(url) as wire:
             tap = Tap(Paced(wire, patient_up_to=ALONE_UP_TO), clock, keep)
-            listing, _ = await opened(tap, url, names, clock, timing)
+            try:
+                opening = opened(tap, url, names, clock, timing)
+                listing, _ = await unless_stopped(opening, should_stop)
+            except Stopped:
+                seconds = (clock.now_ns() - began_ns) / SECOND
+                return Recorded(writer.lines, writer.bytes, seconds, 0.0)
             chance = Random(began_ns // MILLISECOND).random  # spreads reconnections alone
             heard = watch.Watch(tap, listing, clock, lambda _: None, chance, timing)
             listening = asyncio.create_task(listen(heard))

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 
 from domain.market import Close
-from domain.time import HOUR, MILLISECOND
+from domain.time import DAY, HOUR, MILLISECOND
 from execution.ports import Transport, TransportFailed
 from execution.venues.hyperliquid import units
 from execution.venues.hyperliquid.info import Info
@@ -13,8 +13,10 @@ from execution.venues.hyperliquid.symbols import Listing, Market
 from execution.venues.hyperliquid.timing import Timing
 from execution.venues.hyperliquid.wire import BadMessage, Candle, market, nanoseconds
 
-WARM_NS = 48 * HOUR
+WARM_NS = 2 * DAY
 """So far back a start reads closes: twice the half-life of what volatility remembers."""
+ALONE_NS = 15 * DAY
+"""So far where perps are traded alone, by hourly closes in a row: as many as are kept."""
 WARM_BAR = "15m"
 WARM_BAR_NS = HOUR // 4
 _ATTEMPTS = 2
@@ -37,9 +39,10 @@ async def page(info: Info, coin: str, interval: str, since_ms: int, until_ms: in
 async def recent_closes(
     transport: Transport, listing: Listing, until_ns: int, timing: Timing
 ) -> list[Close]:
-    """Those of everything listed, in order of time."""
+    """Those of everything listed, in order of time, for whichever strategy."""
+    spans = ((one, ALONE_NS if one in listing.perps else WARM_NS) for one in listing.markets)
     told = await asyncio.gather(
-        *(closes_of(transport, listed, until_ns, timing) for listed in listing.markets)
+        *(closes_of(transport, listed, until_ns - ns, until_ns, timing) for listed, ns in spans)
     )
     return sorted(
         (close for one in told for close in one),
@@ -48,16 +51,16 @@ async def recent_closes(
 
 
 async def closes_of(
-    transport: Transport, listed: Market, until_ns: int, timing: Timing
+    transport: Transport, listed: Market, since_ns: int, until_ns: int, timing: Timing
 ) -> list[Close]:
-    """Closes of the last two days of one market, as known at their ends.
+    """Closes of one market, as known at the ends of its bars.
 
     What is not told is left out and nothing waits for it: how much prices move is then not known
     at once, and nothing is entered until it is. A start has legs to look after.
     """
     info = Info(transport, "", timing.read_timeout, lambda: None, _ATTEMPTS)
-    since_ms, until_ms = (until_ns - WARM_NS) // MILLISECOND, until_ns // MILLISECOND
-    try:  # one page: two days are far fewer bars than the venue gives at once
+    since_ms, until_ms = since_ns // MILLISECOND, until_ns // MILLISECOND
+    try:  # one page: days have far fewer of these bars than the venue gives at once
         told = await page(info, listed.coin, WARM_BAR, since_ms, until_ms)
         return closes(listed, told, until_ns)
     except (TransportFailed, BadMessage):

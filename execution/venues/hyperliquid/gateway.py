@@ -69,6 +69,8 @@ _NEARLY_AN_HOUR_MS = (HOUR - MINUTE) // MILLISECOND
 REQUESTS_KEPT = 2_000
 """Of the address's, for cancels and closes, and for what is sent between two looks at them."""
 
+_UNTRIED = "portfolio margin has not been tried: `fundarb account mode unified`"
+
 Untold = tuple[str, int, int]
 """Of a coin, from when to when (ms)."""
 
@@ -159,6 +161,8 @@ class HyperliquidGateway:
         )
         self.progress: dict[str, int] = {}
         self._silent = False  # told that the account was not read for long
+        if listing.is_untried:
+            emit(Trouble("account_mode", _UNTRIED, clock.now_ns()))
 
     @property
     def rejected(self) -> dict[str, int]:

@@ -15,7 +15,9 @@ from execution.venues.hyperliquid.wire import nanoseconds
 
 STANDARD = frozenset({"disabled", "default"})
 """Spot and perps apart; ``default`` is an account that has never said what it wants."""
-TOGETHER = frozenset({"unifiedAccount", "portfolioMargin"})
+PORTFOLIO = "portfolioMargin"
+"""Told as the unified one is. What else backs what, and what is lent, nothing here knows of."""
+TOGETHER = frozenset({"unifiedAccount", PORTFOLIO})
 """One balance a token, all of them in the spot state."""
 _HEX = frozenset("0123456789abcdef")
 
@@ -57,7 +59,9 @@ async def load(
         )
     meta, spot_meta, fees = await asyncio.gather(info.meta(), info.spot_meta(), info.user_fees())
     listing = resolve(meta, spot_meta, fees, wanted)
-    return msgspec.structs.replace(listing, is_standard=mode in STANDARD)
+    return msgspec.structs.replace(
+        listing, is_standard=mode in STANDARD, is_untried=mode == PORTFOLIO
+    )
 
 
 class NotAnAgent(ValueError):

@@ -68,7 +68,8 @@ class Listing(msgspec.Struct, frozen=True):
 
     ``by_id`` goes from our instrument id, ``by_coin`` from the venue's coin; ``tokens``
     maps the index of a spot token to the asset it is for us. ``is_standard``: the account's
-    perps have a wallet of their own, apart from its spot balances.
+    perps have a wallet of their own, apart from its spot balances. ``is_untried``: nobody has
+    tried its mode, so that what is there is looked after, and nothing entered.
     """
 
     pairs: tuple[Pair, ...]
@@ -76,6 +77,7 @@ class Listing(msgspec.Struct, frozen=True):
     by_coin: dict[str, Market]
     tokens: dict[int, str]
     is_standard: bool = False
+    is_untried: bool = False
 
     @property
     def markets(self) -> tuple[Market, ...]:

@@ -9,7 +9,7 @@ from domain.market import Close, PublicEvent
 from domain.time import HOUR, MILLISECOND
 from execution.events import Event
 from execution.ports import Clock, Signer, Transport, TransportFailed
-from execution.venues.hyperliquid.candles import WARM_BAR_NS, closes_of
+from execution.venues.hyperliquid.candles import ALONE_NS, WARM_BAR_NS, WARM_NS, closes_of
 from execution.venues.hyperliquid.gateway import HyperliquidGateway, Untold
 from execution.venues.hyperliquid.start import load
 from execution.venues.hyperliquid.symbols import Listing
@@ -36,6 +36,7 @@ class Hyperliquid:
     """``bot.live.Venue`` for one account. ``wanted`` maps names of pairs to their spot tokens.
 
     ``known``: closes by time that a process before this one was told; they are not asked for again.
+    ``perps_alone``: no spot leg is traded.
     """
 
     name = "hyperliquid"
@@ -50,11 +51,14 @@ class Hyperliquid:
         chance: Callable[[], float],
         timing: Timing | None = None,
         known: Sequence[Close] = (),
+        *,
+        perps_alone: bool = False,
     ) -> None:
         self._transport, self._signer = transport, signer
         self._account, self._wanted = account, wanted
         self._clock, self._chance = clock, chance
         self._timing = timing or Timing()
+        self._perps_alone = perps_alone
         self._listing: Listing | None = None
         self.closes = known
         """By time; all that are known, once ``history`` was asked for."""
@@ -88,12 +92,16 @@ class Hyperliquid:
 
     async def _closes(self, until_ns: int) -> list[Close]:
         """By time: what is known where it is of now, and what is told of everything else."""
-        last = {close.instrument: close.venue_time_ns for close in self.closes}
+        markets, since_ns = self._loaded.markets, until_ns - WARM_NS
+        if self._perps_alone:  # for what their legs in spot would have weighed
+            markets, since_ns = self._loaded.perps, until_ns - ALONE_NS
+        known = sorted(self.closes, key=lambda close: close.venue_time_ns)  # a file of anybody's
+        last = {close.instrument: close.venue_time_ns for close in known}
         fresh = {name for name, at_ns in last.items() if 0 <= until_ns - at_ns <= _FRESH_NS}
         asking = [
-            asyncio.create_task(closes_of(self._transport, market, until_ns, self._timing))
-            for market in self._loaded.markets
-            if market.instrument.id not in fresh
+            asyncio.create_task(closes_of(self._transport, one, since_ns, until_ns, self._timing))
+            for one in markets
+            if one.instrument.id not in fresh
         ]
         try:
             if asking:
@@ -101,7 +109,7 @@ class Hyperliquid:
         finally:
             for task in asking:
                 task.cancel()
-        told = [close for close in self.closes if close.instrument in fresh]
+        told = [close for close in known if close.instrument in fresh]
         for task in asking:
             told += task.result() if task.done() else ()
         return sorted(told, key=lambda close: (close.venue_time_ns, close.instrument))

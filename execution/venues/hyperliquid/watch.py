@@ -65,7 +65,7 @@ async def load(transport: Transport, pairs: Iterable[Pair], timing: Timing) -> L
 async def history(
     transport: Transport, listing: Listing, now_ns: int, timing: Timing
 ) -> list[FundingSettled | Close]:
-    """Rates of sixty days and closes of two, by time.
+    """Rates of sixty days and closes of some (``candles``), by time.
 
     Raises:
         TransportFailed, BadMessage: no answer about the rates, or none to this.

@@ -33,8 +33,11 @@ _WEIGHTS = {
     "spotClearinghouseState": 2,
     "userRole": 60,
 }
+_BARS = "candleSnapshot"
+_BARS_EACH = 60
+_MINUTES = {"m": 1, "h": 60, "d": 1_440}
+"""Of the units in which the length of a bar is named."""
 _ROWS = {
-    "candleSnapshot": (60, 4),
     "fundingHistory": (20, 25),
     "userFillsByTime": (20, 1),
     "userFunding": (20, 1),
@@ -42,25 +45,35 @@ _ROWS = {
 }
 """So many rows of an answer weigh one more; and what they will weigh, until it is there."""
 
-ALONE_UP_TO, BESIDE_UP_TO = 1_000, 700
-"""Of who only looks: where nobody is known to act, and where somebody may."""
+ALONE_UP_TO, BESIDE_UP_TO = 1_100, 700
+"""Of who only looks: where nobody is known to act, so that a start on paper of five pairs (1,047)
+does not wait for a minute; and where somebody may."""
 _PRESSING_UP_TO = 1_180
 _LOOKS = ("clearinghouseState", "spotClearinghouseState", "frontendOpenOrders", "l2Book")
 _UP_TO = {
     **dict.fromkeys(("orderStatus", "activeAssetData"), _PRESSING_UP_TO),
     **dict.fromkeys(_LOOKS, 1_160),
     **dict.fromkeys(("userFillsByTime", "userFunding", "userNonFundingLedgerUpdates"), 1_040),
-    **dict.fromkeys(("candleSnapshot", "fundingHistory"), 700),
+    **dict.fromkeys((_BARS, "fundingHistory"), 700),
 }
 _UP_TO_OTHERS = 980
 """A question is asked where it brings the minute to no more than this."""
 
 
-class _Typed(msgspec.Struct):
+class _Span(msgspec.Struct, rename="camel"):
+    """Bars that are asked for: of which length, from when to when (ms)."""
+
+    interval: str
+    start_time: int
+    end_time: int
+
+
+class _Question(msgspec.Struct):
     type: str = ""
+    req: _Span | None = None
 
 
-_kind = msgspec.json.Decoder(_Typed).decode
+_question = msgspec.json.Decoder(_Question).decode
 _rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -150,8 +163,9 @@ class Paced:
 
     async def request(self, path: str, body: bytes, timeout_seconds: float) -> Reply:
         """Raises ``TransportFailed`` too where it does not fit into this minute."""
-        kind = ACTION if path == "/exchange" else _kind(body).type
-        rows_each, expected = _ROWS.get(kind, (0, 0))
+        asked_for = _Question(ACTION) if path == "/exchange" else _question(body)
+        kind = asked_for.type
+        rows_each, expected = _rows_of(asked_for)
         weight = _WEIGHTS.get(kind, _OTHER) + expected
         while not self._takes(kind, weight):
             if self._patient_up_to is None:
@@ -185,6 +199,16 @@ class Paced:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _rows_of(question: _Question) -> tuple[int, int]:
+    """How many rows weigh one more, and what they will weigh."""
+    if question.type != _BARS or question.req is None:
+        return _ROWS.get(question.type, (0, 0))
+    span = question.req
+    bar_ms = int(span.interval[:-1]) * _MINUTES[span.interval[-1]] * 60_000
+    bars = -(-max(span.end_time - span.start_time, 0) // bar_ms)
+    return _BARS_EACH, -(-bars // _BARS_EACH)
 
 
 def _count(body: bytes) -> int:

@@ -140,6 +140,7 @@ def spot_at(factor: float) -> Answer:
         ({"extraAgents": ends(DAY)}, "agent", "warning", "with a new key"),
         ({"extraAgents": ends(90 * DAY)}, "agent", "ok", "may trade until"),
         ({"userAbstraction": lambda _: "dexAbstraction"}, "mode", "failed", "fundarb account mode"),
+        ({"userAbstraction": lambda _: "portfolioMargin"}, "mode", "warning", "nothing is entered"),
         ({"l2Book": aged}, "data", "failed", "are 60 s old"),
         ({"l2Book": lambda b: b | {"levels": [[], []]}}, "data", "failed", "has no quotes"),
         ({"metaAndAssetCtxs": oracle(1.05)}, "prices", "ok", "HYPE/USDC is furthest off"),

@@ -37,5 +37,14 @@ def test_a_part_of_it_is_not_read(tmp_path: Path) -> None:
         assert closes.read(file) == []
 
 
+def test_what_its_name_only_points_to_is_not_written(tmp_path: Path) -> None:
+    other = tmp_path / "another's"
+    other.write_bytes(b"precious")
+    (tmp_path / closes.CLOSES).symlink_to(other)
+    closes.keep(tmp_path / closes.CLOSES, TOLD)
+
+    assert other.read_bytes() == b"precious"
+
+
 def test_a_disk_that_does_not_take_it_is_no_trouble(tmp_path: Path) -> None:
     closes.keep(tmp_path / "nowhere" / closes.CLOSES, TOLD)

@@ -187,6 +187,18 @@ def test_where_there_can_be_no_file_it_counts_alone_and_says_so_once(tmp_path: P
     )
 
 
+def test_what_its_name_only_points_to_is_not_written(tmp_path: Path, file: Path) -> None:
+    other = tmp_path / "another's"
+    other.write_bytes(b"precious")
+    file.symlink_to(other)
+    told: list[str] = []
+    minute = SharedMinute(file, Row.TRADER, NOW, told.append)
+
+    assert minute.take(NOW, 5)
+    assert other.read_bytes() == b"precious"
+    assert len(told) == 1
+
+
 @pytest.mark.parametrize("what", ["pread", "pwrite"])
 def test_a_disk_that_fails_later_leaves_it_with_what_it_knows(
     opened: Callable[..., SharedMinute], monkeypatch: pytest.MonkeyPatch, what: str

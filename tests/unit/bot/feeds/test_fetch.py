@@ -14,8 +14,8 @@ from bot.backtest.bars import DataError
 from bot.backtest.history import open_history
 from bot.clock import SteadyClock
 from bot.feeds import fetch as fetching
-from bot.feeds.fetch import Budget, Fetched, Part, Stopped, Wanted, fetch
-from bot.run import RunError
+from bot.feeds.fetch import Budget, Fetched, Part, Wanted, fetch
+from bot.run import RunError, Stopped
 from domain.time import DAY, HOUR, MINUTE
 from execution.ports import TransportFailed
 from execution.venues.hyperliquid.info import Info

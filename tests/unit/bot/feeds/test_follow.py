@@ -18,6 +18,7 @@ from bot.feeds.heard import Heard, Writer
 from bot.feeds.record import record
 from bot.feeds.tape import Tape
 from bot.instruments import load_pairs
+from bot.run import Stopped
 from domain.market import Book, FundingSettled, Level, RecordedFunding
 from domain.rates import FundingRate
 from domain.time import HOUR, MINUTE, SECOND
@@ -35,6 +36,28 @@ NOWHERE = "http://127.0.0.1:9"
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with running(tmp_path_factory.mktemp("exchange"), "emulator", "--unlimited") as emulator:
         yield emulator.url()
+
+
+async def test_who_stops_does_not_wait_for_the_venues_next_minute() -> None:
+    ended = []
+
+    async def waiting() -> None:
+        try:
+            await asyncio.sleep(3_600.0)
+        finally:
+            ended.append(True)
+
+    looks = iter((False, False, True))
+    with pytest.raises(Stopped):
+        await follow.unless_stopped(waiting(), lambda: next(looks))
+    assert ended == [True]
+    assert await follow.unless_stopped(asyncio.sleep(0.01, "answered"), lambda: False) == "answered"
+    with pytest.raises(TaskDied):
+        await follow.unless_stopped(_dies(), lambda: False)
+
+
+async def _dies() -> None:
+    raise TaskDied("public", "ended")
 
 
 def words(url: str, *more: str) -> tuple[str, ...]:

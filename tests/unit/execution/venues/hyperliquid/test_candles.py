@@ -95,6 +95,14 @@ async def test_a_start_knows_at_once_how_much_everything_moves() -> None:
     assert all(close.venue_time_ns <= NOW + SECOND for close in told)  # no bar that is not over
 
 
+async def test_a_start_on_paper_asks_of_perps_for_what_any_strategy_needs() -> None:
+    venue = Kept(NOW_MS - 1_600 * STEP_MS, NOW_MS)
+    await candles.recent_closes(venue, LISTING, NOW, QUICK)
+
+    days = {req["coin"]: (NOW_MS - req["startTime"]) / 86_400_000 for req in venue.asked}
+    assert days == {one.coin: 15 if one in LISTING.perps else 2 for one in LISTING.markets}
+
+
 async def test_a_start_does_without_what_it_is_not_told() -> None:
     venue = Kept(NOW_MS - 20 * STEP_MS, NOW_MS)
     venue.answer = lambda req: None if req["coin"] == "BTC" else venue._bars(req)

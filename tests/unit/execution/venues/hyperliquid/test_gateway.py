@@ -44,6 +44,7 @@ from execution.effects import (
 )
 from execution.events import Reconnected, Trouble
 from execution.ports import Reply, TransportFailed
+from execution.risk.halts import LATCHED
 from execution.venues.hyperliquid import wire
 from execution.venues.hyperliquid.sign import AgentSigner, Caps
 from execution.venues.hyperliquid.timing import Timing
@@ -56,6 +57,7 @@ from tests.unit.execution.venues.hyperliquid.venue import (
     QUICK,
     Desk,
     fill_row,
+    listed,
     order,
     order_status,
     order_update,
@@ -817,6 +819,17 @@ async def test_when_the_addresss_requests_run_out_entries_stop_and_the_rest_is_k
         trouble = desk.of(Trouble)[0]
         assert trouble.limit == "request_budget"
         assert trouble.detail == "1999 requests left to the address, 2000 are kept"
+
+
+async def test_of_an_account_whose_mode_is_untried_it_tells_before_anything_else() -> None:
+    async with Desk(listing=msgspec.structs.replace(listed(), is_untried=True)) as desk:
+        await desk.rest()
+
+        trouble = desk.events[0]
+        assert isinstance(trouble, Trouble)
+        assert trouble.limit == "account_mode"
+        assert trouble.limit in LATCHED
+        assert "portfolio margin has not been tried" in trouble.detail
 
 
 async def test_an_order_beyond_the_signers_caps_is_rejected_and_never_sent() -> None:

@@ -30,21 +30,22 @@ async def test_the_listing_is_loaded_with_the_accounts_own_fees() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "is_standard"),
+    ("mode", "is_standard", "is_untried"),
     [
-        ("unifiedAccount", False),
-        ("portfolioMargin", False),
-        ("disabled", True),
-        ("default", True),
+        ("unifiedAccount", False, False),
+        ("portfolioMargin", False, True),
+        ("disabled", True, False),
+        ("default", True, False),
     ],
 )
 async def test_the_accounts_mode_says_whether_perps_have_a_wallet_of_their_own(
-    mode: str, is_standard: bool
+    mode: str, is_standard: bool, is_untried: bool
 ) -> None:
     venue = FakeVenue()
     venue.info["userAbstraction"] = mode
 
-    assert (await load(venue, ACCOUNT, WANTED, QUICK)).is_standard == is_standard
+    listing = await load(venue, ACCOUNT, WANTED, QUICK)
+    assert (listing.is_standard, listing.is_untried) == (is_standard, is_untried)
 
 
 async def test_a_mode_that_nobody_has_heard_of_is_refused_by_name() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from domain.market import Close
 from domain.time import DAY, MINUTE
@@ -12,6 +13,10 @@ from execution.ports import Reply
 from execution.venues.hyperliquid import venue as venues
 from execution.venues.hyperliquid.sign import AgentSigner
 from execution.venues.hyperliquid.venue import Hyperliquid
+from strategies.breakout import BreakoutPolicy
+from strategies.market.closes import whole_hours
+from strategies.market.state import Market
+from strategies.mean_reversion import MeanReversionPolicy
 from tests.unit.execution.venues.hyperliquid.test_candles import NOW_MS, QUICK, STEP_MS, Kept, Row
 from tests.unit.execution.venues.hyperliquid.venue import ACCOUNT, NOW, WANTED, FakeClock, listed
 
@@ -19,9 +24,12 @@ LISTING = listed()
 NAMES = {market.instrument.id for market in LISTING.markets}
 
 
-def starting(kept: Kept, known: Sequence[Close] = ()) -> Hyperliquid:
+def starting(kept: Kept, known: Sequence[Close] = (), *, perps_alone: bool = False) -> Hyperliquid:
     signer = AgentSigner(bytes([1] * 32), is_mainnet=False)
-    venue = Hyperliquid(kept, signer, ACCOUNT, WANTED, FakeClock(), lambda: 0.5, QUICK, known=known)
+    venue = Hyperliquid(
+        kept, signer, ACCOUNT, WANTED, FakeClock(), lambda: 0.5, QUICK,
+        known=known, perps_alone=perps_alone,
+    )  # fmt: skip
     venue.take(LISTING)
     return venue
 
@@ -37,6 +45,36 @@ async def test_a_start_asks_for_the_closes_of_everything_and_for_no_rates() -> N
     assert {close.instrument for close in closes} == NAMES
     assert len(kept.asked) == len(NAMES)
     assert closes == sorted(closes, key=lambda close: close.venue_time_ns)
+
+
+async def test_where_perps_are_traded_alone_it_asks_for_all_the_hours_they_are_judged_by() -> None:
+    reversion, breakout = MeanReversionPolicy(), BreakoutPolicy()
+    needed = max(reversion.trend_hours, breakout.usual_hours + breakout.range_hours + 1)
+    kept = Kept(NOW_MS - 1_600 * STEP_MS, NOW_MS)
+    venue, market = starting(kept, perps_alone=True), Market(LISTING.pairs)
+    for close in await told(venue):
+        market.observe(close)
+    again = Kept(NOW_MS - 1_600 * STEP_MS, NOW_MS)
+    await told(starting(again, venue.closes, perps_alone=True))
+
+    assert {req["coin"] for req in kept.asked} == {perp.coin for perp in LISTING.perps}
+    assert again.asked == []
+    for perp in LISTING.perps:
+        state = market.of(perp.instrument.id)
+        assert state is not None
+        closes = whole_hours(state, needed, NOW)
+        assert closes is not None
+        assert len(closes) == needed
+
+
+async def test_closes_that_are_yet_to_come_blind_nobody() -> None:
+    """A later close first: a file that somebody has sorted another way."""
+    first = starting(Kept(NOW_MS - 600 * STEP_MS, NOW_MS))
+    before = await told(first)
+    later = [replace(c, venue_time_ns=c.venue_time_ns + DAY, received_ns=NOW + DAY) for c in before]
+    again = Kept(NOW_MS - 600 * STEP_MS, NOW_MS)
+
+    assert await told(starting(again, [*later, *before])) == before
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,28 @@ def test_of_a_short_answer_the_rest_is_given_back(loop: SimLoop) -> None:
     assert venue.limits.heaviest == 41
 
 
+@pytest.mark.parametrize(
+    ("interval", "days", "weight"), [("15m", 15, 44), ("15m", 2, 24), ("1h", 15, 26), ("1d", 1, 21)]
+)
+def test_bars_that_are_asked_for_are_counted_before_they_come(
+    loop: SimLoop, interval: str, days: int, weight: int
+) -> None:
+    venue = Venue()
+    venue.rows = days * {"15m": 96, "1h": 24, "1d": 1}[interval]
+    paced = Paced(venue)
+    span = {"coin": "HYPE", "interval": interval, "startTime": 0, "endTime": days * 86_400_000 - 1}
+    body = msgspec.json.encode({"type": "candleSnapshot", "req": span})
+
+    async def work() -> None:
+        for _ in range(40):
+            with contextlib.suppress(TransportFailed):
+                await paced.request("/info", body, 1.0)
+
+    run(loop, work())
+    assert len(venue.answered) == 700 // weight
+    assert venue.limits.heaviest == weight * len(venue.answered)
+
+
 def test_after_a_429_only_what_is_pressing_is_asked_for_a_while(loop: SimLoop) -> None:
     venue = Venue()
     paced = Paced(venue)

@@ -328,6 +328,7 @@ class Desk:
         timing: Timing = QUICK,
         known: dict[str, str] | None = None,
         untold: Sequence[tuple[str, int, int]] = (),
+        listing: Listing | None = None,
     ) -> None:
         self.venue = FakeVenue()
         self.clock = FakeClock()
@@ -335,7 +336,7 @@ class Desk:
         self.gateway = HyperliquidGateway(
             self.venue,
             AgentSigner(KEY, is_mainnet=False),
-            listed(),
+            listing or listed(),
             ACCOUNT,
             self.clock,
             self.events.append,
