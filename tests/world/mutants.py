@@ -592,7 +592,7 @@ def ids_begin_again(patch: MonkeyPatch) -> None:
     patch.setattr(
         bot.engine,
         "client_order_id",
-        lambda *parts: client_order_id(*parts[:-1], next(numbers[0])),
+        lambda *parts: client_order_id(*parts[:3], next(numbers[0])),
     )
 
 
