@@ -1116,6 +1116,7 @@ class Engine:
             trade,
             self.state.quantities(trade)[1],
             seen.mark if seen is not None else None,
+            seen.mid if seen is not None else None,
             self.state.orders.live(trade.trade_id),
             self.now_ns,
         )
