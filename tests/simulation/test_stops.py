@@ -212,7 +212,8 @@ def test_what_is_left_and_too_small_to_trade_does_not_keep_its_trade_open() -> N
     run.run(6.1)
 
     assert trade(run).stage is Stage.CLOSED
-    assert waiting(run) == stops(run) == []
+    assert waiting(run) == []
+    assert stops(run) == []
     assert_whole(run)
 
 
