@@ -203,10 +203,14 @@ def own_orders(
     return tuple(own), tuple(strays)
 
 
-def idle_stops(report: AccountReport, orders: Iterable[OwnOrder]) -> tuple[OwnOrder, ...]:
-    """Those of ``orders`` that wait to close a position which is not there."""
+def idle_stops(
+    report: AccountReport, orders: Iterable[OwnOrder], not_ours: Mapping[str, Decimal]
+) -> tuple[OwnOrder, ...]:
+    """Those of ``orders`` that wait to close a position which is not there, or a person's."""
     stops = (order for order in orders if order.is_stop)
-    held = {position.instrument for position in report.positions if position.quantity != ZERO}
+    held = {
+        p.instrument for p in report.positions if p.quantity != not_ours.get(p.instrument, ZERO)
+    }
     return tuple(stop for stop in stops if stop.instrument not in held)
 
 
@@ -305,13 +309,15 @@ def next_step(
     return Stuck("; ".join(obstacles)) if obstacles else Neutral()
 
 
-def client_order_id(epoch: int, number: int) -> str:
-    """Of the watchdog's order ``number`` under the lease ``epoch``: made once, ever.
+def client_order_id(epoch: int, number: int, now_ns: int) -> str:
+    """Of the watchdog's order ``number`` under the lease ``epoch``: made once, ever, also where
+    an old copy of the lease was restored.
 
-    >>> client_order_id(3, 0)[:10], len(client_order_id(3, 0))
+    >>> client_order_id(3, 0, 1)[:10], len(client_order_id(3, 0, 1))
     ('0x77617463', 34)
     """
-    return f"0x{MARK}{blake2b(f'{epoch}/{number}'.encode(), digest_size=12).hexdigest()}"
+    parts = f"{epoch}/{number}/{now_ns}"
+    return f"0x{MARK}{blake2b(parts.encode(), digest_size=12).hexdigest()}"
 
 
 # --- how: the venue -------------------------------------------------------------------------
@@ -449,7 +455,7 @@ class Protector:
         if any(is_own(cloid) and cloid not in known for cloid in report.open_orders):
             raise Doubt("an order of the bot's has come meanwhile")
         found = differences(report, self._listing.pairs, not_ours)
-        return found, idle_stops(report, stops)
+        return found, idle_stops(report, stops, not_ours)
 
     async def _mid(self, leg: Instrument) -> Decimal | None:
         coin = self._listing.by_id[leg.id].coin
@@ -505,7 +511,7 @@ class Protector:
         """Whether any of it was filled. Returns when the order's fate is proven, not before."""
         now_ns = self._permitted_ns()
         request = OrderRequest(
-            cloid=client_order_id(self._lease.epoch, self._sent),
+            cloid=client_order_id(self._lease.epoch, self._sent, now_ns),
             instrument=step.instrument.id,
             side=step.side,
             quantity=step.quantity,

@@ -620,6 +620,22 @@ def test_another_pair_that_stands_alone_does_not_cost_a_perp_that_has_its_stop(
     assert len(scene.waiting()) == 1
 
 
+def test_the_stop_goes_with_the_bots_perp_though_a_person_holds_some_of_it_too(
+    build: Build,
+) -> None:
+    scene = build()
+    scene.trade(HYPE.perp, Side.BUY, "15")
+    scene.trade(HYPE.perp, Side.SELL, "10", "36", stop="36")
+    trader = scene.start_trader({HYPE.perp.id: "5"})
+    scene.start_watchdog()
+    scene.run(5.3)
+    scene.loop.suspend(trader)
+
+    scene.run(60)
+    assert scene.perp() == 5
+    assert scene.waiting() == []
+
+
 def test_a_persons_inventory_and_short_are_left_as_they_are(build: Build) -> None:
     scene = build(HYPE="50")
     naked_by_six(scene)
@@ -938,6 +954,29 @@ def test_a_watchdog_that_is_killed_and_started_again_repeats_no_nonce_and_gets_t
     assert scene.filled() == [(Side.SELL, Decimal("5.99"))]
     assert scene.raised()[-1] == "watchdog_neutral"
     assert scene.open_orders() == ()
+
+
+def test_after_an_old_copy_of_the_lease_was_restored_no_order_has_an_id_of_before(
+    build: Build,
+) -> None:
+    scene = build()
+    naked_by_six(scene)
+    trader, watchdog = scene.start_trader(), scene.start_watchdog()
+    scene.run(5.3)
+    scene.loop.suspend(trader)
+    copy = scene.lease()
+    scene.run(30)
+    assert abs(scene.spot() + scene.perp()) < Decimal("0.02")
+
+    scene.kill_watchdog(watchdog)
+    overwrite(scene, copy)
+    scene.trade(HYPE.spot, Side.BUY, "3")
+    scene.start_watchdog()
+    scene.run(30)
+
+    first, again = scene.sent("order")
+    assert first.statuses == again.statuses == ("filled",)
+    assert abs(scene.spot() + scene.perp()) < Decimal("0.02")
 
 
 def test_a_watchdog_whose_lease_was_taken_stops_at_once(build: Build) -> None:
