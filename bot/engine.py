@@ -9,7 +9,6 @@ the events and who carries out the effects.
 
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from itertools import count
 from typing import Any
 
 import msgspec
@@ -1117,6 +1116,7 @@ class Engine:
             trade,
             self.state.quantities(trade)[1],
             seen.mark if seen is not None else None,
+            seen.mid if seen is not None else None,
             self.state.orders.live(trade.trade_id),
             self.now_ns,
         )
@@ -1157,7 +1157,7 @@ class Engine:
 
     def _send(self, trade_id: str, wanted: Wanted) -> None:
         request = OrderRequest(
-            self._next_cloid(trade_id),
+            self._cloid(trade_id),
             wanted.instrument.id,
             wanted.side,
             wanted.quantity,
@@ -1173,13 +1173,11 @@ class Engine:
         self._record(OrderIntended(request, trade_id, wanted.role, wanted.mid, self.now_ns))
         self._effects.append(PlaceOrder(request))
 
-    def _next_cloid(self, trade_id: str) -> str:
-        """A new id: after an old copy was restored the venue may know what the journal does not."""
-        state, at_venue = self.state, self.account.open_orders if self.account is not None else ()
-        numbers = count(state.trades[trade_id].orders_sent)
-        ids = (client_order_id(self._run.time_ns, self._run.seed, trade_id, n) for n in numbers)
-        taken = (state.orders, state.forgotten, at_venue)
-        return next(cloid for cloid in ids if not any(cloid in known for known in taken))
+    def _cloid(self, trade_id: str) -> str:
+        """An id that nothing had before, also where the journal is an old copy that was restored:
+        what it has forgotten, and the venue has not, was intended at another time."""
+        run, number = self._run, self.state.trades[trade_id].orders_sent
+        return client_order_id(run.time_ns, run.seed, trade_id, self.now_ns, number)
 
     def _settle(self, trade_id: str) -> None:
         """Nothing is left to do: the trade is held, or closed with its dust set aside."""

@@ -5,7 +5,8 @@ It has a key and nonces of its own and shares one file with the trader, the leas
 trader may have sent has expired at the venue, the watchdog takes the lease over, so that a
 trader which wakes up sends nothing; it cancels the bot's resting orders, reduces the leg that
 is ahead of the other, and gives the lease back. The stop of a perp that stands alone is left
-where it is until nothing of the perp is held. It never opens nor grows anything, and never
+where it is until nothing of the perp is held; where the lease was given back in order, the perp
+is left to it. It never opens nor grows anything, and never
 touches what is a person's: an order without the bot's mark, or a quantity that the trader has
 put down as not its own.
 
@@ -127,13 +128,15 @@ def judge(held: Held, unchanged_seconds: float, now_ns: int, bounds: Bounds) -> 
 class OwnOrder(msgspec.Struct, frozen=True):
     """An open order of the bot's; ``asset`` is the venue's number of its ``instrument``.
 
-    ``is_stop``: it waits for a price, and can only close what is held.
+    ``is_stop``: it waits for a price, and can only close what is held. ``closes`` is how much of
+    it (base units, positive where it buys).
     """
 
     cloid: str
     asset: int
     instrument: str
     is_stop: bool = False
+    closes: Decimal = ZERO
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -193,16 +196,35 @@ def own_orders(
         if market is None:
             strays.append(Obstacle(f"an order of the bot's on {order.coin}, which is none of ours"))
         else:
+            sign = {"B": ONE, "A": -ONE}.get(order.side, ZERO)
+            closes = sign * units.coins(order.coin, wire.amount(order.sz))
             name = market.instrument.id
-            own.append(OwnOrder(order.cloid, market.asset, name, order.is_trigger))
+            own.append(OwnOrder(order.cloid, market.asset, name, order.is_trigger, closes))
     return tuple(own), tuple(strays)
 
 
-def idle_stops(report: AccountReport, orders: Iterable[OwnOrder]) -> tuple[OwnOrder, ...]:
-    """Those of ``orders`` that wait to close a position which is not there."""
+def idle_stops(
+    report: AccountReport, orders: Iterable[OwnOrder], not_ours: Mapping[str, Decimal]
+) -> tuple[OwnOrder, ...]:
+    """Those of ``orders`` that wait to close a position which is not there, or a person's."""
     stops = (order for order in orders if order.is_stop)
-    held = {position.instrument for position in report.positions if position.quantity != ZERO}
+    held = {
+        p.instrument for p in report.positions if p.quantity != not_ours.get(p.instrument, ZERO)
+    }
     return tuple(stop for stop in stops if stop.instrument not in held)
+
+
+def unguarded(
+    found: Iterable[Difference | Obstacle], orders: Sequence[OwnOrder]
+) -> tuple[Difference | Obstacle, ...]:
+    """``found`` without what a stop waits for at the venue, in all its size: a perp alone that a
+    bot has left there in order, for its next start."""
+
+    def is_guarded(each: Difference) -> bool:
+        stops = (o.closes for o in orders if o.is_stop and o.instrument == each.instrument.id)
+        return any(closes * each.side.sign >= each.quantity for closes in stops)
+
+    return tuple(each for each in found if isinstance(each, Obstacle) or not is_guarded(each))
 
 
 def differences(
@@ -287,13 +309,15 @@ def next_step(
     return Stuck("; ".join(obstacles)) if obstacles else Neutral()
 
 
-def client_order_id(epoch: int, number: int) -> str:
-    """Of the watchdog's order ``number`` under the lease ``epoch``: made once, ever.
+def client_order_id(epoch: int, number: int, now_ns: int) -> str:
+    """Of the watchdog's order ``number`` under the lease ``epoch``: made once, ever, also where
+    an old copy of the lease was restored.
 
-    >>> client_order_id(3, 0)[:10], len(client_order_id(3, 0))
+    >>> client_order_id(3, 0, 1)[:10], len(client_order_id(3, 0, 1))
     ('0x77617463', 34)
     """
-    return f"0x{MARK}{blake2b(f'{epoch}/{number}'.encode(), digest_size=12).hexdigest()}"
+    parts = f"{epoch}/{number}/{now_ns}"
+    return f"0x{MARK}{blake2b(parts.encode(), digest_size=12).hexdigest()}"
 
 
 # --- how: the venue -------------------------------------------------------------------------
@@ -366,8 +390,12 @@ class Protector:
         self._skew_ns = 0
         self.landed_ns = 0
 
-    async def until_neutral(self, not_ours: Mapping[str, Decimal]) -> None:
+    async def until_neutral(
+        self, not_ours: Mapping[str, Decimal], *, in_order: bool = False
+    ) -> None:
         """One step after another, with pauses that grow while none of them gets anywhere.
+
+        ``in_order``: the lease was given back, and what a stop waits for is left to it.
 
         Raises:
             LeaseLost: nothing has been sent since.
@@ -376,7 +404,7 @@ class Protector:
         setbacks = 0
         while True:
             try:
-                step = await self.look(not_ours)
+                step = await self.look(not_ours, in_order=in_order)
                 if isinstance(step, Neutral):
                     return
                 moved = await self._carry_out(step)
@@ -387,7 +415,7 @@ class Protector:
                 pause = RETRY_FIRST_SECONDS * 2.0 ** min(setbacks - 1, 10)
                 await asyncio.sleep(min(pause, RETRY_LAST_SECONDS))
 
-    async def look(self, not_ours: Mapping[str, Decimal]) -> Step:
+    async def look(self, not_ours: Mapping[str, Decimal], *, in_order: bool = False) -> Step:
         """What there is to do. Reads only.
 
         Raises:
@@ -403,6 +431,7 @@ class Protector:
         await asyncio.sleep(LOOK_SECONDS)
         if (found, idle) != await self._standing(own, not_ours):
             raise Doubt("two readings of the account differ")
+        found = unguarded(found, own) if in_order else found
         legs = [each.instrument for each in found if isinstance(each, Difference)]
         mids = {leg.id: await self._mid(leg) for leg in legs}
         step = next_step((*strays, *found), mids, self._sent, self._bounds)
@@ -426,7 +455,7 @@ class Protector:
         if any(is_own(cloid) and cloid not in known for cloid in report.open_orders):
             raise Doubt("an order of the bot's has come meanwhile")
         found = differences(report, self._listing.pairs, not_ours)
-        return found, idle_stops(report, stops)
+        return found, idle_stops(report, stops, not_ours)
 
     async def _mid(self, leg: Instrument) -> Decimal | None:
         coin = self._listing.by_id[leg.id].coin
@@ -482,7 +511,7 @@ class Protector:
         """Whether any of it was filled. Returns when the order's fate is proven, not before."""
         now_ns = self._permitted_ns()
         request = OrderRequest(
-            cloid=client_order_id(self._lease.epoch, self._sent),
+            cloid=client_order_id(self._lease.epoch, self._sent, now_ns),
             instrument=step.instrument.id,
             side=step.side,
             quantity=step.quantity,
@@ -634,7 +663,7 @@ class Watchdog:
     async def _is_unattended(self, held: Held) -> bool:
         """Whether an account that nobody acts for shows something to be done."""
         try:
-            step = await self._protector.look(_quantities(held))
+            step = await self._protector.look(_quantities(held), in_order=True)
         except NOTHING_LEARNT:
             return False
         return isinstance(step, Cancel | Reduce)
@@ -653,7 +682,8 @@ class Watchdog:
         protector.landed_ns = held.until_ns + int(self._bounds.landing_seconds * SECOND)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                await self._renewing(protector.until_neutral(_quantities(held)))
+                work = protector.until_neutral(_quantities(held), in_order=held.until_ns == 0)
+                await self._renewing(work)
         except LeaseLost as lost:
             self._alarm("watchdog_yielded", f"{lost}; {_told(protector.done)}")
         except TimeoutError:

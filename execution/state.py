@@ -84,7 +84,6 @@ class State:
         self.books = Books(quotes[0]) if quotes else Books()
         self.orders = OrderTable()
         self.venue_orders: dict[str, str] = {}  # the venue's own order ids, to ours
-        self.forgotten: set[str] = set()  # client ids of fills that the journal has no order for
         self.nonces: dict[str, int] = {}  # of live orders, by client id
         self.nonce = 0  # the highest that was ever signed
         self.sent: list[tuple[int, Decimal]] = []  # time and notional of the last hour's orders
@@ -311,8 +310,6 @@ def _fill(state: State, fact: Fill) -> None:
     mid = order.decision_mid if order else fact.price
     if not state.books.fill(fact, instrument, trade_id, mid):
         return
-    if order is None and fact.cloid is not None:
-        state.forgotten.add(fact.cloid)
     state.traded_at[fact.instrument] = fact.price
     state.private_ns = max(state.private_ns, fact.venue_time_ns)
     if order is not None:

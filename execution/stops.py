@@ -21,7 +21,7 @@ from domain.orders import Side, TimeInForce
 from domain.time import SECOND
 from execution.facts import Role
 from execution.orders import Order, OrderState
-from execution.pairs import PairTrade, Wanted
+from execution.pairs import PairTrade, Wanted, lead_remaining
 
 ROOM = Decimal("0.005")
 """How far beyond the stop price it triggers, a share of it: liquidation is ten times as far."""
@@ -51,16 +51,18 @@ def step(
     trade: PairTrade,
     perp: Decimal,
     mark: float | None,
+    mid: float | None,
     live: Sequence[Order],
     now_ns: int,
 ) -> Guarding:
     """What makes the stop at the venue that of ``perp`` (signed base units held).
 
-    ``live`` are the trade's orders of which something may still come.
+    ``mark`` and ``mid`` are the perp's, ``live`` the trade's orders of which something may still
+    come.
     """
     stops = [o for o in live if o.role is Role.STOP]
     waiting = [o for o in stops if o.state is OrderState.OPEN]
-    wanted = _wanted(pair, trade, perp)
+    wanted = _wanted(pair, trade, perp, mid)
     if wanted is None:
         return Guarding(cancel=tuple(waiting), is_right=not stops)
     right = [o for o in waiting if _is_as(o, wanted)]
@@ -82,14 +84,18 @@ def step(
     return msgspec.structs.replace(wrong, place=wanted)
 
 
-def _wanted(pair: Pair, trade: PairTrade, perp: Decimal) -> Wanted | None:
+def _wanted(pair: Pair, trade: PairTrade, perp: Decimal, mid: float | None) -> Wanted | None:
     """The stop that should wait; None where nothing is held that an order could close."""
     if not trade.legs.is_alone or trade.stop_price <= ZERO:
         return None
     leg, side = pair.perp, trade.legs.opens(Kind.PERP).opposite
-    quantity = leg.floor_quantity(max(trade.legs.along(Kind.PERP, perp), ZERO))
+    held = max(trade.legs.along(Kind.PERP, perp), ZERO)
+    quantity = leg.floor_quantity(held)
     if quantity == ZERO:
         return None
+    price = decimal_of(mid) if trade.is_closing and mid is not None else None
+    if price is not None and lead_remaining(pair, held, ZERO, price) == ZERO:
+        return None  # dust by the book: what waits at a dearer price would keep the trade open
     beyond = trade.stop_price * (ONE + side.sign * ROOM)
     trigger = leg.round_price(beyond, up=side is Side.SELL)
     bound = leg.round_price(trigger * (ONE + side.sign * SLIPPAGE), up=side is Side.BUY)

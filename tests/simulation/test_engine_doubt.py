@@ -158,20 +158,6 @@ def test_an_order_of_ours_that_the_journal_does_not_know_stops_entries_until_a_p
     assert forgotten in tripped[0].detail
 
 
-def test_an_id_that_the_venue_knows_and_the_journal_forgot_is_not_used_again() -> None:
-    storm = holding()
-    engine, now_ns = storm.engine, storm.venue.now_ns
-    trade, run = engine.state.trade_on("HYPE"), engine.state.run
-    assert trade is not None
-    assert run is not None
-    forgotten = client_order_id(run.time_ns, run.seed, trade.trade_id, trade.orders_sent)
-    outcome = engine.handle(manual(forgotten, SPOT.id, Side.SELL, "3", now_ns))
-    (sent,) = (e.request for e in outcome.effects if isinstance(e, PlaceOrder))
-    assert sent.side is Side.BUY
-    assert sent.cloid != forgotten
-    assert sent.cloid in engine.state.orders
-
-
 def test_an_open_order_of_ours_that_the_journal_does_not_know_is_found_too() -> None:
     storm = holding()
     engine = storm.engine

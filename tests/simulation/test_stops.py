@@ -201,6 +201,22 @@ def test_a_leg_that_is_taken_away_in_part_makes_it_smaller() -> None:
     assert_whole(run)
 
 
+def test_what_is_left_and_too_small_to_trade_does_not_keep_its_trade_open() -> None:
+    """At the price that the stop may pay it would not be too small."""
+    run = storm(SHORT, leave=6.0).run(2)
+    exchange = run.venue.exchange
+    run.happens(exchange.auto_deleverage(PERP.id, Decimal("0.9951"), Decimal(20), run.venue.now_ns))
+    run.minutes(5)
+    (stop,) = waiting(run)
+    assert -quantity(run) == stop.request.quantity == Decimal("0.49")
+    run.run(6.1)
+
+    assert trade(run).stage is Stage.CLOSED
+    assert waiting(run) == []
+    assert stops(run) == []
+    assert_whole(run)
+
+
 def test_a_restarted_bot_finds_its_stop_and_leaves_it(tmp_path: Path) -> None:
     first = storm(LONG, path=tmp_path).run(2)
     (stop,) = waiting(first)

@@ -333,6 +333,12 @@ def seconds_since(begin_ns: int, then_ns: int) -> float:
 # When it acts
 
 
+def given_back(scene: Scene) -> None:
+    """The trader has ended in order."""
+    held = scene.lease()
+    overwrite(scene, Held(held.epoch, "nobody", 0, held.not_ours))
+
+
 def test_while_the_trader_renews_its_lease_the_watchdog_sends_nothing(build: Build) -> None:
     scene = build()
     naked_by_six(scene)
@@ -574,6 +580,60 @@ def test_the_stop_of_a_perp_that_cannot_be_reduced_is_left_to_do_it(build: Build
     assert scene.perp() == 10
     assert len(scene.waiting()) == 1
     assert scene.sent("cancelByCloid") == []
+
+
+@pytest.mark.parametrize(("side", "stop"), [(Side.BUY, "36"), (Side.SELL, "44")])
+def test_a_perp_alone_that_was_left_in_order_is_left_to_its_stop_while_that_covers_it(
+    build: Build, side: Side, stop: str
+) -> None:
+    scene = build()
+    scene.trade(HYPE.perp, side, "10")
+    scene.trade(HYPE.perp, side.opposite, "10", stop, stop=stop)
+    stopped(scene)
+    given_back(scene)
+
+    scene.run(60)
+    assert abs(scene.perp()) == 10
+    assert len(scene.waiting()) == 1
+    assert scene.raised() == []
+
+    scene.trade(HYPE.perp, side, "1")  # more than the stop would close
+    scene.run(60)
+    assert scene.perp() == 0
+    assert scene.waiting() == []
+    assert scene.raised() == ["trader_silent", "watchdog_neutral"]
+
+
+def test_another_pair_that_stands_alone_does_not_cost_a_perp_that_has_its_stop(
+    build: Build,
+) -> None:
+    scene = build()
+    scene.trade(HYPE.perp, Side.BUY, "10")
+    scene.trade(HYPE.perp, Side.SELL, "10", "36", stop="36")
+    scene.trade(PURR.perp, Side.SELL, "10")
+    stopped(scene)
+    given_back(scene)
+
+    scene.run(60)
+    assert scene.perp() == 10
+    assert scene.perp(PURR) == 0
+    assert len(scene.waiting()) == 1
+
+
+def test_the_stop_goes_with_the_bots_perp_though_a_person_holds_some_of_it_too(
+    build: Build,
+) -> None:
+    scene = build()
+    scene.trade(HYPE.perp, Side.BUY, "15")
+    scene.trade(HYPE.perp, Side.SELL, "10", "36", stop="36")
+    trader = scene.start_trader({HYPE.perp.id: "5"})
+    scene.start_watchdog()
+    scene.run(5.3)
+    scene.loop.suspend(trader)
+
+    scene.run(60)
+    assert scene.perp() == 5
+    assert scene.waiting() == []
 
 
 def test_a_persons_inventory_and_short_are_left_as_they_are(build: Build) -> None:
@@ -894,6 +954,29 @@ def test_a_watchdog_that_is_killed_and_started_again_repeats_no_nonce_and_gets_t
     assert scene.filled() == [(Side.SELL, Decimal("5.99"))]
     assert scene.raised()[-1] == "watchdog_neutral"
     assert scene.open_orders() == ()
+
+
+def test_after_an_old_copy_of_the_lease_was_restored_no_order_has_an_id_of_before(
+    build: Build,
+) -> None:
+    scene = build()
+    naked_by_six(scene)
+    trader, watchdog = scene.start_trader(), scene.start_watchdog()
+    scene.run(5.3)
+    scene.loop.suspend(trader)
+    copy = scene.lease()
+    scene.run(30)
+    assert abs(scene.spot() + scene.perp()) < Decimal("0.02")
+
+    scene.kill_watchdog(watchdog)
+    overwrite(scene, copy)
+    scene.trade(HYPE.spot, Side.BUY, "3")
+    scene.start_watchdog()
+    scene.run(30)
+
+    first, again = scene.sent("order")
+    assert first.statuses == again.statuses == ("filled",)
+    assert abs(scene.spot() + scene.perp()) < Decimal("0.02")
 
 
 def test_a_watchdog_whose_lease_was_taken_stops_at_once(build: Build) -> None:

@@ -184,6 +184,13 @@ STORIES: Mapping[str, Story] = {
     "parts": Story(notional=Decimal(1240), in_parts=True, hold_ns=300 * SECOND),
     "flatten": Story(flattened=True, hold_ns=HOUR),
     "alone": Story(maker=Kind.PERP, legs=Legs.LONG),
+    "alone_in_parts": Story(
+        maker=Kind.PERP,
+        legs=Legs.LONG,
+        notional=Decimal(1240),
+        in_parts=True,
+        hold_ns=300 * SECOND,
+    ),
     "stopped": Story(
         maker=Kind.PERP, legs=Legs.LONG, quotes=_falling, hold_ns=120 * SECOND, timeless=False
     ),

@@ -588,11 +588,12 @@ def ids_begin_again(patch: MonkeyPatch) -> None:
         numbers[0] = count()
         return start(self, run)
 
-    def next_cloid(self: Engine, trade_id: str) -> str:
-        return client_order_id(self._run.time_ns, self._run.seed, trade_id, next(numbers[0]))
-
     patch.setattr(Engine, "start", starting)
-    patch.setattr(Engine, "_next_cloid", next_cloid)
+    patch.setattr(
+        bot.engine,
+        "client_order_id",
+        lambda *parts: client_order_id(*parts[:3], next(numbers[0])),
+    )
 
 
 @planted("E15", "I-3", "an order counts as gone once its cancel has been sent", Run(7, mix="late"))

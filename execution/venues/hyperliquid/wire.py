@@ -384,12 +384,14 @@ class SpotClearinghouseState(Message, frozen=True):
 
 
 class OpenOrder(Message, frozen=True):
-    """``is_trigger``: it waits for a price, off the book."""
+    """``is_trigger``: it waits for a price, off the book. ``side`` "A" sells, "B" buys ``sz``."""
 
     coin: Word
     oid: Id
     cloid: Word | None = None
     is_trigger: bool = False
+    side: Word = ""
+    sz: Number = "0"
 
 
 class ActiveAssetData(Message, frozen=True):

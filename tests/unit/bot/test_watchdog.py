@@ -121,8 +121,10 @@ def test_a_stop_is_idle_where_nothing_of_its_perp_is_held() -> None:
     own, _ = own_orders(orders, LISTING)
 
     assert [o.is_stop for o in own] == [True, True, False]
-    assert idle_stops(account(perp="3"), own) == own[1:2]
-    assert idle_stops(account(), own) == own[:2]
+    assert idle_stops(account(perp="3"), own, NOTHING_ELSE) == own[1:2]
+    assert idle_stops(account(perp="3"), own, {}) == own[1:2]
+    assert idle_stops(account(), own, NOTHING_ELSE) == own[:2]
+    assert idle_stops(account(perp="3"), own, NOTHING_ELSE | {PERP: Decimal(3)}) == own[:2]
 
 
 def account(spot: str = "0", perp: str = "0", held: str = "0") -> AccountReport:
@@ -287,9 +289,10 @@ def test_several_differences_take_turns_and_obstacles_hold_up_none() -> None:
 
 
 def test_a_client_id_is_the_watchdogs_and_made_once() -> None:
-    ids = {client_order_id(epoch, number) for epoch in range(30) for number in range(30)}
+    few = range(10)
+    ids = {client_order_id(epoch, number, at) for epoch in few for number in few for at in few}
 
-    assert len(ids) == 900
+    assert len(ids) == 1000
     assert all(len(one) == 34 and one.startswith(f"0x{MARK}") for one in ids)
     assert bytes.fromhex(MARK) == b"watc"
     assert not any(map(is_own, ids))

@@ -48,7 +48,7 @@ def order(
 def looked(
     *live: Order, perp: str = "100", held: PairTrade | None = None, mark: float | None = 20.0
 ) -> Guarding:
-    return step(PAIR, held or trade(), Decimal(perp), mark, live, NOW)
+    return step(PAIR, held or trade(), Decimal(perp), mark, 20.0, live, NOW)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_whatever_is_held_a_stop_is_of_whole_lots_valid_prices_and_no_more_than_
     legs: Legs, perp: Decimal, stop: Decimal
 ) -> None:
     signed = perp if legs is Legs.LONG else -perp
-    found = step(PAIR, trade(legs, str(stop)), signed, None, (), NOW).place
+    found = step(PAIR, trade(legs, str(stop)), signed, None, 20.0, (), NOW).place
     if found is None:
         assert perp * stop < 13 * PERP.minimum_notional / 10  # dust, where a sale may get less
         return
