@@ -386,7 +386,9 @@ class CashAndCarry:
                         f"rotation: {entry.look.pair.name} earns {gain:.2f} more over "
                         f"{_days(look.forecast)} after both round trips"
                     )
-                    best = gain, _exit(look, trip, reason, ExitCause.THESIS_CHANGED)
+                    leaving = _exit(look, trip, reason, ExitCause.THESIS_CHANGED)
+                    coming = self._enter(entry, entry.notional)
+                    best = gain, msgspec.structs.replace(leaving, instead=coming)
         return {} if best is None else {best[1].pair: best[1]}
 
     # --- holding ---------------------------------------------------------------------------

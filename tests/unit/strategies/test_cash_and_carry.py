@@ -526,6 +526,8 @@ def test_a_much_better_pair_replaces_a_poor_one() -> None:
     old, new = ask(two_pairs(FLOOR, 3e-4), HYPE, PURR, held=held(holding(HYPE, 5_000)), risk=ROOMY)
 
     assert (old.action, code(old)) == (Action.EXIT, "rotation")
+    assert isinstance(old.instead, Target)
+    assert (old.instead.pair, old.instead.action) == (new.pair, Action.ENTER)
     assert (new.action, code(new)) == (Action.WAIT, "capital_used")
 
 
