@@ -4,8 +4,8 @@
 why, and changes nothing. Each reason starts with a stable word and a colon, by
 which decisions are counted:
 
-- WAIT: ``not_warm``, ``stale_data``, ``volatile``, ``thin_depth``, ``below_minimum``,
-  ``carry_below_hurdle``, ``funding_low_now``, ``capital_used``
+- WAIT: ``not_warm``, ``stale_data``, ``volatile``, ``basis_restless``, ``thin_depth``,
+  ``below_minimum``, ``carry_below_hurdle``, ``funding_low_now``, ``capital_used``
 - ENTER: ``carry_pays``
 - HOLD: ``carry_holds``, ``not_warm``, ``stale_data``, ``thin_depth``, ``settlement_near``
 - EXIT: ``basis_stop``, ``funding_punishing``, ``carry_gone``, ``rotation``
@@ -36,6 +36,7 @@ from strategies.carry.thresholds import (
     basis_stop,
     entering,
     hurdle_hourly,
+    is_noise,
     replaces,
     staying,
 )
@@ -232,6 +233,11 @@ class CashAndCarry:
             return (
                 f"volatile: {_percent(sigma)} in {policy.guard_hours:.0f} h, "
                 f"{_percent(distance)} to liquidation"
+            )
+        if look.usual is not None and is_noise(look.basis_stop, look.usual):
+            return (
+                f"basis_restless: it strays {_percent(look.usual.deviation)} from its mean, "
+                f"the stop is {_percent(look.basis_stop)} away"
             )
         return None
 
