@@ -11,7 +11,6 @@ from bot.backtest.funding import settlement_hour
 from domain.market import FundingSettled
 from domain.time import DAY, HOUR, iso
 
-
 GAP_MAX_NS = DAY
 """Without bars for longer an instrument counts as delisted until it has one again."""
 

@@ -98,18 +98,16 @@ def test_a_long_gap_is_settled_where_it_begins_and_what_comes_back_is_traded_aga
         target.parent.mkdir(parents=True, exist_ok=True)
         frame = pl.read_parquet(path)
         if path.stem == "HYPE_1h":  # and after it half as dear again: who is held is liquidated
-            later = pl.col("ts_ms") >= back_ms
+            back = pl.col("ts_ms") >= back_ms
             prices = ["open", "high", "low", "close"]
-            frame = frame.filter(later | (pl.col("ts_ms") < GONE_MS)).with_columns(
-                pl.when(later).then(pl.col(prices) * 1.5).otherwise(pl.col(prices))
+            frame = frame.filter(back | (pl.col("ts_ms") < GONE_MS)).with_columns(
+                pl.when(back).then(pl.col(prices) * 1.5).otherwise(pl.col(prices))
             )
         frame.write_parquet(target)
     report, fills = backtest(tmp_path / "history", tmp_path, "--allow-gaps")
 
-    settled, later = (
-        fills.filter(pl.col("ts_ms") < back_ms),
-        fills.filter(pl.col("ts_ms") >= back_ms),
-    )
+    settled = fills.filter(pl.col("ts_ms") < back_ms)
+    later = fills.filter(pl.col("ts_ms") >= back_ms)
     assert sorted(settled["kind"]) == ["perp", "spot"]
     assert set(settled["ts_ms"]) == {GONE_MS}
     assert report["risk"]["liquidations"] == 0
