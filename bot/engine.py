@@ -16,6 +16,7 @@ import msgspec
 from bot.perps import Perps
 from bot.planning import (
     Desk,
+    bars,
     inventory,
     is_dust,
     kept_stop,
@@ -759,7 +760,10 @@ class Engine:
         if target.action is Action.REDUCE:
             self._reduce(trade, target)
             return
-        self._decided(target, ())
+        barred = self._bars(target)
+        self._decided(target, barred)
+        if barred:
+            return
         if target.action is Action.EXIT:
             cause = target.exit_cause or ExitCause.THESIS_CHANGED
             urgent = target.urgent or trade.urgent  # what goes fast does not go slower for it
@@ -767,6 +771,12 @@ class Engine:
             self._work(trade.trade_id)
         else:
             self._move_stop(trade, target)
+
+    def _bars(self, target: Target) -> tuple[str, ...]:
+        """Nothing is left for another pair that the gate would keep out all the same."""
+        if target.instead is msgspec.UNSET or (desk := self._desk()) is None:
+            return ()
+        return bars(desk, target.instead)
 
     def _enter(self, target: Target) -> None:
         desk = self._desk()

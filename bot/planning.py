@@ -57,6 +57,8 @@ from strategies.market.state import InstrumentState, Market
 
 _BASIS_POINT = Decimal("0.0001")
 _NEAR_TARGET = Decimal("1.02")
+_FREED = ("free_collateral", "stress", "asset_exposure", "venue_exposure", "total_exposure")
+"""Refusals that a trade which is closed may take away."""
 _DUST_ORDERS = 4
 """Dust is less than one smallest order when it is left; its price may have grown since."""
 
@@ -95,6 +97,14 @@ def plan_entry(desk: Desk, target: Target, trade_id: str) -> TradePlanned | tupl
     if not isinstance(planned, Planned):
         return planned
     return _checklist(desk, target, trade_id, planned)
+
+
+def bars(desk: Desk, target: Target) -> tuple[str, ...]:
+    """What would still keep an entry out once another pair had been left for it."""
+    planned = _plan(desk, target, Before())
+    if isinstance(planned, Planned):
+        return ()
+    return tuple(reason for reason in planned if reason.split(":", 1)[0] not in _FREED)
 
 
 def plan_addition(desk: Desk, target: Target, trade: PairTrade) -> TradePlanned | tuple[str, ...]:

@@ -105,7 +105,8 @@ class Target(msgspec.Struct, frozen=True):
     annualized. ``amount_at_risk`` is what ``notional`` loses at the basis stop under
     stress (quote, SPEC R9); ``maker_leg`` is the leg that is dearer to take, which rests
     while the other hedges. ``urgent`` asks for the fast way out: perp first, takers only.
-    ``how`` is left out, of the journal as well, where it is ``CARRY``.
+    ``how`` is left out, of the journal as well, where it is ``CARRY``; ``instead`` is the entry
+    for which a pair is left, where it is: while that is refused, this one stays.
     """
 
     pair: str
@@ -123,6 +124,7 @@ class Target(msgspec.Struct, frozen=True):
     exit_cause: ExitCause | None = None
     urgent: bool = False
     how: Tactic | msgspec.UnsetType = msgspec.UNSET
+    instead: "Target | msgspec.UnsetType" = msgspec.UNSET
 
     @property
     def tactic(self) -> Tactic:

@@ -416,8 +416,12 @@ def _slice(
         return remaining
     other = s.pair.perp if leg is s.pair.spot else s.pair.spot
     reach = _reach(s, other, side.opposite)
-    room = s.policy.max_naked_notional / price - abs(s.spot + s.perp)
-    bound = s.pair.floor_quantity(max(min(room, reach[1] if reach is not None else ZERO), ZERO))
+    if reach is None:
+        return ZERO
+    # What is not hedged yet is worth the dearer leg's price, and the legs may be far apart.
+    dearest = max(price, _touch(_market(s, other), side.opposite))
+    room = s.policy.max_naked_notional / dearest - abs(s.spot + s.perp)
+    bound = s.pair.floor_quantity(max(min(room, reach[1]), ZERO))
     if not all(_tradable(each, bound, price) for each in (leg, other)):
         return ZERO
     if remaining <= bound:

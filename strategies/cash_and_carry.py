@@ -4,8 +4,8 @@
 why, and changes nothing. Each reason starts with a stable word and a colon, by
 which decisions are counted:
 
-- WAIT: ``not_warm``, ``stale_data``, ``volatile``, ``thin_depth``, ``below_minimum``,
-  ``carry_below_hurdle``, ``funding_low_now``, ``capital_used``
+- WAIT: ``not_warm``, ``stale_data``, ``volatile``, ``basis_restless``, ``thin_depth``,
+  ``below_minimum``, ``carry_below_hurdle``, ``funding_low_now``, ``capital_used``
 - ENTER: ``carry_pays``
 - HOLD: ``carry_holds``, ``not_warm``, ``stale_data``, ``thin_depth``, ``settlement_near``
 - EXIT: ``basis_stop``, ``funding_punishing``, ``carry_gone``, ``rotation``
@@ -36,6 +36,7 @@ from strategies.carry.thresholds import (
     basis_stop,
     entering,
     hurdle_hourly,
+    is_noise,
     replaces,
     staying,
 )
@@ -233,6 +234,11 @@ class CashAndCarry:
                 f"volatile: {_percent(sigma)} in {policy.guard_hours:.0f} h, "
                 f"{_percent(distance)} to liquidation"
             )
+        if look.usual is not None and is_noise(look.basis_stop, look.usual):
+            return (
+                f"basis_restless: it strays {_percent(look.usual.deviation)} from its mean, "
+                f"the stop is {_percent(look.basis_stop)} away"
+            )
         return None
 
     def _size(
@@ -386,7 +392,9 @@ class CashAndCarry:
                         f"rotation: {entry.look.pair.name} earns {gain:.2f} more over "
                         f"{_days(look.forecast)} after both round trips"
                     )
-                    best = gain, _exit(look, trip, reason, ExitCause.THESIS_CHANGED)
+                    leaving = _exit(look, trip, reason, ExitCause.THESIS_CHANGED)
+                    coming = self._enter(entry, entry.notional)
+                    best = gain, msgspec.structs.replace(leaving, instead=coming)
         return {} if best is None else {best[1].pair: best[1]}
 
     # --- holding ---------------------------------------------------------------------------

@@ -11,6 +11,9 @@ from bot.backtest.funding import settlement_hour
 from domain.market import FundingSettled
 from domain.time import DAY, HOUR, iso
 
+GAP_MAX_NS = DAY
+"""Without bars for longer an instrument counts as delisted until it has one again."""
+
 
 class Coverage(msgspec.Struct, frozen=True):
     """One instrument's history inside the window asked for.
@@ -76,8 +79,10 @@ def lacks(leg: Mapping[str, Any], start_ns: int, end_ns: int) -> Iterator[str]:
             "was settled at its last price"
         )
     if missing := leg["missing_bars"]:
-        gap = leg["longest_gap_ns"] / HOUR
-        yield f"{name} lacks bars: {missing}, the longest gap {gap:.1f} hours"
+        gap = leg["longest_gap_ns"]
+        told = f"{name} lacks bars: {missing}, the longest gap {gap / HOUR:.1f} hours"
+        settled = ": what was held of it was settled where it began" if gap > GAP_MAX_NS else ""
+        yield told + settled
     if absent := leg["funding_missing"]:
         yield f"{name} lacks settlements of funding: {absent}"
 

@@ -15,7 +15,7 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from decimal import Decimal
-from itertools import chain, groupby
+from itertools import chain, groupby, pairwise
 from math import exp, sqrt
 from operator import attrgetter, itemgetter
 from pathlib import Path
@@ -33,7 +33,7 @@ from bot.backtest.bars import (
     parse_bar,
     read_bars,
 )
-from bot.backtest.coverage import Coverage, gaps, missing_settlements
+from bot.backtest.coverage import GAP_MAX_NS, Coverage, gaps, missing_settlements
 from bot.backtest.funding import read_funding
 from bot.backtest.path import Candle, finer, finer_times, times, walk
 from bot.instruments import Listing, QuoteModel, UnknownPair, load_listings, load_pairs
@@ -59,8 +59,6 @@ JUNK = 0.05
 """A spot price further than this from the perp's is a print nobody could trade at."""
 _ENOUGH = 0.95  # of the best coverage any bar length has
 _ORACLE_NOTE = "oracle: last completed perp close"
-_ENDS_EARLY_NS = DAY
-"""An instrument whose bars end so long before the run does is taken as delisted."""
 
 _BUY, _SELL = Side.BUY, Side.SELL
 
@@ -214,7 +212,7 @@ class HistorySource:
         return kept[1]
 
     def _due(self, after_ns: int) -> list[RecordedFunding | Delisted]:
-        """Settlements of funding, and what is delisted, in order."""
+        """Settlements of funding, and what is delisted, for good or for a gap, in order."""
         due: list[RecordedFunding | Delisted] = [
             RecordedFunding(record.instrument, record.rate, time_ns, time_ns)
             for record in self._funding
@@ -222,9 +220,11 @@ class HistorySource:
         ]
         legs = (leg for history in self._histories for leg in (history.perp, history.spot))
         for leg in legs:
-            end_ns = _delisted_ns(leg.bars.time_ns[-1] + self.cadence_ns, self._last_ns)
-            if end_ns is not None and end_ns > after_ns:
-                due.append(Delisted(leg.instrument.id, leg.bars.close[-1], end_ns, end_ns))
+            opens = chain(leg.bars.time_ns, (self._last_ns,))
+            for (open_ns, next_ns), close in zip(pairwise(opens), leg.bars.close, strict=True):
+                end_ns = _delisted_ns(open_ns + self.cadence_ns, next_ns)
+                if end_ns is not None and end_ns > after_ns:
+                    due.append(Delisted(leg.instrument.id, close, end_ns, end_ns))
         return sorted(due, key=_time_of)
 
 
@@ -367,9 +367,9 @@ def _read_leg(files: Sequence[Path], bar_ns: int, window: Window) -> Bars:
     return read_bars(files, bar_ns, Window(start, window.end_ns))
 
 
-def _delisted_ns(last_ns: int | None, ends_ns: int) -> int | None:
-    """When an instrument whose bars end at ``last_ns`` went from a run to ``ends_ns``."""
-    return last_ns if last_ns is not None and last_ns + _ENDS_EARLY_NS < ends_ns else None
+def _delisted_ns(last_ns: int | None, next_ns: int) -> int | None:
+    """When an instrument went whose bars end at ``last_ns``, with none until ``next_ns``."""
+    return last_ns if last_ns is not None and last_ns + GAP_MAX_NS < next_ns else None
 
 
 def _first_common(read: Sequence[tuple[Bars, ...]], window: Window) -> int:

@@ -9,6 +9,7 @@ WORDS = {
     "thin_depth": "the books are too thin for a position",
     "below_minimum": "the capital left is too small for a position",
     "volatile": "the price may move too far for the margin",
+    "basis_restless": "the basis strays as far as its stop anyway",
     "capital_used": "a better pair has the capital",
     # it enters, holds, leaves
     "carry_pays": "expected funding repays the round trip and the hurdle",

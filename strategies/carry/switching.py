@@ -26,7 +26,7 @@ HOLDING_HOURS = 2160.0
 _STEP = 0.05  # of the grid, in standard deviations of the level
 _DEEPEST = -30.0
 _FARTHEST = 3.0
-_DEAREST = 4.0  # no dearer round trip is told apart, in units of v: about 2 % of notional
+_DEAREST = 10.0  # no dearer round trip is told apart, in units of v: about 5 % of notional
 _COST_STEPS = 50.0  # a round trip is taken to the nearest of so many steps in each factor of e
 
 

@@ -29,12 +29,15 @@ def apr_on_capital(net: float, horizon_hours: float, capital_per_notional: float
     return net / capital_per_notional / horizon_hours * HOURS_PER_YEAR
 
 
+NOISE = 2.0
+"""So many deviations of a basis from its mean say nothing."""
+
+
 def basis_gain(usual: UsualBasis | None) -> float:
     """What long spot and short perp gain when the basis returns to its mean, of notional.
 
-    Only what lies beyond two of its usual deviations counts, and only once a
-    day of it is known: within them a basis is the noise of quotes, and a
-    strategy that hears it trades noise.
+    Only what lies beyond its ``NOISE`` counts, and only once a day of it is known: within
+    it a basis is that of quotes, and a strategy that hears it trades noise.
 
     >>> basis_gain(UsualBasis(mean=0.001, recent=0.004, variance=0.0005**2, hours=50, sampled_ns=0))
     0.002
@@ -42,12 +45,17 @@ def basis_gain(usual: UsualBasis | None) -> float:
     if usual is None or usual.hours < 24.0:
         return 0.0
     gap = usual.recent - usual.mean
-    return copysign(max(abs(gap) - 2.0 * usual.deviation, 0.0), gap)
+    return copysign(max(abs(gap) - NOISE * usual.deviation, 0.0), gap)
 
 
 def basis_stop(least: float, sigmas: float, usual: UsualBasis | None) -> float:
     """How far the basis may move against the pair: beyond its noise, and at least ``least``."""
     return max(least, sigmas * usual.trusted_deviation) if usual is not None else least
+
+
+def is_noise(stop: float, usual: UsualBasis) -> bool:
+    """Whether what the basis does anyway would reach a stop so far away."""
+    return NOISE * usual.deviation > stop
 
 
 LEAST_COST = 1e-5

@@ -89,20 +89,31 @@ def test_what_ends_is_settled_at_its_last_price_and_the_other_leg_is_closed_at_o
         assert f"{LEGS[kind]} was delisted on {iso(GONE_NS)[:10]}" in told
 
 
-def test_a_gap_in_the_middle_delists_nothing_and_nothing_trades_inside_it(
-    whole: Path, tmp_path: Path
+def test_a_long_gap_is_settled_where_it_begins_and_what_comes_back_is_traded_again(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     back_ms = GONE_MS + 3 * 24 * HOUR // MILLISECOND
     for path in whole.rglob("*.parquet"):
         target = tmp_path / "history" / path.relative_to(whole)
         target.parent.mkdir(parents=True, exist_ok=True)
         frame = pl.read_parquet(path)
-        if path.stem == "HYPE_1h":
-            frame = frame.filter(~pl.col("ts_ms").is_between(GONE_MS, back_ms - 1))
+        if path.stem == "HYPE_1h":  # and after it half as dear again: who is held is liquidated
+            back = pl.col("ts_ms") >= back_ms
+            prices = ["open", "high", "low", "close"]
+            frame = frame.filter(back | (pl.col("ts_ms") < GONE_MS)).with_columns(
+                pl.when(back).then(pl.col(prices) * 1.5).otherwise(pl.col(prices))
+            )
         frame.write_parquet(target)
     report, fills = backtest(tmp_path / "history", tmp_path, "--allow-gaps")
 
+    settled = fills.filter(pl.col("ts_ms") < back_ms)
+    later = fills.filter(pl.col("ts_ms") >= back_ms)
+    assert sorted(settled["kind"]) == ["perp", "spot"]
+    assert set(settled["ts_ms"]) == {GONE_MS}
+    assert report["risk"]["liquidations"] == 0
     assert all(leg["delisted_ns"] is None for leg in report["coverage"])
-    assert fills.filter(pl.col("ts_ms") < back_ms).is_empty()
     trade = next(t for t in report["pairs"] if t["pair"] == "HYPE")
-    assert trade["closed"] is None or trade["closed"] >= iso(back_ms * MILLISECOND)
+    assert trade["exit_reason"].startswith("leg_lost: delisting")
+    assert not later.is_empty()
+    told = " ".join(capsys.readouterr().out.split())
+    assert "the longest gap 72.0 hours: what was held of it was settled where it began" in told

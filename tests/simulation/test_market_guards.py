@@ -1,16 +1,22 @@
 """The whole engine over a scripted market: what is ahead, what is wild, and what is journaled."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 import msgspec
+import pytest
+from msgspec.structs import replace
 
 from bot.settings import Account, Settings
 from domain.instruments import Kind
+from domain.money import ZERO
 from domain.orders import OrderRejected
-from domain.targets import ExitCause, Legs, Tactic
+from domain.targets import Action, ExitCause, Legs, Tactic, Target
 from domain.time import HOUR, MINUTE
 from execution.facts import Decided, MarginIntended, Retargeted, Stage, TradePlanned
 from execution.risk.calendar import Event
+from strategies.market.state import Market
+from strategies.strategy import Holding
 from tests.scripted import START, Scripted, Told, World, settings
 from tests.simulation.test_tactics import By
 
@@ -55,6 +61,35 @@ def test_a_trade_that_is_held_stays_open_through_an_event_in_a_quiet_market() ->
     assert held < later.at_ns - 2 * HOUR
     assert not run.told(Retargeted)
     assert not run.told(MarginIntended)
+
+
+class Rotating(Told):
+    """Leaves the pair after two hours for another entry, of the only pair that there is."""
+
+    def targets(
+        self, market: Market, holdings: Mapping[str, Holding], equity: Decimal, now_ns: int
+    ) -> tuple[Target, ...]:
+        (target,) = super().targets(market, holdings, equity, now_ns)
+        if "HYPE" not in holdings or now_ns < START + 2 * HOUR:
+            return (target,)
+        coming = replace(target, action=Action.ENTER)
+        cause = ExitCause.THESIS_CHANGED
+        return (
+            replace(target, action=Action.EXIT, notional=ZERO, exit_cause=cause, instead=coming),
+        )
+
+
+@pytest.mark.parametrize("events", [(), (EVENT,)])
+def test_nothing_is_left_for_a_pair_that_the_gate_keeps_out(events: tuple[Event, ...]) -> None:
+    chosen = settings(events=events)
+    tight = replace(chosen.risk, venue_exposure_max=Decimal("0.4"))  # full: the exit makes room
+    source = Scripted(lambda _: 20.0, hours=9)
+    run = World(source, Rotating("4000", enter=1), chosen=replace(chosen, risk=tight)).run(3.5)
+    judged = [fact for fact in run.told(Decided) if isinstance(fact, Decided)]
+    reasons = [reason for fact in judged for reason in fact.refusals]
+
+    assert bool(run.told(Retargeted)) == (not events)
+    assert any(reason.startswith("event: ") for reason in reasons) == bool(events)
 
 
 def wild(number: int) -> float:

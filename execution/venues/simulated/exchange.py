@@ -184,7 +184,7 @@ class Exchange:
         if type(event) is Book:
             if now_ns > market.next_sample_ns:
                 self._sample(event.instrument, now_ns)
-            market.book = event
+            market.book, market.delisted = event, False  # what is quoted again is listed again
             if market.taken_asks or market.taken_bids:
                 market.taken_asks, market.taken_bids = {}, {}
             out.append(event)

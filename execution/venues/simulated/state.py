@@ -107,8 +107,8 @@ class Market(msgspec.Struct):
     the last hour whose funding was settled; ``waiting`` are the orders that the mark has not
     triggered yet; ``predicted`` the estimate until the next
     sample, or where rates are recorded the last of them. ``hour_*`` keep position and oracle as
-    of the last whole hour, for a recorded rate that arrives after it. Once ``delisted`` nothing
-    trades there.
+    of the last whole hour, for a recorded rate that arrives after it. While ``delisted`` nothing
+    trades there: until it is quoted again.
     """
 
     position: Position | None

@@ -88,8 +88,17 @@ def test_an_opening_rests_a_buy_of_spot_at_the_best_bid_no_larger_than_the_naked
     (first,) = step(situation(trade("100"))).place
     assert (first.instrument, first.side, first.price) == (SPOT, Side.BUY, Decimal("20.0"))
     assert first.time_in_force is TimeInForce.POST_ONLY
-    assert first.quantity == 50  # 1000 of naked bound at 20
+    assert first.quantity == Decimal("49.95")  # 1000 of naked bound at the perp's bid of 20.02
     assert first.role is Role.MAKER
+
+
+def test_legs_far_apart_keep_the_naked_bound_at_either_price() -> None:
+    """Of a sale of spot that is bought back dearer, the perp's price is what is naked."""
+    apart = situation(trade("0"), "100", "-100", perp_market=book(PERP, 20.9, 21.0))
+    (first,) = step(apart).place
+
+    assert (first.instrument, first.side) == (SPOT, Side.SELL)
+    assert first.quantity * 21 <= POLICY.max_naked_notional < (first.quantity + 1) * 21
 
 
 def test_a_perp_that_is_thinner_makes_instead() -> None:
@@ -330,7 +339,7 @@ def test_whatever_counts_as_naked_can_be_sold(urgent: bool) -> None:
 
 def test_what_is_naked_already_is_taken_off_the_next_slice() -> None:
     (lead,) = step(situation(trade("100"), "0.4", "0")).place
-    assert lead.quantity == Decimal("49.6")  # with the 0.4: 1000 of naked bound at 20
+    assert lead.quantity == Decimal("49.55")  # with the 0.4: 1000 of naked bound at 20.02
 
 
 @pytest.mark.parametrize("leg", [SPOT, PERP])

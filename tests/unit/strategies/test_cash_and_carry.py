@@ -490,6 +490,22 @@ def test_a_pair_with_a_restless_basis_has_a_wider_stop_and_a_smaller_size() -> N
     assert target.action is Action.HOLD
 
 
+@pytest.mark.parametrize(("swing", "reason"), [(0.002, "carry_pays"), (0.02, "basis_restless")])
+def test_nothing_is_entered_whose_basis_reaches_the_stop_as_it_is(
+    swing: float, reason: str
+) -> None:
+    """Six hours in which the perp stands off its spot as often above as below."""
+    market = market_of(HYPE, hourly=RICH)
+    for k in range(1, 6 * 12 + 1):
+        at_ns = NOW + k * 5 * MINUTE
+        mid = 100.0 * (1.0 + (swing if k % 2 else -swing))
+        observe(market, book(HYPE.spot, at_ns=at_ns), book(HYPE.perp, mid, at_ns))
+        observe(market, context(HYPE.perp, RICH, mid, at_ns))
+    restless(market, 0.001)
+
+    assert code(only(ask(market, now_ns=NOW + 6 * HOUR))) == reason
+
+
 def test_a_gain_from_the_basis_is_no_stop() -> None:
     target = only(ask(with_perp_at(97.5), held=held(holding()), now_ns=LATER))
 
@@ -526,6 +542,8 @@ def test_a_much_better_pair_replaces_a_poor_one() -> None:
     old, new = ask(two_pairs(FLOOR, 3e-4), HYPE, PURR, held=held(holding(HYPE, 5_000)), risk=ROOMY)
 
     assert (old.action, code(old)) == (Action.EXIT, "rotation")
+    assert isinstance(old.instead, Target)
+    assert (old.instead.pair, old.instead.action) == (new.pair, Action.ENTER)
     assert (new.action, code(new)) == (Action.WAIT, "capital_used")
 
 

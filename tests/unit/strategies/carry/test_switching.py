@@ -15,7 +15,7 @@ def programme(round_trip: float, hurdle: float, level: Level) -> tuple[float, fl
 
     A random walk on a grid of a twentieth of a deviation with the drift and variance of the level.
     """
-    speed, width, half = log(2) / level.half_life_hours, 0.05, 100
+    speed, width, half = log(2) / level.half_life_hours, 0.05, 140
     mean, unit = (level.anchor - hurdle) / level.deviation, level.deviation / speed
     top, rate = round_trip / unit, 1 / (HOLDING_HOURS * speed)
     grid = [k * width for k in range(-half, half + 1)]
@@ -24,7 +24,7 @@ def programme(round_trip: float, hurdle: float, level: Level) -> tuple[float, fl
     down = [dt / width**2 - (mean - z) * dt / (2 * width) for z in grid]
     stay = [1 - rate * dt - u - d for u, d in zip(up, down, strict=True)]
     value = [top * (z > 0) for z in grid]
-    for _ in range(6_000):
+    for _ in range(12_000):
         inner = [
             min(top, max(0.0, z * dt + u * above + s * here + d * below))
             for z, u, s, d, above, here, below in zip(
@@ -42,7 +42,7 @@ def programme(round_trip: float, hurdle: float, level: Level) -> tuple[float, fl
 
 
 @pytest.mark.parametrize(
-    ("round_trip", "hurdle"), [(0.0019, HURDLE), (0.0027, 0.0), (0.0035, 1.5e-5)]
+    ("round_trip", "hurdle"), [(0.0019, HURDLE), (0.0027, 0.0), (0.0035, 1.5e-5), (0.025, HURDLE)]
 )
 def test_the_thresholds_are_those_of_a_dynamic_programme(round_trip: float, hurdle: float) -> None:
     leave, enter = programme(round_trip, hurdle, LEVEL)

@@ -71,6 +71,15 @@ def test_a_rich_level_is_entered_a_poor_one_left_and_between_nothing_is_done() -
     assert not leaves(told(FAIR))
 
 
+def test_a_cheap_basis_closes_what_is_not_worth_coming_back_to_and_nothing_rich() -> None:
+    """A perp 2.65 % under its usual basis: gained by leaving, lost again by coming back."""
+    rich = told(Standing(1e-4, 0.0))
+
+    assert leaves(told(FAIR), cost=0.0086, gain=-0.0265)
+    assert not leaves(rich, cost=0.0086, gain=-0.0265)
+    assert leaves(rich, cost=0.0086, gain=-0.06)
+
+
 def test_no_single_print_opens_or_closes() -> None:
     assert not enters(told(RICH, before=FAIR))
     assert not leaves(told(POOR, before=FAIR))
