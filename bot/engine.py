@@ -14,20 +14,10 @@ from typing import Any
 
 import msgspec
 
+from bot.desk import Desk, inventory, is_dust, readings
+from bot.margin import margin_action, margin_trigger, missing_margin
 from bot.perps import Perps
-from bot.planning import (
-    Desk,
-    inventory,
-    is_dust,
-    kept_stop,
-    margin_action,
-    margin_trigger,
-    missing_margin,
-    plan_addition,
-    plan_entry,
-    readings,
-    reduced_quantity,
-)
+from bot.planning import kept_stop, plan_addition, plan_entry, reduced_quantity
 from bot.valuation import holdings, marks, not_ours, valued
 from domain.account import (
     AccountReport,
