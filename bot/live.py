@@ -183,6 +183,8 @@ async def live(
     if on_started is not None:
         on_started(started)
 
+    tell_alarm, _ = started.record.told(on_alarm, None)
+
     def on_death(death: TaskDied) -> None:
         on_alarm(RaiseAlarm("task_died", str(death), clock.now_ns()))
 
@@ -190,7 +192,7 @@ async def live(
         "decide": started.trader.decide(),
         "tick": started.trader.tick(),
         **started.gateway.tasks(),
-        "health": _watch_health(started, clock, on_alarm, inbox, agent_until_ns),
+        "health": _watch_health(started, clock, tell_alarm, inbox, agent_until_ns),
     }
     if control is not None:
         tasks["control"] = control.serve(started)

@@ -92,6 +92,10 @@ def test_the_keys_end_is_told_of_and_stops_entries_three_days_before(world: Worl
     after(world, 120)
     told = [alarm for alarm in world.alarms if alarm.name == "agent_expires"]
     assert len(told) == 2  # at the start, since 14 days are past, and when 7 are reached
+    assert world.process is not None
+    assert world.process.live is not None
+    seen = [one.what for one in world.process.live.record.happened if one.level == "alarm"]
+    assert len([what for what in seen if what.startswith("agent_expires: ")]) == 2
     assert any(isinstance(fact, TradePlanned) for fact in world.facts)
     assert not any(isinstance(fact, LimitTripped) for fact in world.facts)
     world.agent_until_ns = world.loop.now_ns + 3 * DAY + 1 * SECOND
