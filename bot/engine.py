@@ -1043,9 +1043,8 @@ class Engine:
             self._mark_equity()  # losses are counted from this value on
             for fact in reset(self.state.limits, argument, command.actor, self.now_ns):
                 self._record(fact)
-        if name == "kill" and KILLED not in self.state.limits.names:
-            detail = f"kill switch, by {command.actor}"
-            self._record(LimitTripped(KILLED, latched=True, detail=detail, time_ns=self.now_ns))
+        if name == "kill":
+            self._on_trouble(Trouble(KILLED, f"kill switch, by {command.actor}", self.now_ns))
         for trade in self._open_trades():
             if name in ("flatten", "kill") or (name == "close" and argument == trade.plan.pair):
                 urgent = name != "close" or trade.urgent
