@@ -13,21 +13,10 @@ from typing import Any
 
 import msgspec
 
+from bot.desk import Desk, inventory, is_dust, readings
+from bot.margin import margin_action, margin_trigger, missing_margin
 from bot.perps import Perps
-from bot.planning import (
-    Desk,
-    bars,
-    inventory,
-    is_dust,
-    kept_stop,
-    margin_action,
-    margin_trigger,
-    missing_margin,
-    plan_addition,
-    plan_entry,
-    readings,
-    reduced_quantity,
-)
+from bot.planning import bars, kept_stop, plan_addition, plan_entry, reduced_quantity
 from bot.valuation import holdings, marks, not_ours, valued
 from domain.account import (
     AccountReport,
@@ -1062,9 +1051,8 @@ class Engine:
             self._mark_equity()  # losses are counted from this value on
             for fact in reset(self.state.limits, argument, command.actor, self.now_ns):
                 self._record(fact)
-        if name == "kill" and KILLED not in self.state.limits.names:
-            detail = f"kill switch, by {command.actor}"
-            self._record(LimitTripped(KILLED, latched=True, detail=detail, time_ns=self.now_ns))
+        if name == "kill":
+            self._on_trouble(Trouble(KILLED, f"kill switch, by {command.actor}", self.now_ns))
         for trade in self._open_trades():
             if name in ("flatten", "kill") or (name == "close" and argument == trade.plan.pair):
                 urgent = name != "close" or trade.urgent

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from bot import expiry
 from bot import settings as settings_module
 from bot.control import Control
 from bot.engine import Engine
@@ -132,11 +133,13 @@ async def live(
     *,
     synthetic: bool = False,
     control: Control | None = None,
+    agent_until_ns: Callable[[], int | None] = lambda: None,
 ) -> None:
     """Run until a task dies. Everything that may leave waits for the lease first.
 
     ``synthetic`` labels a run whose market is known to be generated; ``control`` brings what
-    the running bot is asked and told.
+    the running bot is asked and told; ``agent_until_ns`` is when the venue stops taking the key,
+    once it has been asked.
 
     Raises:
         TaskDied: which task ended, and how.
@@ -180,6 +183,8 @@ async def live(
     if on_started is not None:
         on_started(started)
 
+    tell_alarm, _ = started.record.told(on_alarm, None)
+
     def on_death(death: TaskDied) -> None:
         on_alarm(RaiseAlarm("task_died", str(death), clock.now_ns()))
 
@@ -187,7 +192,7 @@ async def live(
         "decide": started.trader.decide(),
         "tick": started.trader.tick(),
         **started.gateway.tasks(),
-        "health": _watch_health(started, clock, on_alarm),
+        "health": _watch_health(started, clock, tell_alarm, inbox, agent_until_ns),
     }
     if control is not None:
         tasks["control"] = control.serve(started)
@@ -195,15 +200,27 @@ async def live(
 
 
 async def _watch_health(
-    running: Live, clock: Clock, on_alarm: Callable[[RaiseAlarm], None]
+    running: Live,
+    clock: Clock,
+    on_alarm: Callable[[RaiseAlarm], None],
+    inbox: Inbox,
+    agent_until_ns: Callable[[], int | None],
 ) -> None:
-    """Whatever falls silent is told of, and again every minute while it is; the service manager
-    hears that the work gets on for as long as decisions are made."""
+    """Whatever falls silent is told of, and again every minute while it is; so is the end of the
+    key, days before. The service manager hears that the work gets on for as long as decisions are
+    made."""
     manager = ServiceManager()
     told_ns: dict[str, int] = {}
+    before_ns = 0
     while True:
         await asyncio.sleep(1.0)
         now_ns = clock.now_ns()
+        ending = expiry.news(agent_until_ns(), before_ns, now_ns)
+        before_ns = now_ns
+        if isinstance(ending, Trouble):
+            inbox.put(ending)
+        elif ending is not None:
+            on_alarm(ending)
         silent = running.silent(now_ns)
         if "decide" not in silent:
             manager.got_on()

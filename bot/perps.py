@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import msgspec
 
-from bot.planning import worse
+from bot.margin import worse
 from domain.account import PositionReport
 from domain.money import ZERO
 from execution.facts import Extremes

@@ -1,4 +1,4 @@
-"""From a strategy's wish to a plan that passed the risk gate, and from a mark to a margin action.
+"""From a strategy's wish to a plan that passed the risk gate, or to the reasons why not.
 
 Pure: reads the desk, changes nothing.
 """
@@ -9,75 +9,42 @@ from decimal import ROUND_CEILING, Decimal
 
 import msgspec
 
-from domain.account import AccountReport, PositionReport
-from domain.instruments import Instrument, Kind, Pair
+from bot.desk import (
+    BASIS_POINT,
+    Desk,
+    exposure_of,
+    inventory,
+    is_dust,
+    is_opening,
+    promised,
+    volatility,
+)
+from bot.margin import NEAR_TARGET, is_reached, margin_policy
+from domain.instruments import Kind, Pair
 from domain.money import ONE, ZERO, decimal_of
 from domain.orders import Side
 from domain.targets import ExitCause, Legs, Tactic, Target
-from domain.time import DAY, HOUR, SECOND
-from execution.facts import Extremes, Stage, TradePlanned
-from execution.pairs import ExecutionPolicy, PairTrade, lead_remaining
-from execution.risk.calendar import Event, ahead, is_weekend
-from execution.risk.caution import (
-    Stake,
-    as_distance,
-    cautious,
-    wanted_distance,
-    wider,
-)
+from domain.time import DAY, SECOND
+from execution.facts import Stage, TradePlanned
+from execution.pairs import PairTrade, lead_remaining
+from execution.risk.calendar import ahead, is_weekend
 from execution.risk.clusters import forced_within, hourly_volume, levels
 from execution.risk.depeg import quote_dislocation
 from execution.risk.depth import depth_within
 from execution.risk.gate import Approved, Exposure, GateContext, pass_gate, propose
-from execution.risk.guard import (
-    NOTHING,
-    Close,
-    GuardAction,
-    MarginPolicy,
-    PositionView,
-    guard_margin,
-    policy_for,
-    trigger_price,
-)
-from execution.risk.halts import Readings, size_factor
+from execution.risk.halts import size_factor
 from execution.risk.limits import RiskLimits
 from execution.risk.margin import (
-    effective_leverage,
-    equity_at,
     leverage_at_distance,
     maintenance_rate,
-    margin_down,
     max_leverage,
     stressed_margin,
-    survived_gap,
 )
-from execution.state import State
 from strategies.market.reach import unlikely_move
-from strategies.market.state import InstrumentState, Market
+from strategies.market.state import InstrumentState
 
-_BASIS_POINT = Decimal("0.0001")
-_NEAR_TARGET = Decimal("1.02")
 _FREED = ("free_collateral", "stress", "asset_exposure", "venue_exposure", "total_exposure")
 """Refusals that a trade which is closed may take away."""
-_DUST_ORDERS = 4
-"""Dust is less than one smallest order when it is left; its price may have grown since."""
-
-
-class Desk(msgspec.Struct, frozen=True):
-    """Everything a judgement looks at, at one moment. ``marks`` value all that is held."""
-
-    state: State
-    market: Market
-    account: AccountReport
-    marks: dict[str, Decimal]
-    equity: Decimal
-    limits: RiskLimits
-    execution: ExecutionPolicy
-    reconciled_ns: int | None
-    orders_last_minute: int
-    clock_skew_seconds: float
-    now_ns: int
-    events: tuple[Event, ...] = ()
 
 
 class Before(msgspec.Struct, frozen=True):
@@ -211,7 +178,7 @@ def _plan(
             return (f"inventory: the account holds too little {pair.spot.base} of its own",)
     if quantity == ZERO:
         return (f"minimum_quantity: {more} buys less than one lot of {pair.lot}",)
-    if how.legs.is_alone and _is_reached(how.legs, how.stop_price, mark):
+    if how.legs.is_alone and is_reached(how.legs, how.stop_price, mark):
         return (f"stop: {how.stop_price} is already reached by the mark {mark}",)
     set_to = leverage if leverage is not None else _leverage(desk, pair, target, mark)
     highest = max_leverage(target.notional, pair.perp.margin_tiers)
@@ -253,7 +220,7 @@ def _leverage(desk: Desk, pair: Pair, target: Target, mark: Decimal) -> int:
         return min(_leverage_alone(desk.limits, pair, target, mark), highest)
     wanted = margin_policy(desk, pair, legs, target.notional).leverage_target
     # But none at which what the price moves until it is filled would take the perp beyond the cap.
-    most = max(int(desk.limits.leverage_cap / _NEAR_TARGET), 1)
+    most = max(int(desk.limits.leverage_cap / NEAR_TARGET), 1)
     return min(int(wanted.to_integral_value(ROUND_CEILING)), most, highest)
 
 
@@ -284,11 +251,6 @@ def _stressed_more(
     return max(stressed, more / wanted)
 
 
-def inventory(state: State, pair: Pair) -> Decimal:
-    """Spot in the account that is of no trade: what its owner holds anyway, base units."""
-    return max(state.books.quantity(None, pair.spot.id), ZERO)
-
-
 def _leverage_alone(limits: RiskLimits, pair: Pair, target: Target, mark: Decimal) -> int:
     """The most whole leverage at which liquidation is far enough beyond the stop (SPEC R8, R12)."""
     how = target.tactic
@@ -296,7 +258,7 @@ def _leverage_alone(limits: RiskLimits, pair: Pair, target: Target, mark: Decima
     beyond = how.stop_price * (1 - side.sign * limits.liquidation_buffer)
     most = min(
         how.leverage or limits.leverage_target,
-        limits.leverage_cap / _NEAR_TARGET,  # what the price moves until it is filled
+        limits.leverage_cap / NEAR_TARGET,  # what the price moves until it is filled
         leverage_at_distance(
             side,
             maintenance_rate(target.notional, pair.perp.margin_tiers),
@@ -304,11 +266,6 @@ def _leverage_alone(limits: RiskLimits, pair: Pair, target: Target, mark: Decima
         ),
     )
     return max(int(most), 1)
-
-
-def _is_reached(legs: Legs, stop: Decimal, mark: Decimal) -> bool:
-    """Whether the mark is at the stop of a perp alone, or beyond it."""
-    return (mark - stop) * legs.opens(Kind.PERP).sign <= ZERO
 
 
 def _checklist(desk: Desk, target: Target, trade_id: str, planned: Planned) -> TradePlanned:
@@ -381,11 +338,6 @@ def _opened_lately(desk: Desk, pair: Pair) -> str | None:
     return None
 
 
-def is_dust(leg: Instrument, quantity: Decimal, price: Decimal) -> bool:
-    """Whether a signed quantity is what a trade leaves behind, and not somebody's position."""
-    return abs(quantity) * price < _DUST_ORDERS * leg.minimum_notional
-
-
 def _gate_context(
     desk: Desk, pair: Pair, spot: InstrumentState, perp: InstrumentState, legs: Legs
 ) -> GateContext:
@@ -428,7 +380,7 @@ def _gate_context(
 
 def _depths(desk: Desk, traded: tuple[InstrumentState, ...]) -> Iterator[float]:
     """Notional (quote) within the price bound of an order, of each leg's thinner side."""
-    bound = float(desk.execution.slippage_bps_max * _BASIS_POINT)
+    bound = float(desk.execution.slippage_bps_max * BASIS_POINT)
     for leg in traded:
         yield depth_within(leg.bids, leg.asks, leg.mid, bound) if leg.mid else 0.0
 
@@ -461,42 +413,11 @@ def _heard(spot: InstrumentState, perp: InstrumentState) -> tuple[int, int]:
     return spot.received_ns, min(perp.received_ns, perp.context_received_ns)
 
 
-def exposure_of(desk: Desk, trade: PairTrade) -> Decimal:
-    """Notional of one trade at mark, quote: what it holds or still means to hold."""
-    pair = desk.state.pairs[trade.plan.pair]
-    spot, perp = desk.state.along(trade)
-    mark = desk.marks.get(pair.perp.id)
-    held = max(trade.quantity, spot, perp)
-    return held * mark if mark is not None else trade.plan.notional
-
-
-def is_opening(trade: PairTrade) -> bool:
-    """Whether it may still take collateral."""
-    return trade.stage in (Stage.PREPARING, Stage.WORKING)
-
-
-def promised(desk: Desk) -> Decimal:
-    """Collateral that trades still being opened will take, quote: not free for another."""
-    taken = ZERO
-    for trade_id in desk.state.open_trades.values():
-        trade = desk.state.trades[trade_id]
-        spot, perp = desk.state.along(trade)
-        if trade.legs is Legs.REVERSE:  # what buys the spot back
-            taken += max(spot, ZERO) * desk.marks[desk.state.pairs[trade.plan.pair].spot.id]
-        if not is_opening(trade):
-            continue
-        price = trade.notional_of(ONE)
-        to_buy = max(trade.quantity - spot, ZERO) * price if trade.legs is Legs.CARRY else ZERO
-        to_margin = max(trade.quantity - perp, ZERO) * price / trade.plan.leverage
-        taken += to_buy + to_margin
-    return taken
-
-
 def _stressed(desk: Desk, pair: Pair, legs: Legs, notional: Decimal) -> Decimal:
     """Margin (quote) with which a perp of ``notional`` lives through the stress of the limits."""
     limits = desk.limits
     move = unlikely_move(
-        _volatility(desk, pair) or 0.0, limits.stress_hours, limits.guard_reach_probability_max
+        volatility(desk, pair) or 0.0, limits.stress_hours, limits.guard_reach_probability_max
     )
     most = max(limits.stress_move, decimal_of(move))
     return stressed_margin(legs.opens(Kind.PERP), notional, most, pair.perp.margin_tiers)
@@ -515,179 +436,3 @@ def _stress_taken(desk: Desk) -> Decimal:
         margin = max(margin, notional / trade.plan.leverage) if is_opening(trade) else margin
         taken += max(_stressed(desk, pair, trade.legs, notional) - margin, ZERO)
     return taken
-
-
-# --- margin ------------------------------------------------------------------------------------
-
-
-def margin_action(desk: Desk, trade: PairTrade) -> GuardAction:
-    """What the margin guard wants done about this trade's perp now.
-
-    A perp alone is never topped up: its price stop comes long before liquidation.
-    """
-    view = _position_view(desk, trade)
-    if view is None:
-        return NOTHING
-    if trade.legs.is_alone:
-        stop = trade.plan.stop_price
-        reached = _is_reached(trade.legs, stop, view.mark)
-        return Close(f"mark {view.mark}, stop {stop}") if reached else NOTHING
-    pair = desk.state.pairs[trade.plan.pair]
-    free = desk.account.free_margin(pair.perp.quote)
-    notional = abs(view.quantity) * view.mark
-    usual = margin_policy(desk, pair, trade.legs, notional)
-    caution = wanted_distance(
-        desk.limits,
-        _volatility(desk, pair),
-        ahead(desk.events, desk.now_ns),
-        weekend=is_weekend(desk.now_ns),
-    )
-    careful = wider(desk.limits, caution) if caution is not None else None
-    if caution is None or careful is None:
-        return guard_margin(view, free, usual)
-    tight = margin_policy(desk, pair, trade.legs, notional, careful)
-    # What buys spot back, or opens another trade, is no spare collateral: only the usual guard
-    # is urgent enough to take it.
-    spoken_for = min(promised(desk), max(free - tight.reserve, ZERO))
-    tight = msgspec.structs.replace(tight, reserve=tight.reserve + spoken_for)
-    return cautious(view, free, usual, tight, caution, _stake(pair, view, tight))
-
-
-def _volatility(desk: Desk, pair: Pair) -> float | None:
-    """Of the livelier leg; None while that of the perp is not known."""
-    spot, perp = desk.market.of(pair.spot.id), desk.market.of(pair.perp.id)
-    if perp is None or perp.volatility is None:
-        return None
-    return max(perp.volatility, (spot.volatility or 0.0) if spot is not None else 0.0)
-
-
-def _stake(pair: Pair, view: PositionView, tight: MarginPolicy) -> Stake:
-    """What selling costs and what being liquidated does: both of the notional now."""
-    tiers, notional = pair.perp.margin_tiers, abs(view.quantity) * view.mark
-    maintenance = maintenance_rate(notional, tiers)
-    way_out = tight.spot_cost + tight.perp_cost
-    after = notional / tight.leverage_target - view.quantity * view.mark
-    gap = survived_gap(view.quantity, view.raw_margin, view.mark, tiers)
-    return Stake(
-        as_distance(gap),
-        as_distance(survived_gap(view.quantity, after, view.mark, tiers)),
-        float(maintenance + way_out),
-        float(2 * way_out),
-    )
-
-
-def missing_margin(desk: Desk, trade: PairTrade) -> Decimal | None:
-    """Margin (quote) that takes the perp nearer to the leverage target, as far as there is any.
-
-    None where it is within two percent of it, and of a perp alone, which is not topped up.
-    """
-    view = _position_view(desk, trade)
-    if view is None or trade.legs.is_alone:
-        return None
-    pair = desk.state.pairs[trade.plan.pair]
-    notional = abs(view.quantity) * view.mark
-    policy = margin_policy(desk, pair, trade.legs, notional)
-    margin = equity_at(view.quantity, view.raw_margin, view.mark)
-    if effective_leverage(notional, margin) <= policy.leverage_target * _NEAR_TARGET:
-        return None
-    room = desk.account.free_margin(pair.perp.quote) - policy.reserve
-    return margin_down(max(min(notional / policy.leverage_target - margin, room), ZERO))
-
-
-def margin_trigger(desk: Desk, trade: PairTrade) -> float | None:
-    """The mark from which on ``margin_action`` has to be asked, or None without a position.
-
-    For a short that is at this mark and above, for a long at it and below.
-    """
-    view = _position_view(desk, trade)
-    if view is None:
-        return None
-    if trade.legs.is_alone:
-        return float(trade.plan.stop_price)
-    pair, notional = desk.state.pairs[trade.plan.pair], abs(view.quantity) * view.mark
-    return trigger_price(view, margin_policy(desk, pair, trade.legs, notional))
-
-
-def margin_policy(
-    desk: Desk, pair: Pair, legs: Legs, notional: Decimal, limits: RiskLimits | None = None
-) -> MarginPolicy:
-    """Of the desk's limits, or of stricter ones."""
-    slippage = desk.execution.slippage_bps_max * _BASIS_POINT
-    return policy_for(
-        limits if limits is not None else desk.limits,
-        legs.opens(Kind.PERP),
-        notional,
-        pair.perp.margin_tiers,
-        equity=desk.equity,
-        spot_cost=pair.spot.fees.taker + slippage,
-        perp_cost=pair.perp.fees.taker + slippage,
-        proceeds_reach_margin=desk.account.margin_free is None,
-        volatility_hourly=_volatility(desk, pair) or 0.0,
-    )
-
-
-def _position_view(desk: Desk, trade: PairTrade) -> PositionView | None:
-    pair = desk.state.pairs[trade.plan.pair]
-    position = desk.account.position(pair.perp.id)
-    spot, perp = desk.market.of(pair.spot.id), desk.market.of(pair.perp.id)
-    if position is None or position.quantity == ZERO:
-        return None
-    # After a start the account may be heard of first, and is to be guarded from then on.
-    mark = decimal_of(perp.mark) if perp is not None and perp.mark is not None else position.mark
-    bid = decimal_of(spot.bid) if spot is not None and spot.bid is not None else mark
-    return PositionView(
-        quantity=position.quantity,
-        raw_margin=position.raw_margin,
-        mark=mark,
-        spot_quantity=desk.state.books.quantity(trade.trade_id, pair.spot.id),
-        spot_price=bid,
-        lot=pair.lot,
-        minimum_notional=max(pair.spot.minimum_notional, pair.perp.minimum_notional),
-    )
-
-
-def worse(extremes: Extremes, state: State, position: PositionReport, mark: float) -> Extremes:
-    """The extremes, with what this position was at ``mark``."""
-    pair = state.pair_of.get(position.instrument)
-    price = decimal_of(mark)
-    margin = position.raw_margin + position.quantity * price
-    if pair is None or margin <= ZERO:
-        return extremes
-    leverage = effective_leverage(abs(position.quantity) * price, margin)
-    gap = survived_gap(position.quantity, position.raw_margin, price, pair.perp.margin_tiers)
-    distance = extremes.liquidation_distance
-    if gap.is_finite():
-        distance = min(float(gap), distance if distance is not None else float(gap))
-    return Extremes(extremes.effective_leverage, max(extremes.leverage_held, leverage), distance)
-
-
-# --- limits ------------------------------------------------------------------------------------
-
-
-def readings(desk: Desk) -> Readings:
-    """What the loss and condition limits are compared with."""
-    state, now_ns = desk.state, desk.now_ns
-    trades = [state.trades[i] for i in state.open_trades.values()]
-    ages = [_age(desk, trade) for trade in trades]
-    naked = [(now_ns - t.naked_ns) / SECOND for t in trades if t.naked_ns is not None]
-    day_start = state.day_start
-    return Readings(
-        equity=desk.equity,
-        equity_peak=max(state.equity_peak, ZERO),
-        equity_day_start=day_start.equity if day_start is not None else state.equity_peak,
-        loss_streak=state.loss_streak,
-        data_age_seconds=max(ages, default=0.0),
-        clock_skew_seconds=desk.clock_skew_seconds,
-        orders_last_minute=desk.orders_last_minute,
-        notional_last_hour=sum((n for t, n in state.sent if t > now_ns - HOUR), ZERO),
-        delta_seconds=max(naked, default=0.0),
-    )
-
-
-def _age(desk: Desk, trade: PairTrade) -> float:
-    """Age of the older leg's quote, seconds; infinite where there is none."""
-    pair = desk.state.pairs[trade.plan.pair]
-    markets = (desk.market.of(pair.spot.id), desk.market.of(pair.perp.id))
-    return max(
-        (desk.now_ns - m.received_ns) / SECOND if m is not None else math.inf for m in markets
-    )

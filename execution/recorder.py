@@ -41,10 +41,10 @@ from execution.risk.halts import CONDITIONS, LATCHED
 from execution.snapshot import Snapshot
 
 ALARMS = (
-    "books_differ", "empty_account", "fill_not_ordered", "funding_changed", "limit_tripped",
-    "margin_guard", "naked_leg", "not_reconciled", "order_undead", "order_unknown", "post_only",
-    "silent", "start_delayed", "start_failed", "stop_missing", "task_died", "trader_silent",
-    "watchdog_neutral", "watchdog_stuck", "watchdog_yielded",
+    "agent_expires", "books_differ", "empty_account", "fill_not_ordered", "funding_changed",
+    "limit_tripped", "margin_guard", "naked_leg", "not_reconciled", "order_undead", "order_unknown",
+    "post_only", "silent", "start_delayed", "start_failed", "stop_missing", "task_died",
+    "trader_silent", "watchdog_neutral", "watchdog_stuck", "watchdog_yielded",
 )  # fmt: skip
 """Every name that an alarm can have."""
 

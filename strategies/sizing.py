@@ -175,31 +175,6 @@ def leveraged_yield(
         return LeveragedYield(_plain(position), _plain(position - capital), _plain(apy))
 
 
-def highest_leverage(
-    preset: Decimal,
-    cap: Decimal,
-    venue: Decimal,
-    *,
-    stop: Decimal,
-    buffer: Decimal,
-    maintenance: Decimal,
-) -> Decimal:
-    """``min(preset, cap, venue, 1 / (stop + buffer + maintenance))`` (SPEC R8, R12).
-
-    At the last of these, liquidation lies ``buffer`` of price beyond the stop.
-
-    >>> highest_leverage(Decimal(20), Decimal(20), Decimal(40), stop=Decimal("0.05"),
-    ...     buffer=Decimal("0.10"), maintenance=Decimal("0.0125")).quantize(Decimal("0.01"))
-    Decimal('6.15')
-    """
-    _require_positive(preset=preset, cap=cap, venue=venue, stop=stop, buffer=buffer)
-    _require_finite(maintenance=maintenance)
-    if maintenance < 0:
-        raise ValueError(f"maintenance: must not be negative, got {maintenance}")
-    with localcontext(_CONTEXT):
-        return min(preset, cap, venue, ONE / (stop + buffer + maintenance))
-
-
 def maintenance_rate(tiers: Sequence[MarginTier], notional: Decimal) -> Decimal:
     """Maintenance margin as a fraction of notional: half the initial at the tier's most leverage.
 

@@ -231,6 +231,7 @@ async def trade(act: Act) -> None:
                     on_started,
                     synthetic=act.place.network == "here",
                     control=control,
+                    agent_until_ns=lambda: venue.agent_until_ns,
                 )
         except asyncio.CancelledError:
             # Told to end: the watchdog need not think that the trader hangs.

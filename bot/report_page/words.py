@@ -82,6 +82,7 @@ WORDS = {
     "daily_loss": "loss since the start of the UTC day",
     "loss_streak": "losing trades in a row",
     "delta": "the legs differed for too long",
+    "agent_expires": "the venue soon takes the key no more",
     # alarms
     "margin_guard": "a perp came near its margin's end: topped up, shrunk or closed",
     "limit_tripped": "a limit stopped trading",

@@ -23,11 +23,11 @@ KILLED: Final = "killed"
 """A person has thrown the kill switch: everything is closed, and nothing is entered."""
 LATCHED: Final = (
     "drawdown", "daily_loss", "loss_streak", "runaway", "disk_full", "lost_history",
-    "request_budget", "account_mode", KILLED,
+    "request_budget", "account_mode", "agent_expires", KILLED,
 )  # fmt: skip
 """Losses, orders that loop, a journal on its reserve or without its end, a venue that will soon
-take no more requests, an account whose mode is untried, a person's kill switch: only a person
-clears them."""
+take no more requests or this key no more, an account whose mode is untried, a person's kill
+switch: only a person clears them."""
 CLOSE_ONLY: Final = ("runaway", "disk_full")
 """While one of these is tripped nothing is sent but what reduces, hedges included."""
 CONDITIONS: Final = ("stale_data", "clock_skew", "order_rate", "notional_rate", "delta")

@@ -8,7 +8,8 @@ import msgspec
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from bot.planning import Desk, kept_stop, plan_addition, reduced_quantity
+from bot.desk import Desk
+from bot.planning import kept_stop, plan_addition, reduced_quantity
 from domain.instruments import Kind
 from domain.money import ZERO
 from domain.targets import Action, ExitCause, Legs, Tactic, Target

@@ -7,8 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from domain.orders import Fill
-from domain.time import SECOND
-from execution.facts import TradePlanned
+from domain.time import DAY, SECOND
+from execution.facts import LimitTripped, TradePlanned
 from tests.world.campaign import CALM, LOSSY, judged, quantile, run_seed
 from tests.world.checker import check
 from tests.world.history import WindowKind
@@ -85,6 +85,26 @@ def test_the_supervised_tasks_are_all_there_are(world: World) -> None:
     names = {task.get_name() for task in world.loop._owners if not task.done()}
     assert set(TASKS) <= names
     assert {name for name in names if not name.startswith("Task-")} == set(TASKS)
+
+
+def test_the_keys_end_is_told_of_and_stops_entries_three_days_before(world: World) -> None:
+    world.agent_until_ns = START + 7 * DAY + 30 * SECOND
+    after(world, 120)
+    told = [alarm for alarm in world.alarms if alarm.name == "agent_expires"]
+    assert len(told) == 2  # at the start, since 14 days are past, and when 7 are reached
+    assert world.process is not None
+    assert world.process.live is not None
+    seen = [one.what for one in world.process.live.record.happened if one.level == "alarm"]
+    assert len([what for what in seen if what.startswith("agent_expires: ")]) == 2
+    assert any(isinstance(fact, TradePlanned) for fact in world.facts)
+    assert not any(isinstance(fact, LimitTripped) for fact in world.facts)
+    world.agent_until_ns = world.loop.now_ns + 3 * DAY + 1 * SECOND
+    after(world, 5)
+    assert [f.limit for f in world.facts if isinstance(f, LimitTripped)] == ["agent_expires"]
+    assert "limit_tripped" in [alarm.name for alarm in world.alarms]
+    before = len(world.facts)
+    after(world, 300)
+    assert not any(isinstance(fact, TradePlanned) for fact in world.facts[before:])
 
 
 def test_what_was_stopped_for_longer_than_its_lease_sends_nothing_when_it_wakes_up(

@@ -22,7 +22,7 @@ from random import Random
 import msgspec
 from msgspec.structs import replace
 
-from bot.planning import is_dust
+from bot.desk import is_dust
 from bot.settings import Settings
 from domain.account import FundingPayment, PositionReport
 from domain.instruments import Kind, Pair

@@ -235,6 +235,8 @@ class World:
     """How the trades of a pair are made, where it is not by carry."""
     coins: Mapping[str, Decimal] = {}
     """What their owner holds of them besides."""
+    agent_until_ns: int | None = None
+    """When the venue is said to stop taking the bot's key."""
 
     def __init__(
         self,
@@ -365,6 +367,7 @@ class World:
             self.facts.append,
             self._started,
             EVALUATION_NS,
+            agent_until_ns=lambda: self.agent_until_ns,
         )
         task = self.process.task = self.loop.spawn(owner, running)
         task.add_done_callback(lambda done: self._ended(owner, done))

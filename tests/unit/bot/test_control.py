@@ -104,6 +104,13 @@ def test_two_kills_are_one_limit_and_two_commands(run: Run) -> None:
     assert len(commands(run)) == 2
 
 
+def test_a_kill_is_told_of_with_who_threw_it(run: Run) -> None:
+    told(run, "kill")
+
+    alarms = [one.what for one in page_of(run).happened if one.level == "alarm"]
+    assert "limit_tripped: killed: kill switch, by terminal:alice" in alarms
+
+
 @pytest.mark.parametrize(
     ("command", "argument", "why"),
     [

@@ -17,6 +17,7 @@ from bot.instruments import load_pairs
 from bot.live import SILENT_SECONDS, _watch_health
 from bot.monitor import Monitor, TimedJournal, WatchdogMonitor
 from bot.systemd import ServiceManager
+from bot.trader import Inbox
 from domain.time import SECOND
 from execution.effects import RaiseAlarm
 from execution.facts import CommandGiven
@@ -107,7 +108,9 @@ async def test_the_service_manager_hears_nothing_while_nothing_is_decided(
     silent = {"decide": 9.0}
     bot: Any = SimpleNamespace(silent=lambda _: silent)
     manager.setblocking(False)
-    health = asyncio.create_task(_watch_health(bot, SystemClock(), lambda _: None))
+    health = asyncio.create_task(
+        _watch_health(bot, SystemClock(), lambda _: None, Inbox(), lambda: None)
+    )
     await asyncio.sleep(1.5)
     with pytest.raises(BlockingIOError):
         manager.recv(100)

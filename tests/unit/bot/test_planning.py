@@ -9,22 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.planning import (
-    Desk,
-    _stress_taken,
-    exposure_of,
-    inventory,
-    is_dust,
-    margin_action,
-    margin_trigger,
-    missing_margin,
-    plan_addition,
-    plan_entry,
-    promised,
-    readings,
-    reduced_quantity,
-    worse,
-)
+from bot.desk import Desk, exposure_of, inventory, is_dust, promised, readings
+from bot.margin import margin_action, margin_trigger, missing_margin, worse
+from bot.planning import _stress_taken, plan_addition, plan_entry, reduced_quantity
 from bot.settings import Account
 from domain.account import Balance
 from domain.instruments import Kind, Pair

@@ -11,7 +11,6 @@ from strategies.sizing import (
     PRESETS,
     estimate_liquidation,
     funding_cost,
-    highest_leverage,
     leveraged_yield,
     maintenance_rate,
     notional_for_loss,
@@ -97,23 +96,6 @@ def test_leveraged_yield_pays_for_what_is_borrowed() -> None:
 
 def test_unlevered_yield_is_the_yield_itself() -> None:
     assert leveraged_yield(D(10_000), D(1), D("0.08"), D("0.05")).effective_apy == D("0.08")
-
-
-def test_leverage_leaves_the_buffer_between_stop_and_liquidation() -> None:
-    stop, buffer, maintenance = D("0.15"), D("0.10"), D("0.0125")
-    leverage = highest_leverage(
-        D(20), D(20), D(40), stop=stop, buffer=buffer, maintenance=maintenance
-    )
-    liquidation = estimate_liquidation(Side.SELL, D(100), leverage, maintenance)
-
-    assert liquidation.distance == pytest.approx(stop + buffer)
-
-
-@pytest.mark.parametrize(("preset", "cap", "venue"), [(2, 5, 40), (5, 2, 40), (5, 5, 2)])
-def test_the_smallest_limit_on_leverage_wins(preset: int, cap: int, venue: int) -> None:
-    near = {"stop": D("0.01"), "buffer": D("0.05"), "maintenance": D("0.01")}
-
-    assert highest_leverage(D(preset), D(cap), D(venue), **near) == 2
 
 
 def test_every_preset_range_is_in_order() -> None:
