@@ -183,8 +183,6 @@ async def live(
     if on_started is not None:
         on_started(started)
 
-    tell_alarm, _ = started.record.told(on_alarm, None)
-
     def on_death(death: TaskDied) -> None:
         on_alarm(RaiseAlarm("task_died", str(death), clock.now_ns()))
 
@@ -192,7 +190,7 @@ async def live(
         "decide": started.trader.decide(),
         "tick": started.trader.tick(),
         **started.gateway.tasks(),
-        "health": _watch_health(started, clock, tell_alarm, inbox, agent_until_ns),
+        "health": _watch_health(started, clock, on_alarm, inbox, agent_until_ns),
     }
     if control is not None:
         tasks["control"] = control.serve(started)
@@ -209,6 +207,7 @@ async def _watch_health(
     """Whatever falls silent is told of, and again every minute while it is; so is the end of the
     key, days before. The service manager hears that the work gets on for as long as decisions are
     made."""
+    tell, _ = running.record.told(on_alarm, None)
     manager = ServiceManager()
     told_ns: dict[str, int] = {}
     before_ns = 0
@@ -220,7 +219,7 @@ async def _watch_health(
         if isinstance(ending, Trouble):
             inbox.put(ending)
         elif ending is not None:
-            on_alarm(ending)
+            tell(ending)
         silent = running.silent(now_ns)
         if "decide" not in silent:
             manager.got_on()
@@ -229,7 +228,7 @@ async def _watch_health(
             if now_ns - told_ns.get(name, 0) >= MINUTE:
                 told_ns[name] = now_ns
                 detail = f"nothing from {name} for {seconds:.0f} s"
-                on_alarm(RaiseAlarm("silent", detail, now_ns))
+                tell(RaiseAlarm("silent", detail, now_ns))
 
 
 async def _acquire(lease: Lease, clock: Clock) -> None:
