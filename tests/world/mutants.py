@@ -879,7 +879,7 @@ def hedged_again_in_doubt(patch: MonkeyPatch) -> None:
 
 
 @planted(
-    "T2", "I-2", "fills owed on one leg do not hold up a hedge on the other", Run(1, 0.3, "rough")
+    "T2", "I-2", "fills owed on one leg do not hold up a hedge on the other", Run(22, 0.3, "rough")
 )
 def hedged_again_on_the_other_leg(patch: MonkeyPatch) -> None:
     def hedging(s: Situation) -> bool:
