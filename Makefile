@@ -80,6 +80,7 @@ sim-check: $(READY) ## the seeded simulations that every change has to survive (
 	$(CAMPAIGN) --seeds 20 --mix taken
 	$(CAMPAIGN) --seeds 20 --venue alone
 	$(CAMPAIGN) --seeds 20 --venue mirror
+	$(CAMPAIGN) --seeds 20 --venue cex --hours 0.5
 	$(BIN)/python -m tests.world.determinism --seeds 100
 	$(BIN)/python -m tests.world.kills
 	$(BIN)/python -m tests.world.mutants

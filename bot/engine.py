@@ -323,6 +323,7 @@ class Engine:
                 self._alarm_unknown(order)
             if order.filled < order.reported and age_ns >= _ASK_NS:
                 self._reconcile_at = min(self._reconcile_at, self._reconciling_ns + timeout_ns)
+                self._alarm_owed(order)
         if live:  # what rests may fill without our hearing of it
             self._reconcile_at = min(self._reconcile_at, self._reconciling_ns + _RESTING_NS)
         preparing = [t for t in self._open_trades() if t.stage is Stage.PREPARING]
@@ -1034,6 +1035,14 @@ class Engine:
             self._alarm("naked_leg", trade.trade_id, detail)
         else:
             self._wake(trade.naked_ns + int(_ALARM_SECONDS * SECOND))
+
+    def _alarm_owed(self, order: Order) -> None:
+        """What was filled is hedged once its fill is told; until then a person is."""
+        seconds = (self.now_ns - order.changed_ns) / SECOND
+        if seconds >= _ALARM_SECONDS:
+            owed = f"{order.reported - order.filled} of {order.request.instrument}"
+            detail = f"{order.trade_id}: {owed} filled, and not told of for {seconds:.0f} s"
+            self._alarm("naked_leg", order.cloid, detail)
 
     def _alarm_unknown(self, order: Order) -> None:
         seconds = (self.now_ns - order.changed_ns) / SECOND

@@ -124,6 +124,19 @@ def test_a_doubt_that_lasts_is_told_to_a_person_once_a_minute() -> None:
     assert unknown[1].time_ns - unknown[0].time_ns == 60 * SECOND
 
 
+def test_what_was_filled_and_is_not_told_of_is_naked_and_a_person_hears_of_it() -> None:
+    storm, cloid = in_doubt()
+    now_ns = storm.venue.now_ns
+    storm.engine.handle(OrderReport(cloid, OrderStatus.FILLED, Decimal(50), now_ns, now_ns))
+    alarms: list[RaiseAlarm] = []
+    for second in range(10):
+        event = Timer(now_ns + second * SECOND)
+        alarms += [e for e in storm.engine.handle(event).effects if isinstance(e, RaiseAlarm)]
+    (owed,) = [alarm for alarm in alarms if alarm.alarm == "naked_leg"]
+    assert 3 * SECOND <= owed.time_ns - now_ns <= 4 * SECOND
+    assert "not told of" in owed.detail
+
+
 def manual(cloid: str | None, leg: str, side: Side, quantity: str, now_ns: int) -> Fill:
     return Fill(
         f"m{now_ns}{quantity}", cloid, leg, side, Decimal(20), Decimal(quantity),
