@@ -16,12 +16,14 @@ from bot.clock import SystemClock
 from bot.instruments import load_pairs
 from bot.live import SILENT_SECONDS, _watch_health
 from bot.monitor import Monitor, TimedJournal, WatchdogMonitor
+from bot.record import Record
 from bot.systemd import ServiceManager
 from bot.trader import Inbox
 from domain.time import SECOND
 from execution.effects import RaiseAlarm
 from execution.facts import CommandGiven
 from execution.journal import SqliteJournal
+from execution.state import State
 from tests.example_snapshot import SNAPSHOT
 from tests.unit.bot.cli.processes import (
     ACCOUNT,
@@ -106,7 +108,8 @@ async def test_the_service_manager_hears_nothing_while_nothing_is_decided(
     manager: socket.socket,
 ) -> None:
     silent = {"decide": 9.0}
-    bot: Any = SimpleNamespace(silent=lambda _: silent)
+    record = Record(State(()), bounded=True)
+    bot: Any = SimpleNamespace(silent=lambda _: silent, record=record)
     manager.setblocking(False)
     health = asyncio.create_task(
         _watch_health(bot, SystemClock(), lambda _: None, Inbox(), lambda: None)
