@@ -426,6 +426,23 @@ def test_a_reduction_does_not_slow_down_what_the_margin_guard_does_in_a_hurry() 
     assert trade(storm).quantity == pytest.approx(Decimal(100), abs=1)
 
 
+@pytest.mark.parametrize(("hours", "is_hurried"), [(1.1, False), (1.9, True)])
+def test_a_reduction_of_what_is_still_being_bought_is_never_bought_in_a_hurry(
+    hours: float, *, is_hurried: bool
+) -> None:
+    slow = msgspec.structs.replace(settings().execution, max_naked_notional=Decimal(100))
+    steps: tuple[Step, ...] = ((1, Action.ENTER, "1200"),)
+    run = World(Scripted(wave, 12), Parts(steps), chosen=settings(execution=slow)).run(hours)
+    target = Target(
+        "HYPE", Action.REDUCE, Decimal(600), "less: by the test", 0.0001, 0.0, 100.0, 0.002, 0.008,
+        0.1, exit_cause=ExitCause.MARGIN_GUARD, urgent=True,
+    )  # fmt: skip
+    held = run.engine.state.matched(trade(run))
+    run.engine._consider(target)
+    assert trade(run).quantity == pytest.approx(Decimal(30), abs=1)
+    assert (trade(run).urgent, held > 30) == (is_hurried, is_hurried)
+
+
 def test_while_a_part_is_on_its_way_no_other_is_decided() -> None:
     """A part of 1200 by slices of 50, one a minute, takes most of half an hour."""
     slow = msgspec.structs.replace(settings().execution, max_naked_notional=Decimal(50))

@@ -356,6 +356,13 @@ def test_each_part_comes_when_the_price_has_come_so_far(
     assert (target.exit_cause is ExitCause.TARGET) == (action is Action.REDUCE)
 
 
+def test_no_part_is_added_where_the_whole_would_lose_more_at_its_stop_than_win_at_its_target() -> (
+    None
+):
+    assert asked(100.7, of("100", stop="99", target="103")).action is Action.ADD
+    assert asked(100.7, of("100", stop="97", target="103")).action is Action.HOLD
+
+
 def test_the_first_target_moves_the_stop_to_where_nothing_is_lost_unless_told_not_to() -> None:
     even = asked(105.1, of("100", 3)).tactic.stop_price
     assert Decimal(100) < even < Decimal("100.2")  # the entry price and what taking costs twice
