@@ -14,6 +14,7 @@ from bot.answers import trade_of
 from bot.cli.told import trade_view
 from bot.record import Record
 from bot.settings import Account
+from bot.valuation import holdings
 from domain.account import FundingPayment
 from domain.instruments import Kind
 from domain.money import ZERO, exact
@@ -441,6 +442,16 @@ def test_a_reduction_of_what_is_still_being_bought_is_never_bought_in_a_hurry(
     run.engine._consider(target)
     assert trade(run).quantity == pytest.approx(Decimal(30), abs=1)
     assert (trade(run).urgent, held > 30) == (is_hurried, is_hurried)
+
+
+def test_what_is_still_to_be_sold_counts_as_held() -> None:
+    slow = msgspec.structs.replace(settings().execution, max_naked_notional=Decimal(50))
+    steps: tuple[Step, ...] = ((1, Action.ENTER, "1200"), (3, Action.REDUCE, "300"))
+    run = World(Scripted(wave, 12), Parts(steps), chosen=settings(execution=slow)).run(3.1)
+    matched = run.engine.state.matched(trade(run))
+    assert trade(run).quantity == pytest.approx(Decimal(15), abs=1)
+    assert matched > 40
+    assert holdings(run.engine.state)["HYPE"].quantity == matched
 
 
 def test_while_a_part_is_on_its_way_no_other_is_decided() -> None:

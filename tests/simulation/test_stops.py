@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from domain.money import ZERO
-from domain.orders import Fill, Side
+from domain.money import ZERO, Money
+from domain.orders import Fill, FillCause, Liquidity, Side
 from domain.targets import ExitCause, Legs, Tactic
 from domain.time import SECOND
 from execution.effects import CancelOrder, PlaceOrder, RaiseAlarm, VenueEffect
@@ -83,6 +83,21 @@ def test_where_nobody_is_there_to_look_the_venue_closes_the_position(
     assert run.engine.state.books.position(PERP.id) == 0
     assert stops(run) == []
     assert_whole(run)
+
+
+def test_what_the_venue_has_stopped_is_over_wherever_the_mark_is_when_it_is_heard_of() -> None:
+    run = storm(LONG).run(2)
+    (stop,), now_ns = stops(run), run.venue.now_ns
+    heard = run.engine.handle(
+        Fill(
+            "by the stop", stop.cloid, PERP.id, Side.SELL, Decimal("18.9"), Decimal(40),
+            Money(ZERO, "USDC"), Liquidity.TAKER, FillCause.ORDER, now_ns, now_ns,
+        )
+    )  # fmt: skip
+
+    (over,) = [fact for fact in heard.facts if isinstance(fact, Retargeted)]
+    assert (over.quantity, over.urgent, over.cause) == (ZERO, True, ExitCause.STOP)
+    assert not [e for e in heard.effects if isinstance(e, RaiseAlarm)]
 
 
 def test_a_fill_of_it_is_ours_and_no_alarm() -> None:
