@@ -41,16 +41,16 @@ class Level(msgspec.Struct, frozen=True):
 class Band(msgspec.Struct, frozen=True):
     """Levels of funding per hour at which to leave and to enter, and ``v`` between them.
 
-    ``values`` are ``v`` at ``leave`` and every ``step`` (per hour) above it, fractions of
-    notional, from zero up; ``round_trip`` is ``v`` from ``enter`` on. A round trip that no
-    level repays has an infinite ``enter``.
+    ``shares`` are ``v`` at ``leave`` and every ``step`` (per hour) above it, of the
+    ``round_trip`` (fraction of notional), from zero up; from ``enter`` on ``v`` is all of it. A
+    round trip that no level repays has an infinite ``enter``.
     """
 
     leave: float
     enter: float
     round_trip: float
     step: float
-    values: tuple[float, ...]
+    shares: tuple[float, ...]
 
     def worth(self, level: float) -> float:
         """What being in at ``level`` is worth over having left: from zero to the round trip."""
@@ -58,20 +58,24 @@ class Band(msgspec.Struct, frozen=True):
             return 0.0
         if level >= self.enter:
             return self.round_trip
-        values = self.values
-        below = min(int((level - self.leave) / self.step), len(values) - 1)
+        shares = self.shares
+        below = min(int((level - self.leave) / self.step), len(shares) - 1)
         start = self.leave + below * self.step
-        if below == len(values) - 1:
-            above, width = self.round_trip, self.enter - start
+        if below == len(shares) - 1:
+            above, width = 1.0, self.enter - start
         else:
-            above, width = values[below + 1], self.step
-        return values[below] + (above - values[below]) * (level - start) / width
+            above, width = shares[below + 1], self.step
+        share = shares[below] + (above - shares[below]) * (level - start) / width
+        return share * self.round_trip
 
 
 def band(round_trip: float, hurdle: float, level: Level) -> Band:
     """The band for a ``round_trip`` (fraction of notional) over a ``hurdle`` (per hour)."""
     assert round_trip > 0.0, "Invariant: what costs nothing has no band"
-    return _solved(round(log(round_trip) * _COST_STEPS), hurdle, level)
+    solved = _solved(round(log(round_trip) * _COST_STEPS), hurdle, level)
+    # What is repaid is all of what was asked for, or what pays for an entry might pay for an
+    # exit, where an adverse basis is most of the round trip.
+    return msgspec.structs.replace(solved, round_trip=round_trip)
 
 
 @lru_cache(maxsize=1024)
@@ -95,12 +99,13 @@ def _solved(cost_step: int, hurdle: float, level: Level) -> Band:
     assert climbed is not None, "Invariant: the nearer end never climbs too high"
     width, top, rising = climbed
     repaid = top > 0.98 * wanted and wanted < _DEAREST
+    whole = top if repaid else round_trip / unit
     return Band(
         leave=hurdle + high * level.deviation,
         enter=hurdle + (high + width) * level.deviation if repaid else inf,
-        round_trip=top * unit if repaid else round_trip,
+        round_trip=round_trip,
         step=_STEP * level.deviation,
-        values=tuple(value * unit for value in rising),
+        shares=tuple(value / whole for value in rising),
     )
 
 

@@ -4,7 +4,7 @@ from decimal import Decimal
 from itertools import starmap
 from math import isnan
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from domain.market import Book, Level, PerpContext, PublicEvent
@@ -122,6 +122,7 @@ def test_every_pair_gets_one_target_within_its_limits(
 
 
 standings = st.builds(Standing, rates, rates)
+RICH = Standing(0.001, 0.0)
 
 
 @given(
@@ -131,6 +132,8 @@ standings = st.builds(Standing, rates, rates)
     gain=st.floats(-0.05, 0.05),
     hurdle=st.floats(0.0, 0.0001),
 )
+@example(now=RICH, before=RICH, cost=0.0001, gain=-0.0371, hurdle=0.0)
+@example(now=RICH, before=RICH, cost=0.001, gain=-0.0252, hurdle=0.0)
 def test_what_is_worth_entering_is_never_worth_leaving(
     *, now: Standing, before: Standing, cost: float, gain: float, hurdle: float
 ) -> None:
