@@ -120,6 +120,7 @@ def plan_addition(desk: Desk, target: Target, trade: PairTrade) -> TradePlanned 
         time_ns=trade.plan.time_ns,
         legs=trade.legs,
         target_price=trade.plan.target_price,
+        basis_stop=trade.plan.basis_stop,
     )
 
 
@@ -282,11 +283,7 @@ def _checklist(desk: Desk, target: Target, trade_id: str, planned: Planned) -> T
         notional=p.notional,
         leverage=leverage,
         thesis=target.reason,
-        invalidation=(
-            f"mark at {how.stop_price}, or a tripped limit"
-            if how.legs.is_alone
-            else "forecast below the exit band, basis stop, margin guard or a tripped limit"
-        ),
+        invalidation=_invalidation(how),
         objective=(
             f"mark at {how.target_price}"
             if how.legs.is_alone
@@ -302,7 +299,15 @@ def _checklist(desk: Desk, target: Target, trade_id: str, planned: Planned) -> T
         time_ns=desk.now_ns,
         legs=how.legs,
         target_price=how.target_price,
+        basis_stop=how.basis_stop,
     )
+
+
+def _invalidation(how: Tactic) -> str:
+    if how.legs.is_alone:
+        return f"mark at {how.stop_price}, or a tripped limit"
+    basis = f"the basis {how.basis_stop:.2%} against it, " if how.basis_stop else ""
+    return f"forecast below the exit band, {basis}margin guard or a tripped limit"
 
 
 def _not_now(desk: Desk, pair: Pair) -> str | None:

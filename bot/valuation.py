@@ -104,6 +104,7 @@ def holdings(state: State) -> dict[str, Holding]:
             trade.entry_price or trade.notional_of(ONE),
             trade.tranches,
             trade.targets_met,
+            trade.plan.basis_stop,
         )
     return held
 

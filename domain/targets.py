@@ -77,7 +77,8 @@ class Tactic(msgspec.Struct, frozen=True):
 
     ``share`` is how much of the inventory it takes at most, where ``legs`` use it. A perp alone
     has a ``stop_price`` and a ``target_price`` (quote/base, of the mark) and a ``leverage``
-    that its margin is for at most; all are zero where there are none.
+    that its margin is for at most; a pair that is sized by its basis stop has that, as far as the
+    basis may move against it (fraction of the spot). All are zero where there are none.
     """
 
     legs: Legs
@@ -85,6 +86,7 @@ class Tactic(msgspec.Struct, frozen=True):
     stop_price: Decimal = ZERO
     target_price: Decimal = ZERO
     leverage: Decimal = ZERO
+    basis_stop: float = 0.0
 
 
 CARRY = Tactic(Legs.CARRY)

@@ -77,7 +77,8 @@ class Decided(msgspec.Struct, frozen=True, tag=True):
 
 
 class TradePlanned(msgspec.Struct, frozen=True, tag=True):
-    """The pre-trade checklist (SPEC R21). ``quantity`` base units each leg that ``legs`` trade."""
+    """The pre-trade checklist (SPEC R21). ``quantity`` base units each leg that ``legs`` trade;
+    ``basis_stop`` is the adverse move that ``amount_at_risk`` was reckoned with, of the spot."""
 
     trade_id: str
     pair: str
@@ -98,6 +99,7 @@ class TradePlanned(msgspec.Struct, frozen=True, tag=True):
     time_ns: int
     legs: Legs = Legs.CARRY
     target_price: Decimal = ZERO
+    basis_stop: float = 0.0
 
 
 class Retargeted(msgspec.Struct, frozen=True, tag=True):

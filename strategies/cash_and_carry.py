@@ -22,7 +22,7 @@ import msgspec
 
 from domain.instruments import Kind, Pair
 from domain.money import ONE, ZERO, decimal_of
-from domain.targets import Action, ExitCause, Target
+from domain.targets import Action, ExitCause, Legs, Tactic, Target
 from domain.time import HOUR, HOURS_PER_YEAR, MINUTE, SECOND
 from strategies.carry.allocation import Candidate, allocate, buckets
 from strategies.carry.costs import Resting, RoundTrip, round_trip
@@ -329,7 +329,12 @@ class CashAndCarry:
         reason = f"carry_pays: {_carry(look, cost, net, entry.band)}"
         target = _target(look, Action.ENTER, notional, reason, cost=cost, net=net)
         at_risk = (notional * entry.loss_fraction).quantize(CENT, ROUND_DOWN)
-        return msgspec.structs.replace(target, amount_at_risk=at_risk, maker_leg=entry.maker_leg)
+        return msgspec.structs.replace(
+            target,
+            amount_at_risk=at_risk,
+            maker_leg=entry.maker_leg,
+            how=Tactic(Legs.CARRY, basis_stop=look.basis_stop),
+        )
 
     def _room(self, holdings: Mapping[str, Holding], equity: Decimal) -> dict[str, Decimal]:
         """Capital that each cap still takes, quote."""
@@ -449,11 +454,11 @@ class CashAndCarry:
             return None
         now = min(bid, mark) / ask - 1.0
         moved = (now if usual is None else min(now, usual.recent)) - entry
-        if moved < look.basis_stop:
+        stop = max(look.basis_stop, holding.basis_stop)
+        if moved < stop:
             return None
         return (
-            f"basis_stop: {_percent(moved)} against us since entry, "
-            f"limit {_percent(look.basis_stop)}"
+            f"basis_stop: {_percent(moved)} against us since entry, limit {_percent(stop)}"
         ), ExitCause.BASIS_STOP
 
     def _is_paid_soon(self, perp: InstrumentState, now_ns: int) -> bool:

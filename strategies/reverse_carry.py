@@ -144,7 +144,7 @@ class ReverseCarry:
             notional=notional,
             loss_fraction=loss,
             maker_leg=trip.maker_leg,
-            how=Tactic(Legs.REVERSE),
+            how=Tactic(Legs.REVERSE, basis_stop=self._stop(look)),
         )
 
     def _sized(self, look: _Look, notional: Decimal) -> tuple[Decimal, RoundTrip] | None:
@@ -181,7 +181,7 @@ class ReverseCarry:
         return None
 
     def _stay(self, look: _Look, trip: RoundTrip | None, holding: Holding) -> Verdict:
-        moved, stop = _against(look, holding), self._stop(look)
+        moved, stop = _against(look, holding), max(self._stop(look), holding.basis_stop)
         cost = trip.exit_cost if trip is not None else 0.0
 
         def leave(reason: str, cause: ExitCause) -> Verdict:

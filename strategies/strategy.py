@@ -16,10 +16,11 @@ class Holding(msgspec.Struct, frozen=True):
 
     ``quantity`` is base units of each of its ``legs``;
     ``notional`` what it was opened for, quote; ``entry_basis`` perp over spot, less one, at the
-    average fill prices. Where that is unknown the pair's usual basis stands in. ``stop_price``
-    and ``target_price`` are those of the plan, zero where it has none. ``entry_price`` is the
-    average fill price of the perp that is held, ``tranches`` in how many parts it was bought, and
-    ``targets_met`` how many parts left at a target.
+    average fill prices. Where that is unknown the pair's usual basis stands in. ``stop_price``,
+    ``target_price`` and ``basis_stop`` are those of the plan, zero where it has none: however
+    little is known of the pair since a start, no basis stop is nearer than it was sized for.
+    ``entry_price`` is the average fill price of the perp that is held, ``tranches`` in how many
+    parts it was bought, and ``targets_met`` how many parts left at a target.
     """
 
     pair: str
@@ -33,6 +34,7 @@ class Holding(msgspec.Struct, frozen=True):
     entry_price: Decimal = ZERO
     tranches: int = 1
     targets_met: int = 0
+    basis_stop: float = 0.0
 
 
 class Strategy(Protocol):

@@ -13,6 +13,7 @@ from bot.desk import Desk, exposure_of, inventory, is_dust, promised, readings
 from bot.margin import margin_action, margin_trigger, missing_margin, worse
 from bot.planning import _stress_taken, plan_addition, plan_entry, reduced_quantity
 from bot.settings import Account
+from bot.valuation import holdings
 from domain.account import Balance
 from domain.instruments import Kind, Pair
 from domain.market import Book, Level, PerpContext
@@ -630,6 +631,13 @@ def test_its_trigger_and_its_guard_are_the_stop_and_it_is_never_topped_up(desk: 
     run.engine.market.observe(at_stop)
     action = margin_action(of(run), run.engine.state.trades["HYPE#1"])
     assert isinstance(action, Close)
+
+
+def test_a_plan_keeps_the_basis_stop_that_it_was_sized_for(desk: Desk) -> None:
+    sized = plan(desk, how=Tactic(Legs.CARRY, basis_stop=0.031))
+    assert "the basis 3.10% against it" in sized.invalidation
+    apply(desk.state, sized)
+    assert holdings(desk.state)["HYPE"].basis_stop == 0.031
 
 
 class Held(Told):

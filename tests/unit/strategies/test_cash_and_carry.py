@@ -471,6 +471,16 @@ def test_the_basis_stop_counts_from_the_basis_at_entry() -> None:
     assert after(None).exit_cause is ExitCause.BASIS_STOP
 
 
+@pytest.mark.parametrize(("sized_for", "action"), [(0.0, Action.EXIT), (0.05, Action.HOLD)])
+def test_after_a_start_the_basis_stop_is_no_nearer_than_it_was_sized_for(
+    sized_for: float, action: Action
+) -> None:
+    """Two hours are known of the basis: not enough to trust that it is as restless as it was."""
+    kept = msgspec.structs.replace(holding(), basis_stop=sized_for)
+
+    assert only(ask(with_perp_at(103.0), held=held(kept), now_ns=LATER)).action is action
+
+
 def test_a_pair_with_a_restless_basis_has_a_wider_stop_and_a_smaller_size() -> None:
     market = market_of(HYPE, hourly=RICH)
     for k in range(1, 20 * 24 * 12):
@@ -482,6 +492,7 @@ def test_a_pair_with_a_restless_basis_has_a_wider_stop_and_a_smaller_size() -> N
 
     assert restless.action is Action.ENTER
     assert restless.notional < Decimal("0.8") * calm.notional
+    assert restless.tactic.basis_stop > calm.tactic.basis_stop == 0.02
     assert restless.amount_at_risk <= 100
 
     # 2.5 % against us would close a quiet pair; here it is noise.
