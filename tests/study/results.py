@@ -66,11 +66,13 @@ def share(found: list[Cell], rule: str, *, worth: bool) -> float:
     return fsum(cell.rules[rule].net for cell in counted) / best if best else 0.0
 
 
-def within_noise(found: list[Cell], rule: str) -> int:
-    """In how many windows ``rule`` is less than a round trip behind the best of all rules."""
+def within_noise(found: list[Cell], rule: str, *, worth: bool) -> int:
+    """In how many windows ``rule`` is less than a round trip behind the best of all rules, of
+    those that were worth trading, or were not."""
     return sum(
         cell.rules[rule].net > max(o.net for o in cell.rules.values()) - 2 * cell.side
         for cell in found
+        if cell.worth_trading is worth
     )
 
 
@@ -93,11 +95,12 @@ def table(found: list[Cell], *, rows: bool) -> str:
 
     pooled = [total(lambda cell, name=name: cell.rules[name].net) for name in RULES]  # type: ignore[misc]
     out.append(line("pool", len(found), total(lambda cell: cell.best.net), *pooled))
-    for text, worth in (("share where worth trading", True), ("share elsewhere", False)):
+    for text, worth in (("where worth trading", True), ("elsewhere", False)):
+        windows = sum(cell.worth_trading is worth for cell in found)
         shares = [f"{share(found, name, worth=worth):.0%}" for name in RULES]
-        out.append(line(text, sum(c.worth_trading is worth for c in found), "100%", *shares))
-    noise = [f"{within_noise(found, name)}" for name in RULES]
-    out.append(line("within noise of the best", len(found), "", *noise))
+        noise = [within_noise(found, name, worth=worth) for name in RULES]
+        out.append(line(f"share {text}", windows, "100%", *shares))
+        out.append(line(f"within noise of the best {text}", windows, "", *noise))
     falls = [bps(max(cell.rules[name].drawdown for cell in found)) for name in RULES]
     worst = max(cell.best.drawdown for cell in found)
     out.append(line("deepest fall", len(found), bps(worst), *falls))

@@ -21,6 +21,7 @@ from tests.study.replay import account, decisions, hindsight, play
 from tests.study.results import RULES
 from tests.study.rules import switching
 from tests.study.series import Series, load_rates, load_venue
+from tests.study.walk_forward import GRID, chosen
 from tests.study.windows import WINDOWS, cells
 from tests.unit.strategies.world import RESTING, book, context, observe, pair, settled
 
@@ -102,6 +103,21 @@ def test_the_windows_of_one_venue_never_overlap() -> None:
         assert all(a[1] <= b[0] for a, b in pairwise(spans))
         assert max(window[1] for window in roles["fitting"]) <= parse_instant("2024-01-01")
         assert [max(spans)] == roles["sealed"]
+
+
+def test_speeds_come_from_windows_that_had_ended() -> None:
+    windows = [(0, 10), (10, 20), (0, 21)]
+    nets = [[0.0, 0.0, 0.0] for _ in GRID]
+    nets[3][0], nets[5][1], nets[7][2] = 1.0, 2.0, 9.0
+
+    assert chosen(windows, nets, 9) is None
+    assert chosen(windows, nets, 10) is GRID[3]
+    assert chosen(windows, nets, 20) is GRID[5]
+    assert chosen(windows, nets, 21) is GRID[7]
+
+
+def test_the_grid_has_the_speeds_as_shipped_in_its_middle() -> None:
+    assert GRID[len(GRID) // 2] == ForecastPolicy()
 
 
 def test_a_steady_rate_is_forecast_without_a_miss_by_all_but_the_shrunk() -> None:
