@@ -16,6 +16,7 @@ from strategies.cash_and_carry import CarryPolicy, CashAndCarry, Holding
 from strategies.funding.forecast import ForecastPolicy
 from strategies.market.state import Market, Settlement
 from tests.study.basis import basis_gain
+from tests.study.cross_venue import apart
 from tests.study.forecasts import misses
 from tests.study.replay import account, decisions, hindsight, play
 from tests.study.results import RULES
@@ -103,6 +104,15 @@ def test_the_windows_of_one_venue_never_overlap() -> None:
         assert all(a[1] <= b[0] for a, b in pairwise(spans))
         assert max(window[1] for window in roles["fitting"]) <= parse_instant("2024-01-01")
         assert [max(spans)] == roles["sealed"]
+
+
+def test_venues_are_apart_by_what_one_paid_in_the_hours_of_the_other() -> None:
+    here = hourly([8e-5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 5e-5, 5e-5])
+    there = [Settlement(START + 8 * HOUR, 4e-6, 8.0), Settlement(START + 16 * HOUR, 4e-6, 8.0)]
+
+    (one,) = apart(here, there)  # the second has hours that are not known
+    assert (one.time_ns, one.hours) == (START + 8 * HOUR, 8.0)
+    assert one.per_hour == pytest.approx(1e-5 - 4e-6)
 
 
 def test_speeds_come_from_windows_that_had_ended() -> None:

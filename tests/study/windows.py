@@ -1,4 +1,4 @@
-"""The windows of the study, as ``docs/strategy_results.md`` fixed them before any result."""
+"""The windows of the study, as ``docs/strategy_protocol.md`` fixed them before any result."""
 
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
