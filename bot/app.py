@@ -165,7 +165,7 @@ class Onlookers:
         on_fact: Callable[[Fact], None] | None,
         on_alarm: Callable[[RaiseAlarm], None] | None,
     ) -> None:
-        self.monitor = _monitor(request.metrics_port, pairs)
+        self.monitor = _monitor(request.metrics_port, pairs, request.state)
         recorder = self.monitor.recorder if self.monitor is not None else None
         self.on_fact = to_all(on_fact, recorder.fact if recorder else None)
         self.on_alarm = to_all(on_alarm, recorder.alarm if recorder else None)
@@ -198,12 +198,12 @@ class Onlookers:
             self.monitor.close()
 
 
-def _monitor(port: int | None, pairs: Sequence[Pair]) -> "Monitor | None":
+def _monitor(port: int | None, pairs: Sequence[Pair], state: Path | None) -> "Monitor | None":
     if port is None:
         return None
     from bot.monitor import Monitor
 
-    return Monitor(port, pairs)
+    return Monitor(port, pairs, state)
 
 
 def end_of(run: Run, request: RunRequest) -> int | None:

@@ -54,6 +54,11 @@ class LiveGateway(VenueGateway, Protocol):
         """Messages that could not be believed so far, by where they came."""
         ...
 
+    @property
+    def disconnections(self) -> Mapping[str, int]:
+        """Connections that ended so far, by what they were for."""
+        ...
+
     def tasks(self) -> Mapping[str, Coroutine[Any, Any, None]]:
         """What has to run for as long as it is used, by name; each for ever."""
         ...

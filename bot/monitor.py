@@ -5,7 +5,9 @@ clock of its last update, and when each critical loop last got on.
 """
 
 import asyncio
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 
 import msgspec
@@ -60,11 +62,14 @@ class TimedJournal:
 class Monitor:
     """A page on ``port`` of the loopback address; ``close`` frees it.
 
+    Of the disk that ``state``, a directory, is on it tells the room; None: of none.
+
     Raises:
         OSError: another program has the port.
     """
 
-    def __init__(self, port: int, pairs: Iterable[Pair]) -> None:
+    def __init__(self, port: int, pairs: Iterable[Pair], state: Path | None = None) -> None:
+        self._state = state
         self._metrics = Metrics(FAMILIES)
         self.recorder = Recorder(self._metrics.registry, pairs)
         self._exposition = serve(self._metrics.registry, port)
@@ -84,6 +89,7 @@ class Monitor:
         loops: Mapping[str, int],
         agent_until_ns: int | None = None,
         bad_messages: Mapping[str, int] = MappingProxyType({}),
+        disconnections: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         """Bring the page up to date. ``clock_ns`` and ``loops`` are of the engine's clock."""
         self.recorder.shown(picture)
@@ -95,6 +101,8 @@ class Monitor:
                 loops=dict(loops),
                 agent_until_ns=agent_until_ns,
                 bad_messages=dict(bad_messages),
+                disconnections=dict(disconnections),
+                disk_free=_room(self._state),
             )
         )
 
@@ -110,8 +118,8 @@ class Monitor:
             picture = snapshot(running.trader.engine)
             heard = {"decide": running.trader.progress_ns, **running.gateway.progress}
             loops = {name: heard[name] for name in SILENT_SECONDS if name in heard}
-            bad = running.gateway.rejected
-            self.show(picture, clock.now_ns(), loops, agent_until_ns(), bad)
+            bad, ended = running.gateway.rejected, running.gateway.disconnections
+            self.show(picture, clock.now_ns(), loops, agent_until_ns(), bad, ended)
             before_ns = self._clock.monotonic_ns()
             await asyncio.sleep(PERIOD_SECONDS)
             took = (self._clock.monotonic_ns() - before_ns) / SECOND
@@ -121,6 +129,16 @@ class Monitor:
         if self._following is not None:
             self._following.cancel()
         self._exposition.close()
+
+
+def _room(directory: Path | None) -> int | None:
+    """Bytes that are left where ``directory`` is; None where nobody can say."""
+    if directory is None:
+        return None
+    try:
+        return shutil.disk_usage(directory).free
+    except OSError:
+        return None
 
 
 class WatchdogMonitor:

@@ -334,6 +334,15 @@ FAMILIES: tuple[Family[Snapshot], ...] = (
         "stream",
         lambda s: s.bad_messages,
     ),
+    _counter(
+        "fundarb_disconnections_total",
+        "Connections to the venue that ended, or were never made, in this process.",
+        "stream",
+        lambda s: s.disconnections,
+    ),
+    _gauge(
+        "fundarb_disk_free_bytes", "Room left where the state directory is.", lambda s: s.disk_free
+    ),
     _instant(
         "fundarb_start_timestamp_seconds", "Engine time at the first start.", lambda s: s.started_ns
     ),

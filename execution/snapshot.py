@@ -53,7 +53,9 @@ class Snapshot(msgspec.Struct, frozen=True):
     From ``clock_ns`` on it is what only whoever runs the engine knows: ``clock_ns`` is the clock
     that its instants are in, read when the picture was taken; ``wall_ns`` the wall clock then;
     ``loops`` when each critical loop last got on; ``agent_until_ns`` when the venue stops taking
-    the key; ``bad_messages`` how many could not be believed, by where they came.
+    the key; ``bad_messages`` how many could not be believed, by where they came;
+    ``disconnections`` how many connections ended, by what they were for; ``disk_free`` how many
+    bytes are left where the state directory is.
     ``last_reconciled_ns`` is when books and venue last agreed.
     """
 
@@ -92,3 +94,5 @@ class Snapshot(msgspec.Struct, frozen=True):
     loops: dict[str, int] = {}
     agent_until_ns: int | None = None
     bad_messages: dict[str, int] = {}
+    disconnections: dict[str, int] = {}
+    disk_free: int | None = None

@@ -617,13 +617,14 @@ MACHINE = [
     ),
     panel(
         "stat",
-        "Doubts, and bad messages",
-        "Since this process began: orders without an answer to be trusted, those proven, and "
-        "what the venue said that could not be believed.",
+        "Doubts, bad messages, broken lines",
+        "Since this process began: orders without an answer to be trusted, those proven, "
+        "what the venue said that could not be believed, and connections that ended.",
         "none",
         ask("fundarb_orders_doubted_total", "doubted"),
         ask("fundarb_order_doubt_seconds_count", "proven"),
         ask("sum(fundarb_bad_messages_total) or vector(0)", "bad messages"),
+        ask("sum(fundarb_disconnections_total) or vector(0)", "broken lines"),
         steps=((None, "text"),),
         size=(8, 4),
     ),
@@ -683,8 +684,17 @@ MACHINE = [
         "Since the first start of the state directory, in the engine's time.",
         "s",
         ask("fundarb_clock_timestamp_seconds - fundarb_start_timestamp_seconds"),
-        size=(8, 4),
+        size=(4, 4),
         steps=((None, "text"),),
+    ),
+    panel(
+        "stat",
+        "Room on the disk",
+        "Left where the state directory is.",
+        "bytes",
+        ask("fundarb_disk_free_bytes"),
+        size=(4, 4),
+        steps=((None, BAD), (10**9, "text")),
     ),
     panel(
         "stat",

@@ -256,7 +256,7 @@ def _monitor(act: Act, log: Any, closing: ExitStack) -> Monitor | None:
     if port == 0:
         return None
     try:
-        monitor = Monitor(port, load_pairs(VENUE, tuple(act.pairs)))
+        monitor = Monitor(port, load_pairs(VENUE, tuple(act.pairs)), act.state)
     except OSError as error:
         log.warning("no_metrics", detail=error.strerror)
         return None

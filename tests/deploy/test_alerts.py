@@ -299,8 +299,12 @@ def went_wrong(bot: Monitor, number: int, now_ns: int) -> None:
     snapshot = bot._metrics._shown
     assert snapshot is not None
     orders = {"sent": 10 * number, "rejected": 5 * number}
-    bad = {"public": 20 * number}
-    bot._metrics.update(msgspec.structs.replace(snapshot, orders=orders, bad_messages=bad))
+    many = {"public": 20 * number}
+    bot._metrics.update(
+        msgspec.structs.replace(
+            snapshot, orders=orders, bad_messages=many, disconnections=many, disk_free=10**8
+        )
+    )
 
 
 def refused(number: int, now_ns: int) -> Iterator[Any]:

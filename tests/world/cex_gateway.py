@@ -620,6 +620,7 @@ class CexGateway:
         self._news = asyncio.Event()
         self.progress: dict[str, int] = {}
         self.rejected: dict[str, int] = {}
+        self.disconnections: dict[str, int] = {}
         books = [
             stream_name(_API[leg.kind], symbol_of(leg), DEPTH) for leg in listing.legs.values()
         ]

@@ -173,6 +173,11 @@ class HyperliquidGateway:
             "answers": self._info.rejected + self._patient.rejected,
         }
 
+    @property
+    def disconnections(self) -> dict[str, int]:
+        """Connections of each stream that ended, or were never made, so far."""
+        return {"public": self._public.ended, "private": self._private.ended}
+
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What has to run for as long as the gateway is used, by name; each for ever."""
         return {

@@ -50,6 +50,7 @@ class Feed:
         self._chance = chance
         self._timing = timing
         self.rejected = 0  # messages that could not be believed
+        self.ended = 0  # connections, also those that were never made
 
     async def run(self) -> None:
         """Connect, and connect again; returns never."""
@@ -63,6 +64,7 @@ class Feed:
                 pass
             except BadMessage:
                 self.rejected += 1
+            self.ended += 1
             # One that broke soon after it was made is a failure like one that was never made.
             lasted = loop.time() - started >= self._timing.silence
             failures = 0 if lasted else failures + 1

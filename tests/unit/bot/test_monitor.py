@@ -1,6 +1,7 @@
 """The page of a running bot: up to date, bounded, and quick to read."""
 
 import asyncio
+import shutil
 import socket
 import time
 import urllib.request
@@ -124,17 +125,29 @@ async def test_the_service_manager_hears_nothing_while_nothing_is_decided(
     assert manager.recv(100) == b"READY=1\nWATCHDOG=1"
 
 
-async def test_what_nobody_can_believe_is_counted_on_the_page(
+async def test_what_nobody_can_believe_and_lines_that_broke_are_counted_on_the_page(
     monitor: Monitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bot: Any = SimpleNamespace(
         trader=SimpleNamespace(engine=None, progress_ns=1),
-        gateway=SimpleNamespace(progress={}, rejected={"public": 3}),
+        gateway=SimpleNamespace(progress={}, rejected={"public": 3}, disconnections={"public": 2}),
     )
     monkeypatch.setattr("bot.monitor.snapshot", lambda _: SNAPSHOT)
     monitor.begin(bot, SystemClock(), lambda: None)
     await asyncio.sleep(0.1)
-    assert read(monitor.url)['fundarb_bad_messages_total{stream="public"}'] == 3
+    page = read(monitor.url)
+    assert page['fundarb_bad_messages_total{stream="public"}'] == 3
+    assert page['fundarb_disconnections_total{stream="public"}'] == 2
+
+
+def test_the_page_tells_the_room_that_is_left_for_the_journal(tmp_path: Path) -> None:
+    monitor = Monitor(0, PAIRS, tmp_path)
+    try:
+        monitor.show(SNAPSHOT, 1, {})
+        left = read(monitor.url)["fundarb_disk_free_bytes"]
+        assert left == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.2)
+    finally:
+        monitor.close()
 
 
 def test_what_acts_tells_that_it_gets_on_without_any_page(

@@ -131,6 +131,8 @@ def test_every_family_is_exposed_once_there_is_something_to_say() -> None:
         loops={"decide": 1},
         agent_until_ns=1,
         bad_messages={"public": 1},
+        disconnections={"public": 1},
+        disk_free=1,
     )
 
     assert {family.name for family in FAMILIES} == {key[0] for key in exposed(everything)}
@@ -144,7 +146,7 @@ def test_before_the_first_snapshot_only_the_process_is_shown() -> None:
 
 
 def test_every_name_ends_in_a_base_unit_or_says_what_it_counts() -> None:
-    units = ("_usd", "_ratio", "_seconds", "_total", "_info")
+    units = ("_usd", "_ratio", "_seconds", "_bytes", "_total", "_info")
     unitless = {
         "fundarb_state",
         "fundarb_decision",

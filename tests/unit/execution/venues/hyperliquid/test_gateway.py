@@ -605,6 +605,7 @@ async def test_a_bad_private_message_ends_the_connection_and_is_followed_by_reco
 
     assert private.closed
     assert desk.gateway.rejected["private"] == 1
+    assert desk.gateway.disconnections == {"public": 0, "private": 1}
     assert desk.of(Fill) == []
 
 
