@@ -1,7 +1,7 @@
 """The universe ranked: what each pair pays, costs and could take, and what keeps it out.
 
-The figures are the strategy's own: each pair is shown to it at one instant of recorded
-history, with nothing held, and what it answers is read off.
+The figures are the strategy's own: each pair is shown to it at one instant, with nothing held,
+and what it answers is read off.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,6 +31,7 @@ from domain.rates import FundingRate
 from domain.targets import Target
 from domain.time import DAY, HOURS_PER_YEAR
 from strategies.carry.costs import Resting, RoundTrip, round_trip
+from strategies.carry.policy import CarryPolicy
 from strategies.cash_and_carry import CashAndCarry
 from strategies.market.state import InstrumentState, Market
 
@@ -115,7 +116,17 @@ def scan(
         except DataError as error:
             yield Row(pair.name, "no_data", str(error))
             continue
-        yield _row(source, capital, settings)
+        market, now_ns = _market(source)
+        policy = paced(settings, source.cadence_ns).strategy
+        yield _row(pair, market, now_ns, capital, settings, policy)
+
+
+def scan_live(
+    pairs: Sequence[Pair], market: Market, now_ns: int, capital: Decimal, settings: Settings
+) -> Iterator[Row]:
+    """A row a pair, in their order, of a market that is seen now."""
+    for pair in pairs:
+        yield _row(pair, market, now_ns, capital, settings, settings.strategy)
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:
@@ -155,13 +166,18 @@ def scored(venue: str, pairs: Sequence[Pair], rows: Sequence[Row]) -> Venue:
     )
 
 
-def _row(source: HistorySource, capital: Decimal, settings: Settings) -> Row:
-    (pair,) = source.pairs
-    market, now_ns = _market(source)
+def _row(
+    pair: Pair,
+    market: Market,
+    now_ns: int,
+    capital: Decimal,
+    settings: Settings,
+    policy: CarryPolicy,
+) -> Row:
     rests = resting(settings.execution)
     strategy = CashAndCarry(
-        paced(settings, source.cadence_ns).strategy,
-        source.pairs,
+        policy,
+        (pair,),
         leverage_target=settings.risk.leverage_target,
         risk_per_trade=settings.risk.risk_per_trade,
         resting=rests,

@@ -40,6 +40,7 @@ First steps:
   fundarb paper                              watch it trade a generated market
   fundarb paper --speed max --for 48h        two simulated days at once
   fundarb why HYPE                           what was decided, and why
+  fundarb scan                               what Hyperliquid pays now; no key
   fundarb doctor                             is this machine fit for it?
 
 Exit codes: 0 done, 1 a defect of the program, 2 bad input or settings,

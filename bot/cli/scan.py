@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.cli import options, values
-from bot.cli.errors import CommandError
+from bot.cli import networks, options, values
+from bot.cli.errors import INTERRUPTED, CommandError
 from bot.cli.values import read
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from bot.scan import Row, Venue
+    from bot.settings import Settings
 
 EXAMPLES = """\b
 Examples:
-  fundarb scan --data DIR
+  fundarb scan                               Hyperliquid as it is now; no key
+  fundarb scan --data DIR                    the newest of recorded history
   fundarb scan --data DIR --venue binance --at 2025-05-01 --json -
   fundarb scan --data DIR --venues           whole venues, side by side
 """
@@ -26,7 +28,14 @@ Examples:
 
 def scan(
     *,
-    data: options.Data,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="DIR",
+            help="History instead of the live market: prices/ and funding/ in Parquet.",
+        ),
+    ] = None,
     venue: options.Venue = "hyperliquid",
     venues: Annotated[
         bool, typer.Option("--venues", help="Compare the venues that there is history of.")
@@ -36,6 +45,7 @@ def scan(
         str | None,
         typer.Option("--at", metavar="DATE", help="The instant to look at, UTC; else the last."),
     ] = None,
+    url: networks.PublicUrl = None,
     capital: options.Capital = None,
     config: options.Config = None,
     json: options.Json = None,
@@ -43,7 +53,8 @@ def scan(
     """Rank the pairs of a venue by what they are expected to earn.
 
     Funding now and over a week, forecast and error, cost of the round trip, hours to repay
-    it, capacity, and what keeps a pair out: as the strategy sees it at one instant.
+    it, capacity, and what keeps a pair out: as the strategy sees it at one instant, of
+    the live market or of history.
     """
     directory = read("--data", values.existing_directory, data)
     names = read("--pairs", values.pair_names, pairs)
@@ -53,6 +64,11 @@ def scan(
     answer = read("--json", values.writable_file, json)
     if venues and names is not None:
         raise CommandError("--venues looks at all pairs of each: leave out --pairs")
+    if directory is None and (venues or at_ns is not None or venue != "hyperliquid"):
+        raise CommandError("--venue, --venues and --at look at history: add --data DIR")
+    if directory is not None and url is not None:
+        raise CommandError("--url is of a live market, --data is history: one or the other")
+    where = networks.public(url) if directory is None else None
     import msgspec
 
     from bot import settings
@@ -63,6 +79,15 @@ def scan(
 
     loaded = settings.load(file).settings
     account = loaded.account.capital if amount is None else amount
+
+    if where is not None:
+        rows, generated = _live(where, names, account, loaded)
+        told = {"venue": venue, "synthetic": generated, "capital": account}
+        write_json({**told, "pairs": msgspec.to_builtins(rows)}, answer)
+        if answer != STDOUT:
+            _show(rows, generated=generated)
+        return
+    assert directory is not None, "Invariant: either a live market or history"
 
     def rows_of(name: str) -> "list[Row]":
         chosen = load_pairs(name, names)
@@ -80,6 +105,29 @@ def scan(
         _show(rows)
 
 
+def _live(
+    url: str, names: Sequence[str] | None, capital: Decimal, loaded: "Settings"
+) -> "tuple[list[Row], bool]":
+    """The market at ``url`` ranked, and whether it is a generated one."""
+    import asyncio
+
+    from rich.console import Console
+
+    from bot.cli.running import stoppable
+    from bot.feeds.look import look
+    from bot.run import Stopped
+    from bot.scan import ranked, scan_live
+
+    waiting = Console(stderr=True, highlight=False)
+    with stoppable() as stopped, waiting.status("asking for rates, candles and books…"):
+        try:
+            seen = asyncio.run(look(url, names, lambda: bool(stopped)))
+        except Stopped:
+            raise typer.Exit(INTERRUPTED) from None
+    rows = ranked(scan_live(seen.pairs, seen.market, seen.now_ns, capital, loaded))
+    return rows, seen.generated
+
+
 def _venues_in(directory: Path) -> list[str]:
     """Raises CommandError where there is history of no venue that is configured."""
     from bot.config_files import config_names
@@ -90,7 +138,7 @@ def _venues_in(directory: Path) -> list[str]:
     return there
 
 
-def _show(rows: "list[Row]") -> None:
+def _show(rows: "list[Row]", *, generated: bool = False) -> None:
     from bot.cli.output import console
     from domain.time import iso
 
@@ -110,6 +158,8 @@ def _show(rows: "list[Row]") -> None:
             row.gate or "nothing",
         )
     out = console()
+    if generated:
+        out.print("SYNTHETIC: the market of an exchange on this machine", style="bold yellow")
     out.print(table)
     out.print(PAIRS_NOTE, style="dim", markup=False)
     for row in rows:

@@ -1,0 +1,78 @@
+"""A live market looked at once, against an exchange of this machine over real sockets."""
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+
+from bot import settings
+from bot.cli.errors import BAD_INPUT
+from bot.cli.main import run
+from bot.feeds.look import look
+from bot.run import Stopped
+from bot.scan import scan_live
+from tests.unit.bot.cli.processes import running
+
+PAIRS = {"BTC", "ETH", "SOL", "HYPE", "PURR"}
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(tmp_path_factory.mktemp("exchange"), "emulator", "--unlimited") as emulator:
+        yield emulator.url()
+
+
+def test_the_market_as_it_is_now_is_ranked(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["scan", "--url", url, "--json", "-"]) == 0
+    told = json.loads(capsys.readouterr().out)
+
+    assert told["synthetic"] is True
+    assert {row["pair"] for row in told["pairs"]} == PAIRS
+    for row in told["pairs"]:
+        assert row["gate"] not in {"not_warm", "stale_data", "no_data"}, row
+        assert row["cost"] > 0
+        assert row["capacity"] > 0
+        assert row["error"] > 0
+
+
+def test_a_generated_market_is_called_so(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["scan", "--url", url, "--pairs", "HYPE"]) == 0
+    shown = capsys.readouterr().out
+
+    assert shown.startswith("SYNTHETIC")
+    assert "kept out by" in shown
+
+
+async def test_what_is_not_quoted_in_time_is_told_pair_by_pair(url: str) -> None:
+    seen = await look(url, ("HYPE", "BTC"), lambda: False, wait_seconds=0.0)
+    loaded = settings.load(None).settings
+    rows = list(scan_live(seen.pairs, seen.market, seen.now_ns, Decimal(10_000), loaded))
+
+    assert [row.pair for row in rows] == ["HYPE", "BTC"]
+    assert all(row.gate and row.cost is None for row in rows)
+
+
+async def test_who_stops_waits_for_nothing(url: str) -> None:
+    with pytest.raises(Stopped):
+        await look(url, None, lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--url http://127.0.0.1:9", "does not answer as Hyperliquid"),
+        ("--venues", "add --data DIR"),
+        ("--at 2025-01-01", "add --data DIR"),
+        ("--venue binance", "add --data DIR"),
+        ("--data . --url http://127.0.0.1:9", "one or the other"),
+        ("--pairs NOPE", "NOPE"),
+    ],
+)
+def test_a_wrong_word_is_one_line(
+    words: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["scan", *words.split()]) == BAD_INPUT
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert shown.count("\n") == 1
