@@ -82,6 +82,10 @@ class _PairNames(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     by_default: bool = True
 
 
+_Symbols = dict[str, dict[str, _PairNames]]
+"""``config/symbols.toml``: by venue, by pair."""
+
+
 def load_listings(venue: str) -> dict[str, Listing]:
     """Every instrument of a venue, by symbol (``BTC-PERP``, ``UBTC/USDC``).
 
@@ -113,6 +117,15 @@ def load_url(venue: str, network: str) -> str:
     return urls[network]
 
 
+def pair_names(venue: str) -> tuple[str, ...]:
+    """Every pair that ``config/symbols.toml`` knows of a venue, also those to be asked for by name.
+
+    Raises:
+        UnknownPair: when the file cannot be used.
+    """
+    return tuple(_read(config_file("symbols.toml"), _Symbols).get(venue, {}))
+
+
 def load_pairs(venue: str, names: Sequence[str] | None = None) -> tuple[Pair, ...]:
     """The pairs of ``names``, in that order; when None those that
     ``config/symbols.toml`` lists to be traded by default.
@@ -122,7 +135,7 @@ def load_pairs(venue: str, names: Sequence[str] | None = None) -> tuple[Pair, ..
     """
     listings = load_listings(venue)
     file = config_file("symbols.toml")
-    allowed = _read(file, dict[str, dict[str, _PairNames]]).get(venue, {})
+    allowed = _read(file, _Symbols).get(venue, {})
     for name in names or ():
         if name not in allowed:
             raise UnknownPair(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from bot.scan import Row, Venue
     from bot.settings import Settings
+    from domain.instruments import Pair
 
 EXAMPLES = """\b
 Examples:
@@ -73,7 +74,7 @@ def scan(
 
     from bot import settings
     from bot.cli.output import STDOUT, write_json
-    from bot.instruments import load_pairs
+    from bot.instruments import load_pairs, pair_names
     from bot.scan import ranked, scored
     from bot.scan import scan as look
 
@@ -81,7 +82,8 @@ def scan(
     account = loaded.account.capital if amount is None else amount
 
     if where is not None:
-        rows, generated = _live(where, names, account, loaded)
+        chosen = load_pairs(venue, names if names is not None else pair_names(venue))
+        rows, generated = _live(where, chosen, account, loaded)
         told = {"venue": venue, "synthetic": generated, "capital": account}
         write_json({**told, "pairs": msgspec.to_builtins(rows)}, answer)
         if answer != STDOUT:
@@ -90,7 +92,7 @@ def scan(
     assert directory is not None, "Invariant: either a live market or history"
 
     def rows_of(name: str) -> "list[Row]":
-        chosen = load_pairs(name, names)
+        chosen = load_pairs(name, names if names is not None else pair_names(name))
         return ranked(look(directory, name, chosen, at_ns, account, loaded))
 
     if venues:
@@ -106,7 +108,7 @@ def scan(
 
 
 def _live(
-    url: str, names: Sequence[str] | None, capital: Decimal, loaded: "Settings"
+    url: str, pairs: "Sequence[Pair]", capital: Decimal, loaded: "Settings"
 ) -> "tuple[list[Row], bool]":
     """The market at ``url`` ranked, and whether it is a generated one."""
     import asyncio
@@ -116,16 +118,17 @@ def _live(
     from bot.cli.running import stoppable
     from bot.feeds.look import look
     from bot.run import Stopped
-    from bot.scan import ranked, scan_live
+    from bot.scan import Row, ranked, scan_live
 
     waiting = Console(stderr=True, highlight=False)
     with stoppable() as stopped, waiting.status("asking for rates, candles and books…"):
         try:
-            seen = asyncio.run(look(url, names, lambda: bool(stopped)))
+            seen = asyncio.run(look(url, pairs, lambda: bool(stopped)))
         except Stopped:
             raise typer.Exit(INTERRUPTED) from None
-    rows = ranked(scan_live(seen.pairs, seen.market, seen.now_ns, capital, loaded))
-    return rows, seen.generated
+    rows = list(scan_live(seen.pairs, seen.market, seen.now_ns, capital, loaded))
+    rows += [Row(name, "not_listed", why) for name, why in seen.unlisted.items()]
+    return ranked(rows), seen.generated
 
 
 def _venues_in(directory: Path) -> list[str]:

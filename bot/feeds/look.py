@@ -6,12 +6,15 @@ from random import Random
 from typing import NamedTuple
 
 from bot.clock import SteadyClock
-from bot.feeds.follow import opened, unless_stopped
+from bot.feeds.follow import unless_stopped
+from bot.run import RunError
 from bot.transport import HttpTransport, is_here
 from domain.instruments import Pair
 from domain.time import MILLISECOND
+from execution.ports import Clock, Transport, TransportFailed
 from execution.supervise import supervise
-from execution.venues.hyperliquid import public
+from execution.venues.hyperliquid import public, watch
+from execution.venues.hyperliquid.info import Info
 from execution.venues.hyperliquid.stream import Feed
 from execution.venues.hyperliquid.symbols import Listing
 from execution.venues.hyperliquid.timing import Timing
@@ -24,9 +27,11 @@ WAIT_SECONDS = 10.0
 
 
 class Seen(NamedTuple):
-    """What was seen, at ``now_ns``; ``generated``: of an exchange on this machine."""
+    """What was seen, at ``now_ns``; ``unlisted``: pairs that the venue does not have, and why;
+    ``generated``: of an exchange on this machine."""
 
     pairs: tuple[Pair, ...]
+    unlisted: dict[str, str]
     market: Market
     now_ns: int
     generated: bool
@@ -34,7 +39,7 @@ class Seen(NamedTuple):
 
 async def look(
     url: str,
-    names: Sequence[str] | None,
+    pairs: Sequence[Pair],
     should_stop: Callable[[], bool],
     wait_seconds: float = WAIT_SECONDS,
 ) -> Seen:
@@ -42,16 +47,18 @@ async def look(
 
     Raises:
         Stopped: it was told to stop before.
-        RunError: the venue does not answer, answers something else, or lacks one of the pairs.
+        RunError: the venue does not answer, or answers something else.
     """
     clock, timing = SteadyClock(), Timing()
     async with HttpTransport(url) as wire:
         transport = Paced(wire, patient_up_to=ALONE_UP_TO)
-        opening = opened(transport, url, names, clock, timing)
-        listing, tape = await unless_stopped(opening, should_stop)
-        market = Market(listing.pairs)
-        for event in tape.history():
-            market.observe(event)
+        opening = _opened(transport, pairs, clock, timing)
+        try:
+            listing, unlisted, market = await unless_stopped(opening, should_stop)
+        except (TransportFailed, BadMessage) as error:
+            raise RunError(f"{url} does not answer as Hyperliquid: {error}") from error
+        if not listing.markets:
+            return Seen((), unlisted, market, clock.now_ns(), is_here(url))
         complete = asyncio.Event()
 
         def on_data(frame: Frame | BookFrame) -> None:
@@ -74,7 +81,29 @@ async def look(
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
-        return Seen(listing.pairs, market, clock.now_ns(), is_here(url))
+        return Seen(listing.pairs, unlisted, market, clock.now_ns(), is_here(url))
+
+
+async def _opened(
+    transport: Transport, pairs: Sequence[Pair], clock: Clock, timing: Timing
+) -> tuple[Listing, dict[str, str], Market]:
+    """What is listed of ``pairs``, why others are not, and what the venue tells of the past."""
+    info = Info(transport, "", timing.read_timeout, lambda: None, timing.attempts)
+    meta, spot_meta = await asyncio.gather(info.meta(), info.spot_meta())
+    unlisted = {}
+    for pair in pairs:
+        try:
+            watch.listed(meta, spot_meta, (pair,))
+        except ValueError as error:
+            unlisted[pair.name] = str(error).removeprefix(f"{pair.name}: ")
+    there = [pair for pair in pairs if pair.name not in unlisted]
+    if not there:
+        return Listing((), {}, {}, {}), unlisted, Market()
+    listing = watch.listed(meta, spot_meta, there)
+    market = Market(listing.pairs)
+    for event in await watch.history(transport, listing, clock.now_ns(), timing):
+        market.observe(event)
+    return listing, unlisted, market
 
 
 async def _within(seconds: float, complete: asyncio.Event) -> None:

@@ -10,6 +10,7 @@ from bot import settings
 from bot.cli.errors import BAD_INPUT
 from bot.cli.main import run
 from bot.feeds.look import look
+from bot.instruments import load_pairs, pair_names
 from bot.run import Stopped
 from bot.scan import scan_live
 from tests.unit.bot.cli.processes import running
@@ -28,8 +29,10 @@ def test_the_market_as_it_is_now_is_ranked(url: str, capsys: pytest.CaptureFixtu
     told = json.loads(capsys.readouterr().out)
 
     assert told["synthetic"] is True
-    assert {row["pair"] for row in told["pairs"]} == PAIRS
-    for row in told["pairs"]:
+    listed = [row for row in told["pairs"] if row["gate"] != "not_listed"]
+    assert {row["pair"] for row in listed} == PAIRS
+    assert {row["pair"] for row in told["pairs"]} == set(pair_names("hyperliquid"))
+    for row in listed:
         assert row["gate"] not in {"not_warm", "stale_data", "no_data"}, row
         assert row["cost"] > 0
         assert row["capacity"] > 0
@@ -45,7 +48,8 @@ def test_a_generated_market_is_called_so(url: str, capsys: pytest.CaptureFixture
 
 
 async def test_what_is_not_quoted_in_time_is_told_pair_by_pair(url: str) -> None:
-    seen = await look(url, ("HYPE", "BTC"), lambda: False, wait_seconds=0.0)
+    pairs = load_pairs("hyperliquid", ("HYPE", "BTC"))
+    seen = await look(url, pairs, lambda: False, wait_seconds=0.0)
     loaded = settings.load(None).settings
     rows = list(scan_live(seen.pairs, seen.market, seen.now_ns, Decimal(10_000), loaded))
 
@@ -55,7 +59,7 @@ async def test_what_is_not_quoted_in_time_is_told_pair_by_pair(url: str) -> None
 
 async def test_who_stops_waits_for_nothing(url: str) -> None:
     with pytest.raises(Stopped):
-        await look(url, None, lambda: True)
+        await look(url, load_pairs("hyperliquid"), lambda: True)
 
 
 @pytest.mark.parametrize(
