@@ -2,8 +2,10 @@
 
 The model, stated once: a bar's path is ``path.walk``; each of its points is the
 mid of a three-level book (``Ladder``) whose spread and depth follow the last
-hours before it (``QuoteModel``), and a reference whose mark is the perp's mid. The
-oracle is the last completed perp close. Nothing published inside a bar uses a later one.
+hours before it (``QuoteModel``), and a reference whose mark is the perp's mid, but never
+further than ``MARK_BOUND`` from an index: the spot's price at that point, and the basis at which
+the last bar closed. The oracle is the last completed perp close. Nothing published inside a bar
+uses a later one.
 
 While an order rests there is more to see: between the points books and marks on the
 straight line, and at each point one print a leg, at the path's price with an equal share
@@ -57,6 +59,10 @@ WARM_NS = 15 * DAY
 """So far back before the start closes are read: all that a strategy remembers."""
 JUNK = 0.05
 """A spot price further than this from the perp's is a print nobody could trade at."""
+MARK_BOUND = 0.05
+"""A mark further than this from the index is no venue's: theirs are medians of index and prices, so
+that a perp may trade at thrice its spot for a minute (Binance's ETH on 2020-03-13) and liquidate
+nobody. They bound it nearer; where a basis really opens, this is the careful side."""
 _ENOUGH = 0.95  # of the best coverage any bar length has
 _ORACLE_NOTE = "oracle: last completed perp close"
 
@@ -556,18 +562,31 @@ class _Walker:
         for (quoter, at), path in zip(quoted, paths, strict=True):
             quoter.quote(at, path, instants, inputs)
         if row[1] >= 0:
-            inputs += self._perp.references(row[1], paths[0], instants)
+            inputs += self._perp.references(row[1], self._marks(row, paths), instants)
+
+    def _marks(self, row: Row, paths: Sequence[Sequence[float]]) -> Sequence[float]:
+        """The perp's prices, bounded by an index where the spot has traded."""
+        _, i, j = row
+        perp, spot = self._perp.leg, self._spot.leg
+        if j < 0 or not spot.bars.volume[j]:
+            return paths[0]
+        usual = perp.previous[i] / spot.previous[j]
+        low, high = usual * (1.0 - MARK_BOUND), usual * (1.0 + MARK_BOUND)
+        dearest, cheapest = perp.bars.high[i], perp.bars.low[i]
+        if dearest <= high * spot.bars.low[j] and cheapest >= low * spot.bars.high[j]:
+            return paths[0]  # as nearly always
+        return [min(max(p, s * low), s * high) for p, s in zip(*paths, strict=True)]
 
 
 class _Quoter:
     """Books, prints and marks along the paths of one leg."""
 
     def __init__(self, leg: _Leg) -> None:
-        self._leg = leg
+        self.leg = leg
         self._ladder = Ladder(leg.instrument)
 
     def candle(self, i: int, *, low_first: bool) -> Candle:
-        bars = self._leg.bars
+        bars = self.leg.bars
         if low_first:
             return bars.open[i], bars.low[i], bars.high[i], bars.close[i]
         return bars.open[i], bars.high[i], bars.low[i], bars.close[i]
@@ -576,7 +595,7 @@ class _Quoter:
         self, i: int, path: Sequence[float], instants: Sequence[int], inputs: list[MarketInput]
     ) -> None:
         """Append the book at each point."""
-        leg, make_book = self._leg, self._ladder.book
+        leg, make_book = self.leg, self._ladder.book
         floor, share = leg.quotes.half_spread_bps * 1e-4, leg.quotes.spread_of_range
         usual, depth = leg.ranges[i], leg.depths[i] * floor
         quiet = floor + share * usual
@@ -592,7 +611,7 @@ class _Quoter:
 
     def references(self, i: int, path: Sequence[float], instants: Sequence[int]) -> list[Reference]:
         """The mark at each point, over the last completed close."""
-        perp, oracle = self._leg.instrument, self._leg.previous[i]
+        perp, oracle = self.leg.instrument, self.leg.previous[i]
         perp_id, decimals = perp.id, perp.price_decimals
         return [
             Reference(perp_id, round(price, decimals), oracle, instant, instant)
@@ -600,14 +619,14 @@ class _Quoter:
         ]
 
     def reference_at_close(self, i: int, time_ns: int) -> Reference:
-        close = self._leg.bars.close[i]
-        return Reference(self._leg.instrument.id, close, close, time_ns, time_ns)
+        close = self.leg.bars.close[i]
+        return Reference(self.leg.instrument.id, close, close, time_ns, time_ns)
 
     def prints(self, i: int, path: Sequence[float], instants: Sequence[int]) -> list[Trade]:
         """The print that moved the price to each point."""
-        make_trade, quantity = self._ladder.trade, self._leg.bars.volume[i] / len(path)
+        make_trade, quantity = self._ladder.trade, self.leg.bars.volume[i] / len(path)
         found = []
-        before, rising = self._leg.previous[i], False
+        before, rising = self.leg.previous[i], False
         for price, instant in zip(path, instants, strict=True):
             # Unmoved, the sides take turns.
             rising = price > before if price != before else not rising

@@ -229,6 +229,38 @@ def test_the_oracle_is_the_last_completed_perp_close(tmp_path: Path) -> None:
     assert oracles[-1] == (T0 + 2 * HOUR, 20.2)
 
 
+def marks(source: HistorySource) -> list[float]:
+    return [e.mark for e in inputs(source) if isinstance(e, Reference)]
+
+
+def test_a_trade_far_from_the_spot_moves_the_book_and_not_the_mark(tmp_path: Path) -> None:
+    """As Binance's ETH perp on 2020-03-13, at thrice its spot for a moment."""
+    wick: Candles = [*FLAT[:2], (20.0, 60.0, 19.0, 20.0, 300.0), *FLAT[3:]]
+    source = opened(directory(tmp_path, perp=wick))
+
+    assert max(map(mid, books(source, PERP))) == pytest.approx(60.0)
+    assert max(marks(source)) == pytest.approx(20.02 * 1.05)
+    assert min(marks(source)) == pytest.approx(19.0)
+
+
+def test_a_mark_follows_the_perp_where_the_spot_goes_along(tmp_path: Path) -> None:
+    leap: Candles = [*FLAT[:2], (20.0, 60.0, 19.0, 20.0, 300.0), *FLAT[3:]]
+    assert max(marks(opened(directory(tmp_path, perp=leap, spot=leap)))) == 60.0
+
+
+def test_an_index_has_the_basis_at_which_the_bar_before_closed(tmp_path: Path) -> None:
+    dear: Candles = [(*(price * 1.04 for price in bar[:4]), bar[4]) for bar in FLAT]  # type: ignore[misc]
+    wick: Candles = [*dear[:2], (20.8, 60.0, 19.9, 20.8, 300.0), *dear[3:]]
+    found = marks(opened(directory(tmp_path, perp=wick)))
+    assert max(found) == pytest.approx(20.02 * 1.04 * 1.05, rel=1e-4)
+
+
+def test_a_spot_that_nobody_trades_is_no_index(tmp_path: Path) -> None:
+    wick: Candles = [*FLAT[:2], (20.0, 60.0, 19.0, 20.0, 300.0), *FLAT[3:]]
+    silent: Candles = [(*bar[:4], 0.0) for bar in FLAT]
+    assert max(marks(opened(directory(tmp_path, perp=wick, spot=silent)))) == 60.0
+
+
 def test_funding_is_recorded_at_its_own_time_after_the_oracle_has_moved(tmp_path: Path) -> None:
     events = inputs(opened(directory(tmp_path)))
     at = [i for i, event in enumerate(events) if isinstance(event, RecordedFunding)]
