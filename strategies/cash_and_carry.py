@@ -5,10 +5,11 @@ why, and changes nothing. Each reason starts with a stable word and a colon, by
 which decisions are counted:
 
 - WAIT: ``not_warm``, ``stale_data``, ``volatile``, ``basis_restless``, ``thin_depth``,
-  ``below_minimum``, ``carry_below_hurdle``, ``funding_low_now``, ``capital_used``
+  ``below_minimum``, ``carry_below_hurdle``, ``basis_against``, ``funding_low_now``,
+  ``capital_used``
 - ENTER: ``carry_pays``
 - HOLD: ``carry_holds``, ``not_warm``, ``stale_data``, ``thin_depth``, ``settlement_near``
-- EXIT: ``basis_stop``, ``funding_punishing``, ``carry_gone``, ``rotation``
+- EXIT: ``basis_stop``, ``funding_punishing``, ``basis_against``, ``carry_gone``, ``rotation``
 
 What volatility asks of the margin of a pair that is held is the account's business: the guard
 and what is beside it know its real distance to liquidation, and add margin first.
@@ -42,7 +43,7 @@ from strategies.carry.thresholds import (
 )
 from strategies.funding.forecast import Forecast, ForecastPolicy, MeanReverting
 from strategies.market.basis import UsualBasis
-from strategies.market.state import InstrumentState, Market
+from strategies.market.state import InstrumentState, Market, basis_now
 from strategies.sizing import CENT, maintenance_rate, notional_for_loss
 from strategies.strategy import Holding
 
@@ -164,7 +165,7 @@ class CashAndCarry:
             perp,
             self._forecast[pair.name](perp, self._policy.horizon_hours),
             usual,
-            basis_gain(usual),
+            basis_gain(usual, basis_now(spot, perp)),
             basis_stop(float(self._policy.basis_stop), self._policy.basis_sigmas, usual),
         )
 
@@ -181,7 +182,9 @@ class CashAndCarry:
         cost, net, surplus = self._worth(look, touch)
         judged = self._entering(look, touch)
         if not judged.pays_entry:
-            reason = f"carry_below_hurdle: {_carry(look, cost, net, judged.band)}"
+            otherwise = self._entering(_at_usual_basis(look), touch)
+            code = "basis_against" if otherwise.pays_entry else "carry_below_hurdle"
+            reason = f"{code}: {_carry(look, cost, net, judged.band)}"
             return _target(look, Action.WAIT, ZERO, reason, cost=cost, net=net)
         if (now := look.perp.predicted) is not None and now.per_hour < look.terms.hurdle:
             # Whoever waits for it to recover loses nothing: the round trip costs the same then.
@@ -428,7 +431,9 @@ class CashAndCarry:
             return _hold(look, holding, f"carry_holds: {worth}", trip.exit_cost), trip
         if self._is_paid_soon(look.perp, now_ns):
             return _hold(look, holding, f"settlement_near: {worth}", trip.exit_cost), trip
-        if look.forecast.hourly < 0.0:
+        if not self._staying(_at_usual_basis(look), trip).pays_exit:
+            cause, code = ExitCause.THESIS_CHANGED, "basis_against"
+        elif look.forecast.hourly < 0.0:
             cause, code = ExitCause.FUNDING_PUNISHING, "funding_punishing"
         else:
             cause, code = ExitCause.THESIS_CHANGED, "carry_gone"
@@ -495,6 +500,10 @@ def _with_own(look: _Look, notional: Decimal) -> _Look:
     anchor, open_interest = look.terms.process.anchor_hourly, look.perp.open_interest
     forecast = after_own_trade(look.forecast, _base(look, notional), open_interest, anchor)
     return msgspec.structs.replace(look, forecast=forecast)
+
+
+def _at_usual_basis(look: _Look) -> _Look:
+    return msgspec.structs.replace(look, gain=0.0)
 
 
 def _candidate(entry: _Entry) -> Candidate:

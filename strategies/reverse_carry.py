@@ -5,10 +5,10 @@ pay is income here, and the venue's interest is against it. There is nothing to 
 trade is never larger than the coins that the account holds of its own. Reasons:
 
 - WAIT: ``not_warm``, ``stale_data``, ``volatile``, ``thin_depth``, ``carry_below_hurdle``,
-  ``funding_low_now``, ``below_minimum``
+  ``basis_against``, ``funding_low_now``, ``below_minimum``
 - ENTER: ``carry_pays``
 - HOLD: ``carry_holds``, ``not_warm``, ``stale_data``, ``thin_depth``
-- EXIT: ``basis_stop``, ``funding_punishing``, ``carry_gone``
+- EXIT: ``basis_stop``, ``basis_against``, ``funding_punishing``, ``carry_gone``
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ from strategies.carry.thresholds import (
 )
 from strategies.funding.forecast import Forecast, ForecastPolicy, MeanReverting, Standing
 from strategies.market.basis import UsualBasis
-from strategies.market.state import InstrumentState, Market
+from strategies.market.state import InstrumentState, Market, basis_now
 from strategies.sizing import CENT, notional_for_loss
 from strategies.strategy import Holding
 from strategies.verdicts import Verdict, percent, stale, yearly
@@ -51,7 +51,7 @@ class _Look(msgspec.Struct, frozen=True):
     @property
     def gain(self) -> float:
         """What the basis is expected to bring by returning to its mean, of notional."""
-        return -basis_gain(self.usual)
+        return -basis_gain(self.usual, basis_now(self.spot, self.perp))
 
 
 class ReverseCarry:
@@ -120,7 +120,9 @@ class ReverseCarry:
         judged = entering(look.forecast, trip.total, look.gain, self._hurdle, process)
         level = f"level {yearly(look.forecast.now.level)} to longs, in above"
         if not judged.pays_entry:
-            reason = f"carry_below_hurdle: {level} {yearly(judged.band.enter)}"
+            otherwise = entering(look.forecast, trip.total, 0.0, self._hurdle, process)
+            code = "basis_against" if otherwise.pays_entry else "carry_below_hurdle"
+            reason = f"{code}: {level} {yearly(judged.band.enter)}"
             return wait(reason, trip.total)
         now = look.perp.predicted
         if now is not None and -now.per_hour < self._hurdle:
@@ -208,6 +210,8 @@ class ReverseCarry:
         )
         if not judged.pays_exit:
             return hold(f"carry_holds: {worth}")
+        if not staying(look.forecast, trip.total, 0.0, self._hurdle, process).pays_exit:
+            return leave(f"basis_against: {worth}", ExitCause.THESIS_CHANGED)
         if look.forecast.hourly < 0.0:
             return leave(f"funding_punishing: {worth}", ExitCause.FUNDING_PUNISHING)
         return leave(f"carry_gone: {worth}", ExitCause.THESIS_CHANGED)

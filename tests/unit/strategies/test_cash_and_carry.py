@@ -412,6 +412,19 @@ def test_a_discount_of_the_perp_makes_entry_dearer() -> None:
     assert low.cost > usual.cost + 0.002
 
 
+def test_a_discount_of_the_perp_is_waited_out_however_rich_the_pair_and_left_for() -> None:
+    low = with_perp_at(97.0)
+    waits = only(ask(low, now_ns=LATER))
+    leaves = only(ask(low, held=held(holding()), now_ns=LATER))
+    assert (waits.action, code(waits)) == (Action.WAIT, "basis_against")
+    assert (leaves.action, code(leaves)) == (Action.EXIT, "basis_against")
+    assert leaves.exit_cause is ExitCause.THESIS_CHANGED
+
+    over = observe(low, book(HYPE.perp, 100.0, LATER + 1), context(HYPE.perp, RICH, 100, LATER + 1))
+    assert only(ask(over, now_ns=LATER + 1)).action is Action.ENTER
+    assert only(ask(over, held=held(holding()), now_ns=LATER + 1)).action is Action.HOLD
+
+
 def test_one_odd_quote_of_the_perp_changes_no_cost() -> None:
     usual = only(ask(market_of(HYPE, hourly=RICH)))
     odd = only(ask(observe(market_of(HYPE, hourly=RICH), book(HYPE.perp, 99.5))))

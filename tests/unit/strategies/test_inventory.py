@@ -156,6 +156,20 @@ def test_a_perp_that_falls_far_under_its_spot_is_the_basis_stop() -> None:
     assert told(carry, market, held(Legs.CARRY, 0.0), at_ns).exit_cause is not ExitCause.BASIS_STOP
 
 
+def test_a_perp_far_over_its_usual_basis_is_waited_out_and_left_for() -> None:
+    """The mirror of the carry's: it is bought back when the premium is gone."""
+    market, at_ns = market_of(PAIR, hourly=-8 * FLOOR), NOW
+    for k in range(30 * 12):
+        at_ns += 5 * MINUTE
+        mid = 100.0 if k < 27 * 12 else 103.0
+        observe(market, book(PAIR.spot, 100.0, at_ns), book(PAIR.perp, mid, at_ns))
+        observe(market, context(PAIR.perp, -8 * FLOOR, mid, at_ns))
+    target = told(reverse(), market, None, at_ns)
+    assert (target.action, word(target)) == (Action.WAIT, "basis_against")
+    target = told(reverse(), market, held(Legs.REVERSE, 0.0), at_ns)
+    assert (target.action, word(target)) == (Action.EXIT, "basis_against")
+
+
 def test_a_mirror_of_a_mirror_is_the_forecast_again() -> None:
     one = Forecast(1e-5, 2e-5, 24.0, Standing(2e-5, -1e-5), Standing(3e-5, 1e-6))
     assert mirrored(mirrored(one)) == one
