@@ -264,8 +264,8 @@ class CashAndCarry:
         ).quantize(CENT, ROUND_DOWN)
         impact_max = max(surplus / 2, touch.total * UNTOLD)
         for _ in range(HALVINGS):
-            if too_small := _too_small(look.pair, notional, look.spot.mid):
-                return too_small
+            if notional < (least := _smallest(look.pair, look.spot.mid)):
+                return f"below_minimum: {notional:.2f} is under {least:.2f}"
             trip, own = self._cost(look, notional), _with_own(look, notional)
             less = look.forecast.total - own.forecast.total
             if (
@@ -303,25 +303,23 @@ class CashAndCarry:
     ) -> dict[str, Target]:
         room = self._room(holdings, equity)
         granted = allocate([_candidate(entry) for entry in entries], room)
+        for entry in entries:
+            for name in entry.look.terms.buckets:
+                room[name] -= granted[entry.look.pair.name]
         found: dict[str, Target] = {}
         refused: list[_Entry] = []
         for entry in entries:
-            name, capital = entry.look.pair.name, granted[entry.look.pair.name]
-            notional = min(
-                entry.notional,
-                (capital / entry.look.terms.capital_per_notional).quantize(CENT, ROUND_DOWN),
+            look, capital = entry.look, granted[entry.look.pair.name]
+            if capital > ZERO:
+                most = (capital / look.terms.capital_per_notional).quantize(CENT, ROUND_DOWN)
+                found[look.pair.name] = self._enter(entry, min(entry.notional, most))
+                continue
+            refused.append(entry)
+            free = max(min(room[name] for name in look.terms.buckets), ZERO)
+            reason = f"capital_used: {free:.2f} free, wants {_candidate(entry).capital:.2f}"
+            found[look.pair.name] = _target(
+                look, Action.WAIT, ZERO, reason, cost=entry.cost, net=entry.net
             )
-            # A fragment would block the pair for as long as it is held.
-            if 2 * notional < entry.notional or _too_small(
-                entry.look.pair, notional, entry.look.spot.mid
-            ):
-                refused.append(entry)
-                reason = f"capital_used: {capital:.2f} free, wants {_candidate(entry).capital:.2f}"
-                found[name] = _target(
-                    entry.look, Action.WAIT, ZERO, reason, cost=entry.cost, net=entry.net
-                )
-            else:
-                found[name] = self._enter(entry, notional)
         found.update(self._rotate(refused, held, room))
         return found
 
@@ -509,19 +507,22 @@ def _at_usual_basis(look: _Look) -> _Look:
 def _candidate(entry: _Entry) -> Candidate:
     look = entry.look
     score = entry.net / float(look.terms.capital_per_notional)
-    capital = (entry.notional * look.terms.capital_per_notional).quantize(CENT, ROUND_UP)
-    return Candidate(look.pair, score, capital)
+    per_notional = look.terms.capital_per_notional
+    # A fragment would block the pair for as long as it is held.
+    least = max(entry.notional / 2, _smallest(look.pair, look.spot.mid))
+    return Candidate(
+        look.pair,
+        score,
+        capital=(entry.notional * per_notional).quantize(CENT, ROUND_UP),
+        least=(least * per_notional).quantize(CENT, ROUND_UP),
+    )
 
 
-def _too_small(pair: Pair, notional: Decimal, mid: float | None) -> str | None:
-    """Ten times the venues' minimum: the price may halve and the way out must stay open, and
-    the margin guard must be able to sell a slice of both legs."""
+def _smallest(pair: Pair, mid: float | None) -> Decimal:
+    """One lot, and ten times the venues' minimum: the price may halve and the way out must stay
+    open, and the margin guard must be able to sell a slice of both legs."""
     least = 10 * max(pair.spot.minimum_notional, pair.perp.minimum_notional)
-    if notional < least:
-        return f"below_minimum: {notional:.2f} is under {least:.2f}"
-    if not mid or pair.floor_quantity(notional / decimal_of(mid)) == ZERO:
-        return f"below_minimum: {notional:.2f} buys less than one lot of {pair.lot}"
-    return None
+    return max(least, pair.lot * decimal_of(mid)) if mid else least
 
 
 def _target(

@@ -180,6 +180,19 @@ def test_no_fragment_is_opened_with_what_is_left() -> None:
     assert code(second) == "capital_used"
 
 
+def test_what_is_too_little_for_the_better_pair_goes_to_one_that_wants_less() -> None:
+    """Of 7,000 the best takes 5,000; 2,000 is a fragment for the next, and enough for the last."""
+    policy = msgspec.structs.replace(POLICY, max_total_share=Decimal("0.7"))
+    market = observe(two_pairs(3 * RICH, 2 * RICH), *history(BTC, RICH))
+    thin = [Level(99.99, 2.0)], [Level(100.01, 2.0)]
+    observe(market, *(raw_book(leg, *thin, NOW + 1) for leg in (BTC.spot, BTC.perp)))
+    best, next_best, small = ask(market, HYPE, PURR, BTC, policy=policy, risk=ROOMY)
+
+    assert (best.action, code(next_best)) == (Action.ENTER, "capital_used")
+    assert small.action is Action.ENTER
+    assert small.notional * Decimal("1.65") <= 2_000
+
+
 def test_all_capital_together_stays_under_the_total_cap() -> None:
     pairs = (HYPE, PURR, BTC)
     targets = ask(market_of(*pairs, hourly=RICH), *pairs, risk=ROOMY)
@@ -633,6 +646,17 @@ def test_nothing_is_closed_for_a_better_pair_that_would_still_lack_capital() -> 
     )  # fmt: skip
 
     assert (old.action, code(new)) == (Action.HOLD, "capital_used")
+
+
+def test_nothing_is_closed_for_a_pair_whose_capital_another_is_taking() -> None:
+    """Of 6,000 PURR takes 5,000 at this very look; what HYPE would free is not enough for BTC."""
+    policy = msgspec.structs.replace(POLICY, max_total_share=Decimal("0.6"))
+    market = observe(two_pairs(FLOOR, 4e-4), *history(BTC, 3e-4))
+    small = held(holding(HYPE, 500))
+    old, new, third = ask(market, HYPE, PURR, BTC, held=small, policy=policy, risk=ROOMY)
+
+    assert (new.action, code(third)) == (Action.ENTER, "capital_used")
+    assert old.action is Action.HOLD
 
 
 def test_a_slightly_better_pair_does_not_pay_both_round_trips() -> None:
