@@ -457,7 +457,7 @@ class CashAndCarry:
             return None
         now = min(bid, mark) / ask - 1.0
         moved = (now if usual is None else min(now, usual.recent)) - entry
-        stop = max(look.basis_stop, holding.basis_stop)
+        stop = holding.basis_stop or look.basis_stop
         if moved < stop:
             return None
         return (

@@ -183,7 +183,7 @@ class ReverseCarry:
         return None
 
     def _stay(self, look: _Look, trip: RoundTrip | None, holding: Holding) -> Verdict:
-        moved, stop = _against(look, holding), max(self._stop(look), holding.basis_stop)
+        moved, stop = _against(look, holding), holding.basis_stop or self._stop(look)
         cost = trip.exit_cost if trip is not None else 0.0
 
         def leave(reason: str, cause: ExitCause) -> Verdict:

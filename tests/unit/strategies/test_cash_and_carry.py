@@ -498,7 +498,7 @@ def test_the_basis_stop_counts_from_the_basis_at_entry() -> None:
 
 
 @pytest.mark.parametrize(("sized_for", "action"), [(0.0, Action.EXIT), (0.05, Action.HOLD)])
-def test_after_a_start_the_basis_stop_is_no_nearer_than_it_was_sized_for(
+def test_after_a_start_the_basis_stop_is_the_one_that_was_sized_for(
     sized_for: float, action: Action
 ) -> None:
     """Two hours are known of the basis: not enough to trust that it is as restless as it was."""
@@ -522,9 +522,12 @@ def test_a_pair_with_a_restless_basis_has_a_wider_stop_and_a_smaller_size() -> N
     assert restless.amount_at_risk <= 100
 
     # 2.5 % against us would close a quiet pair; here it is noise.
-    before = mid / 100.0 - 1.0 - 0.025
-    target = only(ask(market, held=held(holding(entry_basis=before)), now_ns=at_ns))
-    assert target.action is Action.HOLD
+    before = holding(entry_basis=mid / 100.0 - 1.0 - 0.025)
+    assert only(ask(market, held=held(before), now_ns=at_ns)).action is Action.HOLD
+    # But not for a trade whose size was for a stop at 2 %: more would be lost than is risked.
+    sized = msgspec.structs.replace(before, basis_stop=0.02)
+    target = only(ask(market, held=held(sized), now_ns=at_ns))
+    assert target.exit_cause is ExitCause.BASIS_STOP
 
 
 @pytest.mark.parametrize(("swing", "reason"), [(0.002, "carry_pays"), (0.02, "basis_restless")])

@@ -146,7 +146,7 @@ def test_a_perp_that_falls_far_under_its_spot_is_the_basis_stop() -> None:
         observe(market, spot, perp, context(PAIR.perp, -8 * FLOOR, 96.0, at_ns))
     target = told(reverse(), market, held(Legs.REVERSE, 0.0), at_ns)
     assert (target.action, target.exit_cause) == (Action.EXIT, ExitCause.BASIS_STOP)
-    # It is no nearer than it was sized for, however little is known of the pair since a start.
+    # It is the one that was sized for, however little is known of the pair since a start.
     sized = msgspec.structs.replace(held(Legs.REVERSE, 0.0), basis_stop=0.05)
     assert told(reverse(), market, sized, at_ns).action is Action.HOLD
     # For the carry that is a gain.
