@@ -96,7 +96,7 @@ def test_a_spike_that_nobody_pays_for_is_left_alone() -> None:
 
 
 def test_the_usual_funding_is_that_of_the_hours_and_not_of_the_prints() -> None:
-    """Twelve times the interest every eight hours, for twice as long as once it every hour since."""
+    """Twelve times the interest every eight hours, twice as long as once it every hour since."""
     market, now_ns = market_of(SPIKE, 4 * FLOOR)
     hours = len(SPIKE)
     for k in range(2 * hours // 8):
