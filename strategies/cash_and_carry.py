@@ -5,10 +5,11 @@ why, and changes nothing. Each reason starts with a stable word and a colon, by
 which decisions are counted:
 
 - WAIT: ``not_warm``, ``stale_data``, ``volatile``, ``basis_restless``, ``thin_depth``,
-  ``below_minimum``, ``carry_below_hurdle``, ``funding_low_now``, ``capital_used``
+  ``below_minimum``, ``carry_below_hurdle``, ``basis_against``, ``funding_low_now``,
+  ``capital_used``
 - ENTER: ``carry_pays``
 - HOLD: ``carry_holds``, ``not_warm``, ``stale_data``, ``thin_depth``, ``settlement_near``
-- EXIT: ``basis_stop``, ``funding_punishing``, ``carry_gone``, ``rotation``
+- EXIT: ``basis_stop``, ``funding_punishing``, ``basis_against``, ``carry_gone``, ``rotation``
 
 What volatility asks of the margin of a pair that is held is the account's business: the guard
 and what is beside it know its real distance to liquidation, and add margin first.
@@ -42,7 +43,7 @@ from strategies.carry.thresholds import (
 )
 from strategies.funding.forecast import Forecast, ForecastPolicy, MeanReverting
 from strategies.market.basis import UsualBasis
-from strategies.market.state import InstrumentState, Market
+from strategies.market.state import InstrumentState, Market, basis_now
 from strategies.sizing import CENT, maintenance_rate, notional_for_loss
 from strategies.strategy import Holding
 
@@ -164,7 +165,7 @@ class CashAndCarry:
             perp,
             self._forecast[pair.name](perp, self._policy.horizon_hours),
             usual,
-            basis_gain(usual),
+            basis_gain(usual, basis_now(spot, perp)),
             basis_stop(float(self._policy.basis_stop), self._policy.basis_sigmas, usual),
         )
 
@@ -181,7 +182,9 @@ class CashAndCarry:
         cost, net, surplus = self._worth(look, touch)
         judged = self._entering(look, touch)
         if not judged.pays_entry:
-            reason = f"carry_below_hurdle: {_carry(look, cost, net, judged.band)}"
+            otherwise = self._entering(_at_usual_basis(look), touch)
+            code = "basis_against" if otherwise.pays_entry else "carry_below_hurdle"
+            reason = f"{code}: {_carry(look, cost, net, judged.band)}"
             return _target(look, Action.WAIT, ZERO, reason, cost=cost, net=net)
         if (now := look.perp.predicted) is not None and now.per_hour < look.terms.hurdle:
             # Whoever waits for it to recover loses nothing: the round trip costs the same then.
@@ -261,8 +264,8 @@ class CashAndCarry:
         ).quantize(CENT, ROUND_DOWN)
         impact_max = max(surplus / 2, touch.total * UNTOLD)
         for _ in range(HALVINGS):
-            if too_small := _too_small(look.pair, notional, look.spot.mid):
-                return too_small
+            if notional < (least := _smallest(look.pair, look.spot.mid)):
+                return f"below_minimum: {notional:.2f} is under {least:.2f}"
             trip, own = self._cost(look, notional), _with_own(look, notional)
             less = look.forecast.total - own.forecast.total
             if (
@@ -300,25 +303,23 @@ class CashAndCarry:
     ) -> dict[str, Target]:
         room = self._room(holdings, equity)
         granted = allocate([_candidate(entry) for entry in entries], room)
+        for entry in entries:
+            for name in entry.look.terms.buckets:
+                room[name] -= granted[entry.look.pair.name]
         found: dict[str, Target] = {}
         refused: list[_Entry] = []
         for entry in entries:
-            name, capital = entry.look.pair.name, granted[entry.look.pair.name]
-            notional = min(
-                entry.notional,
-                (capital / entry.look.terms.capital_per_notional).quantize(CENT, ROUND_DOWN),
+            look, capital = entry.look, granted[entry.look.pair.name]
+            if capital > ZERO:
+                most = (capital / look.terms.capital_per_notional).quantize(CENT, ROUND_DOWN)
+                found[look.pair.name] = self._enter(entry, min(entry.notional, most))
+                continue
+            refused.append(entry)
+            free = max(min(room[name] for name in look.terms.buckets), ZERO)
+            reason = f"capital_used: {free:.2f} free, wants {_candidate(entry).capital:.2f}"
+            found[look.pair.name] = _target(
+                look, Action.WAIT, ZERO, reason, cost=entry.cost, net=entry.net
             )
-            # A fragment would block the pair for as long as it is held.
-            if 2 * notional < entry.notional or _too_small(
-                entry.look.pair, notional, entry.look.spot.mid
-            ):
-                refused.append(entry)
-                reason = f"capital_used: {capital:.2f} free, wants {_candidate(entry).capital:.2f}"
-                found[name] = _target(
-                    entry.look, Action.WAIT, ZERO, reason, cost=entry.cost, net=entry.net
-                )
-            else:
-                found[name] = self._enter(entry, notional)
         found.update(self._rotate(refused, held, room))
         return found
 
@@ -428,7 +429,9 @@ class CashAndCarry:
             return _hold(look, holding, f"carry_holds: {worth}", trip.exit_cost), trip
         if self._is_paid_soon(look.perp, now_ns):
             return _hold(look, holding, f"settlement_near: {worth}", trip.exit_cost), trip
-        if look.forecast.hourly < 0.0:
+        if not self._staying(_at_usual_basis(look), trip).pays_exit:
+            cause, code = ExitCause.THESIS_CHANGED, "basis_against"
+        elif look.forecast.hourly < 0.0:
             cause, code = ExitCause.FUNDING_PUNISHING, "funding_punishing"
         else:
             cause, code = ExitCause.THESIS_CHANGED, "carry_gone"
@@ -454,7 +457,7 @@ class CashAndCarry:
             return None
         now = min(bid, mark) / ask - 1.0
         moved = (now if usual is None else min(now, usual.recent)) - entry
-        stop = max(look.basis_stop, holding.basis_stop)
+        stop = holding.basis_stop or look.basis_stop
         if moved < stop:
             return None
         return (
@@ -497,22 +500,29 @@ def _with_own(look: _Look, notional: Decimal) -> _Look:
     return msgspec.structs.replace(look, forecast=forecast)
 
 
+def _at_usual_basis(look: _Look) -> _Look:
+    return msgspec.structs.replace(look, gain=0.0)
+
+
 def _candidate(entry: _Entry) -> Candidate:
     look = entry.look
     score = entry.net / float(look.terms.capital_per_notional)
-    capital = (entry.notional * look.terms.capital_per_notional).quantize(CENT, ROUND_UP)
-    return Candidate(look.pair, score, capital)
+    per_notional = look.terms.capital_per_notional
+    # A fragment would block the pair for as long as it is held.
+    least = max(entry.notional / 2, _smallest(look.pair, look.spot.mid))
+    return Candidate(
+        look.pair,
+        score,
+        capital=(entry.notional * per_notional).quantize(CENT, ROUND_UP),
+        least=(least * per_notional).quantize(CENT, ROUND_UP),
+    )
 
 
-def _too_small(pair: Pair, notional: Decimal, mid: float | None) -> str | None:
-    """Ten times the venues' minimum: the price may halve and the way out must stay open, and
-    the margin guard must be able to sell a slice of both legs."""
+def _smallest(pair: Pair, mid: float | None) -> Decimal:
+    """One lot, and ten times the venues' minimum: the price may halve and the way out must stay
+    open, and the margin guard must be able to sell a slice of both legs."""
     least = 10 * max(pair.spot.minimum_notional, pair.perp.minimum_notional)
-    if notional < least:
-        return f"below_minimum: {notional:.2f} is under {least:.2f}"
-    if not mid or pair.floor_quantity(notional / decimal_of(mid)) == ZERO:
-        return f"below_minimum: {notional:.2f} buys less than one lot of {pair.lot}"
-    return None
+    return max(least, pair.lot * decimal_of(mid)) if mid else least
 
 
 def _target(

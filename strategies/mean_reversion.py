@@ -11,6 +11,7 @@ is against the trade it is smaller, and at low leverage. Reasons on top of ``Per
 
 from collections.abc import Sequence
 from decimal import Decimal
+from math import fsum
 
 import msgspec
 
@@ -88,7 +89,8 @@ def signal(policy: MeanReversionPolicy, perp: InstrumentState, now_ns: int) -> S
         legs, extreme, side = Legs.LONG, min(closes), -1.0
     else:
         return f"not_extended: {state}"
-    usual = average([settled.per_hour for settled in perp.settled]) if perp.settled else 0.0
+    paid = fsum(settled.per_hour * settled.hours for settled in perp.settled)
+    usual = paid / perp.hours_of_funding if perp.settled else 0.0
     crowd = perp.predicted.per_hour
     if (crowd - usual) * side <= 0.0:
         return f"funding_disagrees: {yearly(crowd)}, usually {yearly(usual)}; {state}"

@@ -4,11 +4,11 @@ The mirror of ``CashAndCarry``, by the same band over the mirrored funding proce
 pay is income here, and the venue's interest is against it. There is nothing to borrow, so a
 trade is never larger than the coins that the account holds of its own. Reasons:
 
-- WAIT: ``not_warm``, ``stale_data``, ``volatile``, ``thin_depth``, ``carry_below_hurdle``,
-  ``funding_low_now``, ``below_minimum``
+- WAIT: ``not_warm``, ``stale_data``, ``volatile``, ``basis_restless``, ``thin_depth``,
+  ``carry_below_hurdle``, ``basis_against``, ``funding_low_now``, ``below_minimum``
 - ENTER: ``carry_pays``
 - HOLD: ``carry_holds``, ``not_warm``, ``stale_data``, ``thin_depth``
-- EXIT: ``basis_stop``, ``funding_punishing``, ``carry_gone``
+- EXIT: ``basis_stop``, ``basis_against``, ``funding_punishing``, ``carry_gone``
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,12 +29,13 @@ from strategies.carry.thresholds import (
     basis_stop,
     entering,
     hurdle_hourly,
+    is_noise,
     staying,
 )
 from strategies.funding.forecast import Forecast, ForecastPolicy, MeanReverting, Standing
 from strategies.market.basis import UsualBasis
-from strategies.market.state import InstrumentState, Market
-from strategies.sizing import CENT, notional_for_loss
+from strategies.market.state import InstrumentState, Market, basis_now
+from strategies.sizing import CENT, maintenance_rate, notional_for_loss
 from strategies.strategy import Holding
 from strategies.verdicts import Verdict, percent, stale, yearly
 
@@ -51,7 +52,7 @@ class _Look(msgspec.Struct, frozen=True):
     @property
     def gain(self) -> float:
         """What the basis is expected to bring by returning to its mean, of notional."""
-        return -basis_gain(self.usual)
+        return -basis_gain(self.usual, basis_now(self.spot, self.perp))
 
 
 class ReverseCarry:
@@ -120,7 +121,9 @@ class ReverseCarry:
         judged = entering(look.forecast, trip.total, look.gain, self._hurdle, process)
         level = f"level {yearly(look.forecast.now.level)} to longs, in above"
         if not judged.pays_entry:
-            reason = f"carry_below_hurdle: {level} {yearly(judged.band.enter)}"
+            otherwise = entering(look.forecast, trip.total, 0.0, self._hurdle, process)
+            code = "basis_against" if otherwise.pays_entry else "carry_below_hurdle"
+            reason = f"{code}: {level} {yearly(judged.band.enter)}"
             return wait(reason, trip.total)
         now = look.perp.predicted
         if now is not None and -now.per_hour < self._hurdle:
@@ -128,16 +131,12 @@ class ReverseCarry:
             return wait(reason, trip.total)
         if equity <= ZERO:
             return wait(f"below_minimum: equity is {equity}")
-        policy = self._policy
-        loss = (
-            decimal_of(self._stop(look))
-            + policy.stress_multiple * decimal_of(trip.urgent_exit_cost)
-            + policy.liquidation_allowance
-        )
-        most = notional_for_loss(equity, self._risk_per_trade, loss)
+        most = notional_for_loss(equity, self._risk_per_trade, self._loss_fraction(look, trip))
         if (sized := self._sized(look, most)) is None:
             return wait("thin_depth: the books cannot take it at a cost that pays", trip.total)
         notional, trip = sized
+        loss = self._loss_fraction(look, trip)
+        notional = min(notional, notional_for_loss(equity, self._risk_per_trade, loss))
         reason = f"carry_pays: {level} {yearly(judged.band.enter)}; cost {percent(trip.total)}"
         return msgspec.structs.replace(
             self._verdict(look, Action.ENTER, reason, trip.total),
@@ -163,6 +162,12 @@ class ReverseCarry:
             notional = (notional / 2).quantize(CENT, ROUND_DOWN)
         return None
 
+    def _loss_fraction(self, look: _Look, trip: RoundTrip) -> Decimal:
+        """What can really be lost, of notional (SPEC R9)."""
+        policy = self._policy
+        exit_cost = policy.stress_multiple * decimal_of(trip.urgent_exit_cost)
+        return decimal_of(self._stop(look)) + exit_cost + policy.liquidation_allowance
+
     def _not_now(self, look: _Look) -> str | None:
         policy, perp = self._policy, look.perp
         if perp.hours_of_funding < policy.warm_hours:
@@ -173,15 +178,21 @@ class ReverseCarry:
         if perp.volatility is None or not look.spot.mid or not perp.mid or not perp.oracle:
             return "not_warm: less than an hour of prices known"
         sigma = max(look.spot.volatility or 0.0, perp.volatility) * sqrt(policy.guard_hours)
-        if sigma * policy.volatility_sigmas > self._margin:
+        distance = self._margin - float(maintenance_rate(look.pair.perp.margin_tiers, ZERO))
+        if sigma * policy.volatility_sigmas > distance:
             return (
                 f"volatile: {percent(sigma)} in {policy.guard_hours:.0f} h, "
-                f"margin {percent(self._margin)}"
+                f"{percent(distance)} to liquidation"
+            )
+        if look.usual is not None and is_noise(self._stop(look), look.usual):
+            return (
+                f"basis_restless: it strays {percent(look.usual.deviation)} from its mean, "
+                f"the stop is {percent(self._stop(look))} away"
             )
         return None
 
     def _stay(self, look: _Look, trip: RoundTrip | None, holding: Holding) -> Verdict:
-        moved, stop = _against(look, holding), max(self._stop(look), holding.basis_stop)
+        moved, stop = _against(look, holding), holding.basis_stop or self._stop(look)
         cost = trip.exit_cost if trip is not None else 0.0
 
         def leave(reason: str, cause: ExitCause) -> Verdict:
@@ -208,6 +219,8 @@ class ReverseCarry:
         )
         if not judged.pays_exit:
             return hold(f"carry_holds: {worth}")
+        if not staying(look.forecast, trip.total, 0.0, self._hurdle, process).pays_exit:
+            return leave(f"basis_against: {worth}", ExitCause.THESIS_CHANGED)
         if look.forecast.hourly < 0.0:
             return leave(f"funding_punishing: {worth}", ExitCause.FUNDING_PUNISHING)
         return leave(f"carry_gone: {worth}", ExitCause.THESIS_CHANGED)

@@ -17,8 +17,9 @@ class Holding(msgspec.Struct, frozen=True):
     ``quantity`` is base units of each of its ``legs``;
     ``notional`` what it was opened for, quote; ``entry_basis`` perp over spot, less one, at the
     average fill prices. Where that is unknown the pair's usual basis stands in. ``stop_price``,
-    ``target_price`` and ``basis_stop`` are those of the plan, zero where it has none: however
-    little is known of the pair since a start, no basis stop is nearer than it was sized for.
+    ``target_price`` and ``basis_stop`` are those of the plan, zero where it has none: whatever
+    the basis has done since, or is known of it since a start, the stop is the one that the
+    size was for.
     ``entry_price`` is the average fill price of the perp that is held, ``tranches`` in how many
     parts it was bought, and ``targets_met`` how many parts left at a target.
     """

@@ -5,6 +5,7 @@ WORDS = {
     "not_warm": "too little funding or price history known yet",
     "stale_data": "no fresh quote or mark of a leg",
     "carry_below_hurdle": "funding is below the level at which a round trip is repaid",
+    "basis_against": "the basis is so far from usual that being out until it is back gains more",
     "funding_low_now": "it would pay, but this hour's rate is under the hurdle: waiting is free",
     "thin_depth": "the books are too thin for a position",
     "below_minimum": "the capital left is too small for a position",

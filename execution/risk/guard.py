@@ -149,11 +149,12 @@ def policy_for(
     the mark whenever the guard has acted, and the target stays under it: so far that the
     price is all but sure not to get from one to the other while the guard cannot act
     (``guard_reaction_minutes``, ``guard_reach_probability_max``).
-    ``side`` is the perp's, ``notional`` (quote) picks the tier.
+    ``side`` is the perp's, ``notional`` (quote) picks the tier: that in which it would be
+    liquidated.
     """
-    at_distance = leverage_at_distance(
-        side, maintenance_rate(notional, tiers), limits.liquidation_distance_min
-    )
+    distance = limits.liquidation_distance_min
+    liquidated = notional * (1 - side.sign * distance)
+    at_distance = leverage_at_distance(side, maintenance_rate(liquidated, tiers), distance)
     reach = unlikely_move(
         volatility_hourly, limits.guard_reaction_minutes / 60, limits.guard_reach_probability_max
     )

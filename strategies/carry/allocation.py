@@ -6,15 +6,17 @@ from decimal import Decimal
 import msgspec
 
 from domain.instruments import Pair
+from domain.money import ZERO
 
 
 class Candidate(msgspec.Struct, frozen=True):
     """A pair that pays. ``score`` is expected net per unit of capital, ``capital`` the most it
-    can use (quote)."""
+    can use and ``least`` what it is not worth having less of (quote)."""
 
     pair: Pair
     score: float
     capital: Decimal
+    least: Decimal = ZERO
 
 
 def buckets(pair: Pair) -> tuple[str, ...]:
@@ -31,15 +33,17 @@ def buckets(pair: Pair) -> tuple[str, ...]:
 def allocate(candidates: Iterable[Candidate], room: Mapping[str, Decimal]) -> dict[str, Decimal]:
     """Capital granted by pair name, best score first (ties by name).
 
-    ``room`` is what each of ``buckets`` still takes, quote. Since one more unit
-    in a candidate is worth what the last was until a cap binds, filling the
-    best first is the optimum.
+    ``room`` is what each of ``buckets`` still takes, quote. One more unit in a candidate is worth
+    what the last was until a cap binds; so where each cap lies within the next, as at one venue,
+    filling the best first is the optimum. What is too little for one is left to the next.
     """
     left = dict(room)
     granted: dict[str, Decimal] = {}
     for candidate in sorted(candidates, key=lambda c: (-c.score, c.pair.name)):
         names = buckets(candidate.pair)
-        capital = max(Decimal(0), min(candidate.capital, *(left[name] for name in names)))
+        capital = max(ZERO, min(candidate.capital, *(left[name] for name in names)))
+        if capital < candidate.least:
+            capital = ZERO
         granted[candidate.pair.name] = capital
         for name in names:
             left[name] -= capital

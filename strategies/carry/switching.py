@@ -43,7 +43,7 @@ class Band(msgspec.Struct, frozen=True):
 
     ``shares`` are ``v`` at ``leave`` and every ``step`` (per hour) above it, of the
     ``round_trip`` (fraction of notional), from zero up; from ``enter`` on ``v`` is all of it. A
-    round trip that no level repays has an infinite ``enter``.
+    round trip that no level within reach repays has an infinite ``enter``.
     """
 
     leave: float
@@ -82,14 +82,15 @@ def band(round_trip: float, hurdle: float, level: Level) -> Band:
 def _solved(cost_step: int, hurdle: float, level: Level) -> Band:
     speed = log(2.0) / level.half_life_hours
     unit = level.deviation / speed  # of v, when y is counted in deviations and time in 1 / speed
-    # Farther from the hurdle it makes no odds, and the climb would be too steep to follow.
+    # Farther, the climb is too steep to follow: above a hurdle of about 40 % a year on notional
+    # ``enter`` is some percent too low.
     mean = max(-_FARTHEST, min(_FARTHEST, (level.anchor - hurdle) / level.deviation))
     rate = 1.0 / (HOLDING_HOURS * speed)
     round_trip = exp(cost_step / _COST_STEPS)
     wanted = min(round_trip / unit, _DEAREST)
     low, high = _DEEPEST, -1e-9
-    while high - low > -1e-5 * high:
-        middle = (low + high) / 2.0
+    # To the last digit: the next one decides how high a steep climb gets.
+    while low < (middle := (low + high) / 2.0) < high:
         climbed = _climb(middle, mean, rate, wanted)
         if climbed is None or climbed[1] > wanted:
             low = middle

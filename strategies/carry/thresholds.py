@@ -4,9 +4,13 @@ Both questions are asked of one number: what being in is worth over having left 
 from where funding stands, as ``switching`` computes it. *In* when that repays the whole round
 trip; *out* when it is nothing or less. Neither on one print: both need the standing without
 the newest settlement to agree. Sunk costs play no part.
+
+A basis far from its usual mean comes back within hours, and whoever is in meanwhile has it as
+income, of either sign, beside the funding. So it counts as a spike of funding does
+(``transient``): against a rich pair, what waiting outside for its return would save.
 """
 
-from math import copysign, sqrt
+from math import copysign, log, sqrt
 from typing import NamedTuple
 
 from domain.time import HOURS_PER_YEAR
@@ -33,19 +37,30 @@ NOISE = 2.0
 """So many deviations of a basis from its mean say nothing."""
 
 
-def basis_gain(usual: UsualBasis | None) -> float:
+BASIS_HALF_LIFE_HOURS = 8.0
+"""How fast a basis beyond its noise returns: the slow end of what pairs have shown, one to eight
+hours (``python -m tests.study.basis --data DIR --gaps``)."""
+
+
+def basis_gain(usual: UsualBasis | None, now: float | None) -> float:
     """What long spot and short perp gain when the basis returns to its mean, of notional.
 
-    Only what lies beyond its ``NOISE`` counts, and only once a day of it is known: within
-    it a basis is that of quotes, and a strategy that hears it trades noise.
+    By the average of the last hour and by the quotes of ``now``, whichever says less: what is
+    over is no gain, nor what nobody has confirmed. Only what lies beyond its ``NOISE`` counts,
+    and only once a day of it is known: within it a basis is that of quotes, and a strategy that
+    hears it trades noise.
 
-    >>> basis_gain(UsualBasis(mean=0.001, recent=0.004, variance=0.0005**2, hours=50, sampled_ns=0))
-    0.002
+    >>> usual = UsualBasis(mean=0.001, recent=0.004, variance=0.0005**2, hours=50, sampled_ns=0)
+    >>> basis_gain(usual, now=0.005), basis_gain(usual, now=0.001)
+    (0.002, 0.0)
     """
-    if usual is None or usual.hours < 24.0:
+    if usual is None or now is None or usual.hours < 24.0:
         return 0.0
-    gap = usual.recent - usual.mean
-    return copysign(max(abs(gap) - NOISE * usual.deviation, 0.0), gap)
+    lasting, present = usual.recent - usual.mean, now - usual.mean
+    if lasting * present <= 0.0:
+        return 0.0
+    beyond = min(abs(lasting), abs(present)) - NOISE * usual.deviation
+    return copysign(max(beyond, 0.0), present)
 
 
 def basis_stop(least: float, sigmas: float, usual: UsualBasis | None) -> float:
@@ -81,18 +96,18 @@ class Worth(NamedTuple):
 def entering(
     forecast: Forecast, round_trip: float, gain: float, hurdle: float, process: ForecastPolicy
 ) -> Worth:
-    """Judge an entry. ``gain`` is expected of the basis: it may pay the way, and an
-    unfavourable one adds to it."""
-    costs = band(max(round_trip - gain, LEAST_COST), hurdle, _level(process))
-    return Worth(min(_worths(forecast, costs, hurdle, process)), costs)
+    """Judge an entry. ``gain`` is expected of the basis: it may pay the way, and is no reason to
+    go; an unfavourable one is waited out."""
+    costs = band(max(round_trip - max(gain, 0.0), LEAST_COST), hurdle, _level(process))
+    return Worth(min(_worths(forecast, costs, min(gain, 0.0), hurdle, process)), costs)
 
 
 def staying(
     forecast: Forecast, round_trip: float, gain: float, hurdle: float, process: ForecastPolicy
 ) -> Worth:
     """Judge a pair that is held: leaving forgoes ``gain``, and coming back costs a round trip."""
-    costs = band(round_trip - min(gain, 0.0), hurdle, _level(process))
-    return Worth(max(_worths(forecast, costs, hurdle, process)) + gain, costs)
+    costs = band(round_trip, hurdle, _level(process))
+    return Worth(max(_worths(forecast, costs, gain, hurdle, process)), costs)
 
 
 def replaces(new: Forecast, held: Forecast, costs: float, process: ForecastPolicy) -> bool:
@@ -116,13 +131,15 @@ def _level(process: ForecastPolicy) -> Level:
 
 
 def _worths(
-    forecast: Forecast, costs: Band, hurdle: float, process: ForecastPolicy
+    forecast: Forecast, costs: Band, gain: float, hurdle: float, process: ForecastPolicy
 ) -> tuple[float, float]:
     """What being in is worth, by the standing now and by that without the newest print."""
+    returning = gain * log(2.0) / BASIS_HALF_LIFE_HOURS  # per hour, at first
 
     def by(standing: Standing) -> float:
-        fast = process.deviation_half_life_hours
-        spike = transient(standing.level - hurdle, standing.deviation, fast)
-        return costs.worth(standing.level) + spike
+        excess = standing.level - hurdle
+        spike = transient(excess, standing.deviation, process.deviation_half_life_hours)
+        basis = transient(excess, returning, BASIS_HALF_LIFE_HOURS)
+        return costs.worth(standing.level) + spike + basis
 
     return by(forecast.now), by(forecast.before)

@@ -190,6 +190,11 @@ class InstrumentState:
         return self.context_usable and now_ns - self.context_received_ns <= age_ns_max
 
 
+def basis_now(spot: InstrumentState, perp: InstrumentState) -> float | None:
+    """Perp over spot, less one, by the newest mids; None until both were quoted."""
+    return perp.mid / spot.mid - 1.0 if spot.mid and perp.mid else None
+
+
 class Market:
     """Every instrument's state, and the usual basis of ``pairs``.
 

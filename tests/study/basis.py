@@ -1,5 +1,7 @@
 """What the basis adds: ``python -m tests.study.basis --data DIR [--role choosing]``.
 
+With ``--gaps`` instead: how fast a basis that is far from usual comes back.
+
 The study judges rules by funding and costs. Who enters long spot and short perp also sells the
 basis, perp over spot less one, and who leaves buys it back: the difference is earned or lost.
 Windows in which every switch of every rule has a price of both legs are counted, in basis points
@@ -14,7 +16,9 @@ from statistics import median
 from typing import NamedTuple
 
 from bot.instruments import load_listings, load_pairs
-from domain.time import HOUR, MILLISECOND
+from domain.time import HOUR, MILLISECOND, parse_instant
+from strategies.carry.thresholds import basis_gain as gain_of
+from strategies.market.basis import with_sample
 from tests.study.replay import account, decisions
 from tests.study.results import RULES
 from tests.study.series import Series, load_venue
@@ -103,13 +107,58 @@ def table(many: Iterable[Series], role: str, of: Mapping[str, Basis]) -> str:
     return f"{len(found)} of {len(judged)} windows\n\n" + "\n".join(out)
 
 
+GAP = 0.001
+"""Beyond its noise, of notional; less is not worth a round trip."""
+LATER_HOURS = (1, 2, 4, 8, 16, 24, 48)
+KNOWN_TO = parse_instant("2025-06-01") // HOUR
+"""What comes after it is for checking, and plays no part."""
+
+
+def left(basis: Basis, side: int) -> tuple[int, float, list[float]]:
+    """Of hours with a gap above usual (``side`` 1) or below (-1): how many, the sum of their
+    gaps, and what was left of that so many hours later; fractions of notional."""
+    usual, count, gaps, later = None, 0, 0.0, [0.0 for _ in LATER_HOURS]
+    for hour in sorted(hour for hour in basis if hour < KNOWN_TO):
+        usual = with_sample(usual, basis[hour], hour * HOUR)
+        after = [basis.get(hour + hours) for hours in LATER_HOURS]
+        if side * gain_of(usual, basis[hour]) < GAP or None in after:
+            continue
+        mean = usual.mean
+        count, gaps = count + 1, gaps + side * (basis[hour] - mean)
+        later = [
+            sum_ + side * (one - mean)
+            for sum_, one in zip(later, after, strict=True)
+            if one is not None
+        ]
+    return count, gaps, later
+
+
+def gaps(of: Mapping[str, Basis]) -> str:
+    out = ["| gap | hours seen | " + " | ".join(f"left after {h} h" for h in LATER_HOURS) + " |"]
+    out.append("|" + "---|" * (2 + len(LATER_HOURS)))
+    for text, side in (("perp over usual", 1), ("perp under usual", -1)):
+        found = [left(basis, side) for basis in of.values()]
+        whole = fsum(gap for _, gap, _ in found)
+        shares = [
+            fsum(column) / whole for column in zip(*(later for *_, later in found), strict=True)
+        ]
+        shown = " | ".join(f"{share:.0%}" for share in shares)
+        out.append(f"| {text} | {sum(count for count, *_ in found)} | {shown} |")
+    return "\n".join(out)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--role", choices=ROLES, action="append")
+    parser.add_argument("--gaps", action="store_true")
     asked = parser.parse_args()
     for venue in ("hyperliquid", "binance"):
-        many, of = load_venue(asked.data, venue), load_basis(asked.data, venue)
+        of = load_basis(asked.data, venue)
+        if asked.gaps:
+            print(f"\n{venue}:\n\n{gaps(of)}")
+            continue
+        many = load_venue(asked.data, venue)
         for role in asked.role or ("fitting", "choosing", "checking"):
             print(f"\n{venue}, {role}: {table(many, role, of)}")
 

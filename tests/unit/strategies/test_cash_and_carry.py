@@ -180,6 +180,19 @@ def test_no_fragment_is_opened_with_what_is_left() -> None:
     assert code(second) == "capital_used"
 
 
+def test_what_is_too_little_for_the_better_pair_goes_to_one_that_wants_less() -> None:
+    """Of 7,000 the best takes 5,000; 2,000 is a fragment for the next, and enough for the last."""
+    policy = msgspec.structs.replace(POLICY, max_total_share=Decimal("0.7"))
+    market = observe(two_pairs(3 * RICH, 2 * RICH), *history(BTC, RICH))
+    thin = [Level(99.99, 2.0)], [Level(100.01, 2.0)]
+    observe(market, *(raw_book(leg, *thin, NOW + 1) for leg in (BTC.spot, BTC.perp)))
+    best, next_best, small = ask(market, HYPE, PURR, BTC, policy=policy, risk=ROOMY)
+
+    assert (best.action, code(next_best)) == (Action.ENTER, "capital_used")
+    assert small.action is Action.ENTER
+    assert small.notional * Decimal("1.65") <= 2_000
+
+
 def test_all_capital_together_stays_under_the_total_cap() -> None:
     pairs = (HYPE, PURR, BTC)
     targets = ask(market_of(*pairs, hourly=RICH), *pairs, risk=ROOMY)
@@ -412,6 +425,19 @@ def test_a_discount_of_the_perp_makes_entry_dearer() -> None:
     assert low.cost > usual.cost + 0.002
 
 
+def test_a_discount_of_the_perp_is_waited_out_however_rich_the_pair_and_left_for() -> None:
+    low = with_perp_at(97.0)
+    waits = only(ask(low, now_ns=LATER))
+    leaves = only(ask(low, held=held(holding()), now_ns=LATER))
+    assert (waits.action, code(waits)) == (Action.WAIT, "basis_against")
+    assert (leaves.action, code(leaves)) == (Action.EXIT, "basis_against")
+    assert leaves.exit_cause is ExitCause.THESIS_CHANGED
+
+    over = observe(low, book(HYPE.perp, 100.0, LATER + 1), context(HYPE.perp, RICH, 100, LATER + 1))
+    assert only(ask(over, now_ns=LATER + 1)).action is Action.ENTER
+    assert only(ask(over, held=held(holding()), now_ns=LATER + 1)).action is Action.HOLD
+
+
 def test_one_odd_quote_of_the_perp_changes_no_cost() -> None:
     usual = only(ask(market_of(HYPE, hourly=RICH)))
     odd = only(ask(observe(market_of(HYPE, hourly=RICH), book(HYPE.perp, 99.5))))
@@ -472,7 +498,7 @@ def test_the_basis_stop_counts_from_the_basis_at_entry() -> None:
 
 
 @pytest.mark.parametrize(("sized_for", "action"), [(0.0, Action.EXIT), (0.05, Action.HOLD)])
-def test_after_a_start_the_basis_stop_is_no_nearer_than_it_was_sized_for(
+def test_after_a_start_the_basis_stop_is_the_one_that_was_sized_for(
     sized_for: float, action: Action
 ) -> None:
     """Two hours are known of the basis: not enough to trust that it is as restless as it was."""
@@ -496,9 +522,12 @@ def test_a_pair_with_a_restless_basis_has_a_wider_stop_and_a_smaller_size() -> N
     assert restless.amount_at_risk <= 100
 
     # 2.5 % against us would close a quiet pair; here it is noise.
-    before = mid / 100.0 - 1.0 - 0.025
-    target = only(ask(market, held=held(holding(entry_basis=before)), now_ns=at_ns))
-    assert target.action is Action.HOLD
+    before = holding(entry_basis=mid / 100.0 - 1.0 - 0.025)
+    assert only(ask(market, held=held(before), now_ns=at_ns)).action is Action.HOLD
+    # But not for a trade whose size was for a stop at 2 %: more would be lost than is risked.
+    sized = msgspec.structs.replace(before, basis_stop=0.02)
+    target = only(ask(market, held=held(sized), now_ns=at_ns))
+    assert target.exit_cause is ExitCause.BASIS_STOP
 
 
 @pytest.mark.parametrize(("swing", "reason"), [(0.002, "carry_pays"), (0.02, "basis_restless")])
@@ -620,6 +649,17 @@ def test_nothing_is_closed_for_a_better_pair_that_would_still_lack_capital() -> 
     )  # fmt: skip
 
     assert (old.action, code(new)) == (Action.HOLD, "capital_used")
+
+
+def test_nothing_is_closed_for_a_pair_whose_capital_another_is_taking() -> None:
+    """Of 6,000 PURR takes 5,000 at this very look; what HYPE would free is not enough for BTC."""
+    policy = msgspec.structs.replace(POLICY, max_total_share=Decimal("0.6"))
+    market = observe(two_pairs(FLOOR, 4e-4), *history(BTC, 3e-4))
+    small = held(holding(HYPE, 500))
+    old, new, third = ask(market, HYPE, PURR, BTC, held=small, policy=policy, risk=ROOMY)
+
+    assert (new.action, code(third)) == (Action.ENTER, "capital_used")
+    assert old.action is Action.HOLD
 
 
 def test_a_slightly_better_pair_does_not_pay_both_round_trips() -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.market import Level
 from domain.money import ZERO
 from domain.targets import Action, ExitCause, Legs, Target
 from domain.time import HOURS_PER_YEAR, MINUTE
@@ -17,7 +18,17 @@ from strategies.hedge import Hedge, HedgePolicy
 from strategies.market.state import Market
 from strategies.reverse_carry import ReverseCarry, mirrored
 from strategies.strategy import Holding
-from tests.unit.strategies.world import FLOOR, NOW, RESTING, book, context, market_of, observe, pair
+from tests.unit.strategies.world import (
+    FLOOR,
+    NOW,
+    RESTING,
+    book,
+    context,
+    market_of,
+    observe,
+    pair,
+    raw_book,
+)
 
 PAIR = pair("HYPE")
 EQUITY = Decimal(10_000)
@@ -146,7 +157,7 @@ def test_a_perp_that_falls_far_under_its_spot_is_the_basis_stop() -> None:
         observe(market, spot, perp, context(PAIR.perp, -8 * FLOOR, 96.0, at_ns))
     target = told(reverse(), market, held(Legs.REVERSE, 0.0), at_ns)
     assert (target.action, target.exit_cause) == (Action.EXIT, ExitCause.BASIS_STOP)
-    # It is no nearer than it was sized for, however little is known of the pair since a start.
+    # It is the one that was sized for, however little is known of the pair since a start.
     sized = msgspec.structs.replace(held(Legs.REVERSE, 0.0), basis_stop=0.05)
     assert told(reverse(), market, sized, at_ns).action is Action.HOLD
     # For the carry that is a gain.
@@ -154,6 +165,49 @@ def test_a_perp_that_falls_far_under_its_spot_is_the_basis_stop() -> None:
         CarryPolicy(), [PAIR], leverage_target=LEVERAGE, risk_per_trade=RISK, resting=RESTING
     )
     assert told(carry, market, held(Legs.CARRY, 0.0), at_ns).exit_cause is not ExitCause.BASIS_STOP
+
+
+def test_what_it_loses_at_the_stop_is_reckoned_at_the_cost_of_its_own_size() -> None:
+    """Books whose second level is 0.3 % away: one lot leaves at the touch, the whole does not."""
+    market = market_of(PAIR, hourly=-40 * FLOOR)
+    bids, asks = ([Level(100.0 + side * off, size) for off, size in ((0.01, 1.0), (0.3, 99.0))]
+                  for side in (-1, 1))  # fmt: skip
+    observe(market, *(raw_book(leg, bids, asks) for leg in (PAIR.spot, PAIR.perp)))
+    target = told(reverse(), market)
+    taking = Decimal("0.0058") + PAIR.spot.fees.taker + PAIR.perp.fees.taker
+
+    assert target.action is Action.ENTER
+    assert target.notional * (Decimal("0.03") + 2 * taking) <= EQUITY * RISK
+    assert Decimal("99.5") < target.amount_at_risk <= EQUITY * RISK
+
+
+@pytest.mark.parametrize(("swing", "reason"), [(0.002, "carry_pays"), (0.02, "basis_restless")])
+def test_nothing_is_sold_whose_basis_reaches_the_stop_as_it_is(swing: float, reason: str) -> None:
+    market, at_ns = market_of(PAIR, hourly=-8 * FLOOR), NOW
+    for k in range(6 * 12):
+        at_ns += 5 * MINUTE
+        mid = 100.0 * (1.0 + (swing if k % 2 else -swing))
+        observe(market, book(PAIR.spot, 100.0, at_ns), book(PAIR.perp, mid, at_ns))
+        observe(market, context(PAIR.perp, -8 * FLOOR, mid, at_ns))
+    for leg in (PAIR.spot, PAIR.perp):
+        seen = market.of(leg.id)
+        assert seen is not None
+        seen.variance = 1e-6  # by the oracle it is a calm coin
+    assert word(told(reverse(), market, None, at_ns)) == reason
+
+
+def test_a_perp_far_over_its_usual_basis_is_waited_out_and_left_for() -> None:
+    """The mirror of the carry's: it is bought back when the premium is gone."""
+    market, at_ns = market_of(PAIR, hourly=-8 * FLOOR), NOW
+    for k in range(30 * 12):
+        at_ns += 5 * MINUTE
+        mid = 100.0 if k < 27 * 12 else 103.0
+        observe(market, book(PAIR.spot, 100.0, at_ns), book(PAIR.perp, mid, at_ns))
+        observe(market, context(PAIR.perp, -8 * FLOOR, mid, at_ns))
+    target = told(reverse(), market, None, at_ns)
+    assert (target.action, word(target)) == (Action.WAIT, "basis_against")
+    target = told(reverse(), market, held(Legs.REVERSE, 0.0), at_ns)
+    assert (target.action, word(target)) == (Action.EXIT, "basis_against")
 
 
 def test_a_mirror_of_a_mirror_is_the_forecast_again() -> None:

@@ -95,6 +95,19 @@ def test_a_spike_that_nobody_pays_for_is_left_alone() -> None:
     assert found.startswith("funding_disagrees: ")
 
 
+def test_the_usual_funding_is_that_of_the_hours_and_not_of_the_prints() -> None:
+    """Twelve times the interest every eight hours, twice as long as once it every hour since."""
+    market, now_ns = market_of(SPIKE, 4 * FLOOR)
+    hours = len(SPIKE)
+    for k in range(2 * hours // 8):
+        at_ns = (HOUR_0 - 3 * hours + 8 * k) * HOUR
+        market.observe(settled(PAIR.perp, 12 * FLOOR, at_ns, interval_hours=8))
+    found = reversion_signal(REVERSION, state(market), now_ns)
+
+    assert isinstance(found, str)  # 4 now; usually 8 by the hours, 3 by the prints
+    assert found.startswith("funding_disagrees: ")
+
+
 def test_a_price_near_its_average_is_no_signal() -> None:
     found = reverting(sideways(200), 10 * FLOOR)
     assert isinstance(found, str)

@@ -19,6 +19,7 @@ from execution.risk.guard import (
     trigger_price,
 )
 from execution.risk.limits import RiskLimits
+from execution.risk.margin import survived_gap
 
 D = Decimal
 POLICY = MarginPolicy(
@@ -201,6 +202,18 @@ def test_where_maintenance_is_high_the_guard_acts_earlier(
     assert policy.reserve == 500
     assert (policy.spot_cost, policy.perp_cost) == (D("0.01"), D("0.02"))
     assert not policy.proceeds_reach_margin
+
+
+def test_the_guard_acts_by_the_tier_in_which_it_would_be_liquidated() -> None:
+    """A short of 900 dies at 1125: beyond 1000, where the venue asks for half of what is more."""
+    tiers = (MarginTier(D(0), 3), MarginTier(D(1000), 1))
+    policy = policy_for(
+        RiskLimits(), Side.SELL, D(900), tiers,
+        equity=D(0), spot_cost=D(0), perp_cost=D(0), proceeds_reach_margin=True,
+    )  # fmt: skip
+    raw = D(900) / policy.leverage_guard + D(900)
+
+    assert survived_gap(D(-9), raw, D(100), tiers) >= RiskLimits().liquidation_distance_min
 
 
 def target(volatility: float, leverage: int = 40, **limits: Any) -> Decimal:

@@ -41,12 +41,24 @@ def programme(round_trip: float, hurdle: float, level: Level) -> tuple[float, fl
     return hurdle + leave * level.deviation, hurdle + enter * level.deviation
 
 
+MIRRORED = Level(-LEVEL.anchor, LEVEL.deviation, LEVEL.half_life_hours)
+
+
 @pytest.mark.parametrize(
-    ("round_trip", "hurdle"), [(0.0019, HURDLE), (0.0027, 0.0), (0.0035, 1.5e-5), (0.025, HURDLE)]
+    ("round_trip", "hurdle", "level"),
+    [
+        (0.0019, HURDLE, LEVEL),
+        (0.0027, 0.0, LEVEL),
+        (0.0035, 1.5e-5, LEVEL),
+        (0.025, HURDLE, LEVEL),
+        (0.0086, HURDLE, MIRRORED),
+    ],
 )
-def test_the_thresholds_are_those_of_a_dynamic_programme(round_trip: float, hurdle: float) -> None:
-    leave, enter = programme(round_trip, hurdle, LEVEL)
-    found = band(round_trip, hurdle, LEVEL)
+def test_the_thresholds_are_those_of_a_dynamic_programme(
+    round_trip: float, hurdle: float, level: Level
+) -> None:
+    leave, enter = programme(round_trip, hurdle, level)
+    found = band(round_trip, hurdle, level)
 
     # A grid finds a threshold to about two of its steps: 5 % of a deviation each.
     assert found.leave == pytest.approx(leave, abs=0.1 * LEVEL.deviation)

@@ -1,8 +1,12 @@
 """When to get in and when to get out: worked examples of the band."""
 
+from math import inf, log
+
 import pytest
 
+from strategies.carry.switching import HOLDING_HOURS, Level, band
 from strategies.carry.thresholds import (
+    BASIS_HALF_LIFE_HOURS,
     apr_on_capital,
     basis_gain,
     basis_stop,
@@ -45,14 +49,22 @@ def seen(recent: float, deviation: float, hours: float = 1_000.0) -> UsualBasis:
 
 
 def test_only_an_unusual_basis_is_a_gain_or_a_loss() -> None:
-    assert basis_gain(seen(0.0015, 0.0005)) == 0.0
-    assert basis_gain(seen(0.0030, 0.0005)) == pytest.approx(0.001)
-    assert basis_gain(seen(-0.0010, 0.0005)) == pytest.approx(-0.001)
+    assert basis_gain(seen(0.0015, 0.0005), 0.1) == 0.0
+    assert basis_gain(seen(0.0030, 0.0005), 0.1) == pytest.approx(0.001)
+    assert basis_gain(seen(-0.0010, 0.0005), -0.1) == pytest.approx(-0.001)
+
+
+def test_a_basis_that_is_over_or_that_nobody_has_confirmed_is_no_gain() -> None:
+    assert basis_gain(seen(0.0040, 0.0005), 0.0025) == pytest.approx(0.0005)
+    assert basis_gain(seen(0.0040, 0.0005), 0.0010) == 0.0
+    assert basis_gain(seen(0.0040, 0.0005), -0.0100) == 0.0
+    assert basis_gain(seen(0.0010, 0.0005), 0.0400) == 0.0
 
 
 def test_a_basis_not_known_for_a_day_gives_nothing() -> None:
-    assert basis_gain(None) == 0.0
-    assert basis_gain(seen(0.01, 0.0, hours=23.0)) == 0.0
+    assert basis_gain(None, 0.01) == 0.0
+    assert basis_gain(seen(0.01, 0.0), None) == 0.0
+    assert basis_gain(seen(0.01, 0.0, hours=23.0), 0.01) == 0.0
 
 
 def test_the_basis_stop_lies_outside_the_noise_of_the_pair() -> None:
@@ -71,13 +83,63 @@ def test_a_rich_level_is_entered_a_poor_one_left_and_between_nothing_is_done() -
     assert not leaves(told(FAIR))
 
 
-def test_a_cheap_basis_closes_what_is_not_worth_coming_back_to_and_nothing_rich() -> None:
-    """A perp 2.65 % under its usual basis: gained by leaving, lost again by coming back."""
+def gaps_that_are_left(cost: float, levels: list[float]) -> list[float]:
+    """How far (fraction) the perp has to be under its usual basis for a pair to be left: a dynamic
+    programme over level and gap.
+
+    Being in is worth nothing where one leaves, a round trip where one enters, and in between
+    what the next hour brings and what it is worth then; the gap shrinks by its half-life.
+    """
+    level = Level(
+        PROCESS.anchor_hourly, PROCESS.level_deviation_hourly, PROCESS.level_half_life_hours
+    )
+    speed, width = log(2.0) / level.half_life_hours, 1e-6
+    grid = [k * width for k in range(-80, 160)]
+    spread = speed * level.deviation**2 / width**2
+    drift = [speed * (level.anchor - one) / (2.0 * width) for one in grid]
+    worth = [band(cost, 0.0, level).worth(one) for one in grid]  # with no gap
+    gap, left = 1e-5, [inf for _ in levels]
+    while gap < 0.05:
+        wider = gap * 2.0 ** (1.0 / BASIS_HALF_LIFE_HOURS)
+        above, below = [*worth[1:], worth[-1]], [worth[0], *worth[:-1]]
+        worth = [
+            min(cost, max(0.0, one - (wider - gap) + (1.0 - 1.0 / HOLDING_HOURS) * (
+                here + spread * (up + down - 2.0 * here) + pull * (up - down)
+            )))
+            for one, pull, here, up, down in zip(grid, drift, worth, above, below, strict=True)
+        ]  # fmt: skip
+        gap = wider
+        left = [
+            min(known, gap) if worth[round(one / width) + 80] <= 0.0 else known
+            for known, one in zip(left, levels, strict=True)
+        ]
+    return left
+
+
+@pytest.mark.parametrize("cost", [0.0019, 0.0086])
+def test_a_pair_is_left_for_its_basis_where_a_dynamic_programme_leaves_it(cost: float) -> None:
+    levels = [-3e-6, 4e-6, 1e-5, 2e-5, 4e-5, 1e-4]  # 2.6 % to pay a year, to 88 % to receive
+    for level, gap in zip(levels, gaps_that_are_left(cost, levels), strict=True):
+        standing = told(Standing(level, 0.0))
+
+        # The programme's gaps are a twelfth apart.
+        assert not leaves(standing, cost, gain=-gap / 1.2), level
+        assert leaves(standing, cost, gain=-gap * 1.1), level
+
+
+def test_a_rich_pair_is_left_for_a_gap_that_saves_more_than_the_way_back_costs() -> None:
     rich = told(Standing(1e-4, 0.0))
 
-    assert leaves(told(FAIR), cost=0.0086, gain=-0.0265)
-    assert not leaves(rich, cost=0.0086, gain=-0.0265)
-    assert leaves(rich, cost=0.0086, gain=-0.06)
+    assert not leaves(rich, cost=0.0086, gain=-0.0110)  # 0.86 % and some hours of 88 % a year
+    assert leaves(rich, cost=0.0086, gain=-0.0140)
+
+
+def test_what_was_left_for_its_basis_is_not_entered_before_that_is_back() -> None:
+    rich = told(RICH)
+
+    assert not enters(rich, gain=-0.004)
+    assert not enters(rich, gain=-0.001)
+    assert enters(rich, gain=-0.0002)  # less an hour than the funding
 
 
 def test_no_single_print_opens_or_closes() -> None:
@@ -108,13 +170,6 @@ def test_a_favourable_basis_pays_the_way_and_is_waited_for() -> None:
     assert enters(told(modest), gain=0.002)
     assert leaves(told(POOR))
     assert not leaves(told(POOR), gain=0.001)
-
-
-def test_an_unfavourable_basis_is_one_more_cost() -> None:
-    nearly = Standing(8e-6, 0.0)
-
-    assert enters(told(nearly))
-    assert not enters(told(nearly), gain=-0.005)
 
 
 def test_a_pair_is_replaced_only_by_one_that_lastingly_pays_much_more() -> None:
