@@ -255,6 +255,15 @@ def test_funding_stamped_on_the_hour_itself_still_follows_the_bar_that_ended(
     assert [type(event) for event in events] == [Reference, RecordedFunding]
 
 
+def test_a_settlement_stamped_a_little_early_is_of_the_hour_that_comes(tmp_path: Path) -> None:
+    root = directory(tmp_path)
+    path = root / "funding/hyperliquid_1h_a.parquet"
+    pl.read_parquet(path).with_columns(pl.col("ts_ms") - 8).write_parquet(path)
+    recorded = [e for e in inputs(opened(root)) if isinstance(e, RecordedFunding)]
+
+    assert [e.venue_time_ns for e in recorded] == [T0 + hour * HOUR for hour in range(7)]
+
+
 def test_closes_of_bars_that_are_over_at_the_start_are_history(tmp_path: Path) -> None:
     perp = [(20.0, 20.7, 19.9, 20.0 + i / 10, 5.0) for i in range(6)]
     source = opened(directory(tmp_path, perp=perp), start_ns=T0 + 3 * HOUR + HOUR // 2)
