@@ -100,7 +100,8 @@ class Restated:
         quotes: dict[tuple[type, str], Book | Reference] = {}
         told_ns = after_ns
         for event in self._source.events(after_ns):
-            if isinstance(event, Delisted):  # it stands still: its wire has no word for that
+            gone = isinstance(event, Delisted) or (isinstance(event, Book) and not event.bids)
+            if gone:  # it stands still: its wire has no word for that
                 continue
             told_ns = max(told_ns, self._since_ns)
             while quotes and told_ns + self.cadence_ns < event.venue_time_ns:

@@ -222,19 +222,21 @@ def _market(source: HistorySource) -> tuple[Market, int]:
     running: dict[str, FundingRate] = {}
     for happened in source.events(source.start_ns):
         now_ns = happened.venue_time_ns
-        for event in _public(happened, running):
+        for event in _public(happened, running, source.start_ns):
             market.observe(event)
     return market, now_ns
 
 
-def _public(happened: MarketInput, running: dict[str, FundingRate]) -> Iterator[PublicEvent]:
+def _public(
+    happened: MarketInput, running: dict[str, FundingRate], start_ns: int
+) -> Iterator[PublicEvent]:
     """What a bot hears of it; the running estimate is the last rate, as in a backtest."""
     if isinstance(happened, Book):
         yield happened
     elif isinstance(happened, RecordedFunding):
         running[happened.instrument] = happened.rate
-        at_ns = happened.venue_time_ns
-        yield FundingSettled(happened.instrument, happened.rate, at_ns, at_ns)
+        if (at_ns := happened.venue_time_ns) > start_ns:  # what settled before is history
+            yield FundingSettled(happened.instrument, happened.rate, at_ns, at_ns)
     elif isinstance(happened, Reference) and happened.instrument in running:
         yield PerpContext(
             happened.instrument,

@@ -37,7 +37,8 @@ def funding_files(directory: Path, venue: str) -> list[Path]:
 def read_funding(
     directory: Path, perp: Instrument, symbol: str, window: Window
 ) -> list[FundingSettled]:
-    """The settlements of one perp inside ``window``, in order, at the venue's own time stamps.
+    """The settlements of one perp inside ``window``, in order, at the venue's own time stamps,
+    none before the hour that it is of.
 
     A settlement that several files hold is taken from the first of them. A rate
     without an interval has the venue's usual one.
@@ -53,14 +54,16 @@ def read_funding(
         )
     found: dict[int, FundingSettled] = {}
     for path in files:
-        for time_ns, rate, hours in _rows(path, perp.venue, symbol, window):
+        for stamp_ns, rate, hours in _rows(path, perp.venue, symbol, window):
+            hour = settlement_hour(stamp_ns)
+            time_ns = max(stamp_ns, hour * HOUR)  # before its hour it would be of the last one
             settled = FundingSettled(
                 perp.id,
                 FundingRate(rate, hours or float(perp.funding_interval_hours or 1)),
                 time_ns,
                 time_ns,
             )
-            found.setdefault(settlement_hour(time_ns), settled)
+            found.setdefault(hour, settled)
     return [found[hour] for hour in sorted(found)]
 
 

@@ -41,6 +41,7 @@ from bot.backtest.path import Candle, finer, finer_times, times, walk
 from bot.instruments import Listing, QuoteModel, UnknownPair, load_listings, load_pairs
 from domain.instruments import Instrument, Kind, Pair
 from domain.market import (
+    Book,
     Close,
     Delisted,
     FundingSettled,
@@ -51,6 +52,7 @@ from domain.market import (
 )
 from domain.money import ZERO
 from domain.orders import Side
+from domain.rates import FundingRate
 from domain.time import DAY, HOUR, MILLISECOND
 from execution.venues.simulated.ladder import Ladder
 
@@ -165,13 +167,15 @@ class HistorySource:
                 yield Close(name, close, end_ns - MILLISECOND, end_ns)
 
     def events(self, after_ns: int) -> Iterator[MarketInput]:
-        """Every input after ``after_ns`` but prints, in order of time."""
+        """Every input after ``after_ns`` but prints, in order of time; at the start ``_begun``."""
         rows = [
             (*row, walker)
             for walker in (_Walker(history, self.cadence_ns) for history in self._histories)
             for row in walker.rows_after(after_ns)
         ]
         rows.sort(key=itemgetter(0))
+        if after_ns <= self.start_ns:
+            yield from self._begun()
         due = deque(self._due(max(after_ns, self.start_ns)))
         for open_ns, together in groupby(rows, key=itemgetter(0)):
             inputs: list[MarketInput] = []
@@ -217,9 +221,21 @@ class HistorySource:
             kept = self._closest[name] = step, walker.walk_closely(row, low_first=step[1])
         return kept[1]
 
-    def _due(self, after_ns: int) -> list[RecordedFunding | Delisted]:
-        """Settlements of funding, and what is delisted, for good or for a gap, in order."""
-        due: list[RecordedFunding | Delisted] = [
+    def _begun(self) -> Iterator[RecordedFunding]:
+        """The newest rate of each perp, told again at the start: from it on rates are records."""
+        newest = {
+            one.instrument: one.rate for one in self._funding if one.venue_time_ns <= self.start_ns
+        }
+        for perp in (history.perp.instrument for history in self._histories):
+            hours = perp.funding_interval_hours or 1
+            usual = FundingRate(perp.funding_interest_hourly * hours, float(hours))
+            rate = newest.get(perp.id, usual)
+            yield RecordedFunding(perp.id, rate, self.start_ns, self.start_ns)
+
+    def _due(self, after_ns: int) -> list[RecordedFunding | Delisted | Book]:
+        """Settlements of funding, what is delisted, for good or for a gap, and the empty books
+        with which every gap begins, in order."""
+        due: list[RecordedFunding | Delisted | Book] = [
             RecordedFunding(record.instrument, record.rate, time_ns, time_ns)
             for record in self._funding
             if after_ns < (time_ns := record.venue_time_ns) <= self._last_ns
@@ -227,10 +243,14 @@ class HistorySource:
         legs = (leg for history in self._histories for leg in (history.perp, history.spot))
         for leg in legs:
             opens = chain(leg.bars.time_ns, (self._last_ns,))
+            name = leg.instrument.id
             for (open_ns, next_ns), close in zip(pairwise(opens), leg.bars.close, strict=True):
-                end_ns = _delisted_ns(open_ns + self.cadence_ns, next_ns)
-                if end_ns is not None and end_ns > after_ns:
-                    due.append(Delisted(leg.instrument.id, close, end_ns, end_ns))
+                end_ns = open_ns + self.cadence_ns
+                if not after_ns < end_ns < next_ns:
+                    continue
+                due.append(Book(name, (), (), end_ns, end_ns))
+                if _delisted_ns(end_ns, next_ns) is not None:
+                    due.append(Delisted(name, close, end_ns, end_ns))
         return sorted(due, key=_time_of)
 
 
@@ -610,13 +630,18 @@ class _Quoter:
             inputs.append(make_book(price, half, depth / half, instant))
 
     def references(self, i: int, path: Sequence[float], instants: Sequence[int]) -> list[Reference]:
-        """The mark at each point, over the last completed close."""
+        """The mark at each point, over the last completed close: at the last point this bar's.
+
+        The exchange charges the funding of an hour on the oracle that it knew before it.
+        """
         perp, oracle = self.leg.instrument, self.leg.previous[i]
         perp_id, decimals = perp.id, perp.price_decimals
-        return [
+        found = [
             Reference(perp_id, round(price, decimals), oracle, instant, instant)
             for price, instant in zip(path, instants, strict=True)
         ]
+        found[-1] = replace(found[-1], oracle=self.leg.bars.close[i])
+        return found
 
     def reference_at_close(self, i: int, time_ns: int) -> Reference:
         close = self.leg.bars.close[i]

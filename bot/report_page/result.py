@@ -215,9 +215,9 @@ def _figures(made: Material) -> Iterator[tuple[str, Child, str]]:
 
 
 def sharpe(moments: Sequence[Moment], *, long: bool) -> str:
-    """Of the profit of UTC days, the first one aside."""
+    """Of the profit of UTC days, of the first one too: it may have paid for the entries."""
     days = {(at.time_ns - 1) // DAY: float(at.pnl.total) for at in moments}  # a day's last
-    gains = [after - before for before, after in pairwise(days.values())]
+    gains = [after - before for before, after in pairwise([0.0, *days.values()])]
     if not long or len(gains) < 2 or not (spread := stdev(gains)):
         return NOTHING
     return f"{fmean(gains) / spread * sqrt(365):.1f}"

@@ -35,7 +35,8 @@ class MarketSource(Protocol):
         """Every input with ``venue_time_ns > after_ns``, in order of that time.
 
         ``received_ns`` equals ``venue_time_ns`` here; feed latency is added by the venue.
-        Prints may be left to ``between``: they matter to resting orders alone.
+        Prints may be left to ``between``: they matter to resting orders alone. Where rates are
+        recorded the newest of each perp is told again at the start: from it on they are records.
         """
         ...
 

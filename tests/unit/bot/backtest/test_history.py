@@ -24,6 +24,7 @@ from domain.market import (
     Trade,
 )
 from domain.orders import Side
+from domain.rates import FundingRate
 from domain.time import DAY, HOUR, MILLISECOND, MINUTE
 from execution.venues.simulated.source import MarketSource
 from strategies.market.closes import whole_hours
@@ -87,7 +88,9 @@ def inputs(source: HistorySource) -> list[MarketInput]:
 
 
 def books(source: HistorySource, instrument: str) -> list[Book]:
-    return [e for e in inputs(source) if isinstance(e, Book) and e.instrument == instrument]
+    """Those that quote something: a gap begins with one that does not."""
+    found = [e for e in inputs(source) if isinstance(e, Book) and e.instrument == instrument]
+    return [book for book in found if book.bids]
 
 
 def mid(book: Book) -> float:
@@ -110,7 +113,7 @@ def test_events_come_in_order_and_end_with_the_last_bar(tmp_path: Path) -> None:
     times = [event.venue_time_ns for event in inputs(opened(directory(tmp_path)))]
 
     assert times == sorted(times)
-    assert times[0] > T0
+    assert times[0] == T0
     assert times[-1] == T0 + 6 * HOUR
 
 
@@ -224,9 +227,10 @@ def test_the_oracle_is_the_last_completed_perp_close(tmp_path: Path) -> None:
     source = opened(directory(tmp_path, perp=perp, spot=FLAT[:2]))
     oracles = [(e.venue_time_ns, e.oracle) for e in inputs(source) if isinstance(e, Reference)]
 
-    assert {oracle for time, oracle in oracles if time < T0 + HOUR} == {20.0}
-    assert {o for time, o in oracles if T0 + HOUR <= time < T0 + 2 * HOUR} == {20.1}
-    assert oracles[-1] == (T0 + 2 * HOUR, 20.2)
+    known = [T0 + HOUR - MILLISECOND, T0 + 2 * HOUR - MILLISECOND]
+    assert {oracle for time, oracle in oracles if time < known[0]} == {20.0}
+    assert {o for time, o in oracles if known[0] <= time < known[1]} == {20.1}
+    assert {o for time, o in oracles if time >= known[1]} == {20.2}
 
 
 def marks(source: HistorySource) -> list[float]:
@@ -265,11 +269,11 @@ def test_funding_is_recorded_at_its_own_time_after_the_oracle_has_moved(tmp_path
     events = inputs(opened(directory(tmp_path)))
     at = [i for i, event in enumerate(events) if isinstance(event, RecordedFunding)]
 
-    assert [events[i].venue_time_ns for i in at] == [
+    assert [events[i].venue_time_ns for i in at[1:]] == [
         T0 + i * HOUR + 7 * MILLISECOND for i in range(6)
     ]
-    assert isinstance(events[at[1] - 1], Reference)
-    assert events[at[1] - 1].venue_time_ns == T0 + HOUR
+    assert isinstance(events[at[2] - 1], Reference)
+    assert events[at[2] - 1].venue_time_ns == T0 + HOUR
 
 
 def test_funding_stamped_on_the_hour_itself_still_follows_the_bar_that_ended(
@@ -281,6 +285,15 @@ def test_funding_stamped_on_the_hour_itself_still_follows_the_bar_that_ended(
     events = [event for event in inputs(opened(root)) if event.venue_time_ns == T0 + HOUR]
 
     assert [type(event) for event in events] == [Reference, RecordedFunding]
+
+
+def test_a_settlement_stamped_a_little_early_is_of_the_hour_that_comes(tmp_path: Path) -> None:
+    root = directory(tmp_path)
+    path = root / "funding/hyperliquid_1h_a.parquet"
+    pl.read_parquet(path).with_columns(pl.col("ts_ms") - 8).write_parquet(path)
+    recorded = [e for e in inputs(opened(root)) if isinstance(e, RecordedFunding)]
+
+    assert [e.venue_time_ns for e in recorded] == [T0 + hour * HOUR for hour in range(7)]
 
 
 def test_closes_of_bars_that_are_over_at_the_start_are_history(tmp_path: Path) -> None:
@@ -405,6 +418,31 @@ def test_a_gap_is_silent_and_reported(tmp_path: Path) -> None:
     assert "2 missing, longest gap 2.00 h" in str(spot)
 
 
+@pytest.mark.parametrize("length", [1, 2, 26])
+def test_a_gap_begins_with_a_book_in_which_nothing_is_quoted(length: int, tmp_path: Path) -> None:
+    root = directory(tmp_path, spot=FLAT[:2], perp=[*FLAT] * 6)
+    later = T0 + (2 + length) * HOUR
+    write_bars(root / "prices/hyperliquid/spot/HYPE_1h_b.parquet", later, HOUR, FLAT[:2])
+    found = [e for e in inputs(opened(root)) if isinstance(e, Book) and not e.bids]
+
+    assert [(book.instrument, book.venue_time_ns) for book in found] == [
+        (SPOT, T0 + 2 * HOUR), (SPOT, later + 2 * HOUR)
+    ]  # fmt: skip
+    assert not any(book.asks for book in found)
+
+
+@pytest.mark.parametrize("first", [T0 - 3 * HOUR, T0 + HOUR])
+def test_the_rate_that_was_there_is_told_at_the_start_or_else_the_usual_one(
+    first: int, tmp_path: Path
+) -> None:
+    root = directory(tmp_path)
+    write_funding(root / "funding/hyperliquid_1h_a.parquet", first, [3e-5, 4e-5, 5e-5, 6e-5])
+    begun = inputs(opened(root))[0]
+
+    rate = 5e-5 if first < T0 else 1.25e-5
+    assert begun == RecordedFunding(PERP, FundingRate(rate, 1.0), T0, T0)
+
+
 def test_a_leg_that_ends_a_day_before_the_other_is_delisted_there(tmp_path: Path) -> None:
     source = opened(directory(tmp_path, perp=FLAT[:4], spot=[*FLAT] * 6))
     (gone,) = (event for event in inputs(source) if isinstance(event, Delisted))
@@ -512,7 +550,7 @@ def test_a_settlement_in_two_files_is_charged_once_at_the_first_files_rate(tmp_p
     write_funding(root / "funding/hyperliquid-other_1h.parquet", T0, [7e-5] * 12)
     recorded = [e for e in inputs(opened(root)) if isinstance(e, RecordedFunding)]
 
-    assert [record.rate.per_interval for record in recorded] == [1e-5] * 6
+    assert [record.rate.per_interval for record in recorded[1:]] == [1e-5] * 6
 
 
 # What cannot be used is refused in one line

@@ -242,7 +242,7 @@ def test_a_scale_has_few_even_ticks_around_what_is_drawn(low: float, wide: float
 
 def test_the_sharpe_ratio_of_days_that_gain_one_and_three_by_turns() -> None:
     day, total, moments = 24 * HOUR, 0, []
-    for at in range(41):
+    for at in range(40):
         total += 1 if at % 2 else 3
         pnl = PnL(funding=Decimal(total))
         moments.append(Moment((at + 1) * day, Decimal(total), pnl, Decimal(0), None, None))
