@@ -143,6 +143,16 @@ def load_pairs(venue: str, names: Sequence[str] | None = None) -> tuple[Pair, ..
         raise UnknownPair(f"{file}: {venue} has no instrument {error}") from None
 
 
+def listed_pairs(venue: str) -> tuple[Pair, ...]:
+    """Every pair that ``config/symbols.toml`` lists, also those that are traded only by name.
+
+    Raises:
+        UnknownPair: as ``load_pairs``.
+    """
+    listed = _read(config_file("symbols.toml"), dict[str, dict[str, _PairNames]])
+    return load_pairs(venue, tuple(listed.get(venue, {})))
+
+
 def _read(file: Path, kind: type[T]) -> T:
     try:
         return msgspec.toml.decode(file.read_bytes(), type=kind)

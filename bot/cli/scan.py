@@ -43,7 +43,8 @@ def scan(
     """Rank the pairs of a venue by what they are expected to earn.
 
     Funding now and over a week, forecast and error, cost of the round trip, hours to repay
-    it, capacity, and what keeps a pair out: as the strategy sees it at one instant.
+    it, capacity, and what keeps a pair out: as cash and carry, whatever the settings name, and
+    the risk gate see it at one instant, with nothing held.
     """
     directory = read("--data", values.existing_directory, data)
     names = read("--pairs", values.pair_names, pairs)
@@ -57,8 +58,8 @@ def scan(
 
     from bot import settings
     from bot.cli.output import STDOUT, write_json
-    from bot.instruments import load_pairs
-    from bot.scan import ranked, scored
+    from bot.instruments import listed_pairs, load_pairs
+    from bot.scan import NO_DATA, ranked, scored
     from bot.scan import scan as look
 
     loaded = settings.load(file).settings
@@ -66,7 +67,10 @@ def scan(
 
     def rows_of(name: str) -> "list[Row]":
         chosen = load_pairs(name, names)
-        return ranked(look(directory, name, chosen, at_ns, account, loaded))
+        others = [] if names else [pair for pair in listed_pairs(name) if pair not in chosen]
+        asked = look(directory, name, chosen, at_ns, account, loaded)
+        found = look(directory, name, others, at_ns, account, loaded)
+        return ranked([*asked, *(row for row in found if row.gate != NO_DATA)])
 
     if venues:
         compared = [scored(name, load_pairs(name), rows_of(name)) for name in _venues_in(directory)]
@@ -75,6 +79,9 @@ def scan(
             _show_venues(compared)
         return
     rows = rows_of(venue)
+    if all(row.gate == NO_DATA for row in rows):
+        missing = ", ".join(row.pair for row in rows)
+        raise CommandError(f"no history for {missing}: {rows[0].reason}")
     write_json({"venue": venue, "capital": account, "pairs": msgspec.to_builtins(rows)}, answer)
     if answer != STDOUT:
         _show(rows)
@@ -92,6 +99,7 @@ def _venues_in(directory: Path) -> list[str]:
 
 def _show(rows: "list[Row]") -> None:
     from bot.cli.output import console
+    from bot.narrow import Fitting
     from domain.time import iso
 
     headings = ("now %", "7 d %", "forecast %", "cost %", "hours", "net %", "capacity")
@@ -110,7 +118,7 @@ def _show(rows: "list[Row]") -> None:
             row.gate or "nothing",
         )
     out = console()
-    out.print(table)
+    out.print(Fitting(table))
     out.print(PAIRS_NOTE, style="dim", markup=False)
     for row in rows:
         when = "" if row.at_ns is None else f" at {iso(row.at_ns)[:16]}"
@@ -119,6 +127,7 @@ def _show(rows: "list[Row]") -> None:
 
 def _show_venues(venues: "list[Venue]") -> None:
     from bot.cli.output import console
+    from bot.narrow import Fitting
     from domain.time import iso
 
     table = _table("", [one.venue for one in venues], "")
@@ -139,7 +148,7 @@ def _show_venues(venues: "list[Venue]") -> None:
     for name, say in lines:
         table.add_row(name, *map(say, venues))
     out = console()
-    out.print(table)
+    out.print(Fitting(table))
     out.print(VENUES_NOTE, style="dim", markup=False)
 
 
