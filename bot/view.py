@@ -146,7 +146,7 @@ def _decisions(pairs: Iterable[PairView]) -> RenderableType:
     table = Table.grid(padding=(0, 1), expand=True)
     for _ in range(3):
         table.add_column(no_wrap=True)
-    table.add_column(ratio=1)
+    table.add_column(ratio=1, overflow="fold")
     decided = sorted((-pair.decided_ns, pair.pair, pair) for pair in pairs if pair.decided_ns)
     for minus_ns, name, pair in decided:
         at = iso(-minus_ns)[5:16].replace("T", " ")
