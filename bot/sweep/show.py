@@ -42,7 +42,7 @@ def tables(plan: Plan, found: Findings, opened: Opened | None, best: Path) -> Re
             Text(f"{choice.tried.number:>5}  {_settings(choice.tried.values)}")
             for choice in found.best
         ]
-        parts += [Text(), Text(f"The first of them: fundarb backtest --config {best}")]
+        parts += [Text(), Text(f"The settings of the first of them: --config {best}")]
     return Group(*parts)
 
 
