@@ -283,10 +283,11 @@ def open_market(request: RunRequest) -> MarketSource:
         from bot.feeds.recorded import open_recording
 
         return open_recording(request.data, request.pairs)
+    venue = request.venue or "hyperliquid"
     source = open_history(
         request.data,
-        request.venue or "hyperliquid",
-        request.pairs or (),
+        venue,
+        [pair.name for pair in load_pairs(venue, request.pairs)],
         start_ns=request.start_ns,
         end_ns=request.end_ns,
         bar=request.bar,

@@ -117,15 +117,6 @@ def load_url(venue: str, network: str) -> str:
     return urls[network]
 
 
-def pair_names(venue: str) -> tuple[str, ...]:
-    """Every pair that ``config/symbols.toml`` knows of a venue, also those to be asked for by name.
-
-    Raises:
-        UnknownPair: when the file cannot be used.
-    """
-    return tuple(_read(config_file("symbols.toml"), _Symbols).get(venue, {}))
-
-
 def load_pairs(venue: str, names: Sequence[str] | None = None) -> tuple[Pair, ...]:
     """The pairs of ``names``, in that order; when None those that
     ``config/symbols.toml`` lists to be traded by default.
@@ -154,6 +145,16 @@ def load_pairs(venue: str, names: Sequence[str] | None = None) -> tuple[Pair, ..
         )
     except KeyError as error:
         raise UnknownPair(f"{file}: {venue} has no instrument {error}") from None
+
+
+def listed_pairs(venue: str) -> tuple[Pair, ...]:
+    """Every pair that ``config/symbols.toml`` lists, also those that are traded only by name.
+
+    Raises:
+        UnknownPair: as ``load_pairs``.
+    """
+    listed = _read(config_file("symbols.toml"), _Symbols)
+    return load_pairs(venue, tuple(listed.get(venue, {})))
 
 
 def _read(file: Path, kind: type[T]) -> T:

@@ -403,7 +403,7 @@ def _integrity(told: _Told, books: Books, closing: Closing) -> Document:
     reconciled = told.reconciled
     return {
         "ledger_balanced": books.balanced(),
-        "venue_reconciled": reconciled is not None and not reconciled.mismatches,
+        "venue_reconciled": None if reconciled is None else not reconciled.mismatches,
         "journal_events": told.facts,
         "violations": violations,
     }

@@ -1,7 +1,8 @@
 """The universe ranked: what each pair pays, costs and could take, and what keeps it out.
 
 The figures are the strategy's own: each pair is shown to it at one instant, with nothing held,
-and what it answers is read off.
+and what it answers is read off. What it would enter is shown to the risk gate, as an account with
+the capital and nothing else would.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,8 +16,12 @@ import msgspec
 from bot.backtest.bars import DataError
 from bot.backtest.history import HistorySource, open_history
 from bot.choosing import resting
+from bot.desk import Desk
+from bot.planning import plan_entry
 from bot.run import paced
 from bot.settings import Settings
+from bot.valuation import marks
+from domain.account import AccountReport, Balance
 from domain.instruments import Pair
 from domain.market import (
     Book,
@@ -27,11 +32,13 @@ from domain.market import (
     RecordedFunding,
     Reference,
 )
+from domain.money import ZERO
 from domain.rates import FundingRate
 from domain.targets import Target
-from domain.time import DAY, HOURS_PER_YEAR
+from domain.time import DAY, HOURS_PER_YEAR, SECOND
+from execution.facts import Reconciled
+from execution.state import State, apply
 from strategies.carry.costs import Resting, RoundTrip, round_trip
-from strategies.carry.policy import CarryPolicy
 from strategies.cash_and_carry import CashAndCarry
 from strategies.market.state import InstrumentState, Market
 
@@ -40,6 +47,7 @@ LOOK_BACK_NS = 3 * DAY
 MEAN_NS = 7 * DAY
 CAPACITY_SLIPPAGE = 0.001
 """Capacity is the notional whose round trip costs this much more than that of one lot."""
+NO_DATA = "no_data"
 _HALVINGS = 40
 
 
@@ -51,7 +59,8 @@ class Row(msgspec.Struct, frozen=True):
     standard ``error`` over ``horizon_hours``. ``cost`` is the round trip, of notional, and
     ``break_even_hours`` how long the forecast takes to repay it; ``capacity`` is quote. All are
     None where the history has nothing to judge by. ``gate`` is the word that keeps the pair
-    out, empty where it would be entered; ``reason`` says it in numbers.
+    out, of the strategy or of the risk gate, empty where it would be entered; ``reason`` says it
+    in numbers, after all that the gate objects to.
     """
 
     pair: str
@@ -114,11 +123,10 @@ def scan(
             start_ns = end_ns - LOOK_BACK_NS
             source = open_history(data, venue, [pair.name], start_ns=start_ns, end_ns=end_ns)
         except DataError as error:
-            yield Row(pair.name, "no_data", str(error))
+            yield Row(pair.name, NO_DATA, str(error).removeprefix(f"{pair.name}: "))
             continue
         market, now_ns = _market(source)
-        policy = paced(settings, source.cadence_ns).strategy
-        yield _row(pair, market, now_ns, capital, settings, policy)
+        yield _row(pair, market, now_ns, capital, paced(settings, source.cadence_ns))
 
 
 def scan_live(
@@ -126,7 +134,7 @@ def scan_live(
 ) -> Iterator[Row]:
     """A row a pair, in their order, of a market that is seen now."""
     for pair in pairs:
-        yield _row(pair, market, now_ns, capital, settings, settings.strategy)
+        yield _row(pair, market, now_ns, capital, settings)
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:
@@ -166,17 +174,10 @@ def scored(venue: str, pairs: Sequence[Pair], rows: Sequence[Row]) -> Venue:
     )
 
 
-def _row(
-    pair: Pair,
-    market: Market,
-    now_ns: int,
-    capital: Decimal,
-    settings: Settings,
-    policy: CarryPolicy,
-) -> Row:
+def _row(pair: Pair, market: Market, now_ns: int, capital: Decimal, settings: Settings) -> Row:
     rests = resting(settings.execution)
     strategy = CashAndCarry(
-        policy,
+        settings.strategy,
         (pair,),
         leverage_target=settings.risk.leverage_target,
         risk_per_trade=settings.risk.risk_per_trade,
@@ -187,6 +188,8 @@ def _row(
     gate, reason = _said(target)
     if spot is None or perp is None or not perp.settled:
         return Row(pair.name, gate, reason, at_ns=now_ns)
+    if not gate and (refused := _refused(target, pair, market, capital, settings, now_ns)):
+        gate, reason = refused[0].partition(":")[0], "; ".join((*refused, reason))
     touch = round_trip(pair, spot, perp, float(pair.lot), rests)
     cost = target.cost or (None if touch is None else touch.total)
     hourly = target.forecast_hourly
@@ -212,6 +215,37 @@ def _row(
 def _said(target: Target) -> tuple[str, str]:
     code, _, said = target.reason.partition(": ")
     return "" if target.notional > 0 else code, said
+
+
+def _refused(
+    target: Target,
+    pair: Pair,
+    market: Market,
+    capital: Decimal,
+    settings: Settings,
+    now_ns: int,
+) -> tuple[str, ...]:
+    """What the risk gate says to an entry of an account that has ``capital`` and nothing else."""
+    state = State((pair,))
+    apply(state, Reconciled((), now_ns))
+    cash = Balance(pair.perp.quote, capital, ZERO)
+    age_ns = int(settings.risk.data_age_seconds_max * SECOND)
+    desk = Desk(
+        state,
+        market,
+        AccountReport((cash,), (), (), None, now_ns, now_ns),
+        marks(state, market, now_ns, age_ns),
+        capital,
+        settings.risk,
+        settings.execution,
+        reconciled_ns=now_ns,
+        orders_last_minute=0,
+        clock_skew_seconds=0.0,
+        now_ns=now_ns,
+        events=settings.events,
+    )
+    plan = plan_entry(desk, target, target.pair)
+    return plan if isinstance(plan, tuple) else ()
 
 
 def _market(source: HistorySource) -> tuple[Market, int]:

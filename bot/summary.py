@@ -59,6 +59,8 @@ def _sources(pnl: Mapping[str, str]) -> RenderableType:
         for name, value in pnl.items()
         if name != "total" and Decimal(value) != 0
     ]
+    if not parts:
+        return Text("Nothing was earned or paid.")
     return Text("Where it came from: ").append_text(Text(", ").join(parts))
 
 
@@ -101,15 +103,18 @@ def _untraded(report: Report) -> list[RenderableType]:
 
 
 def _risk(risk: Report) -> RenderableType:
-    distance = risk["min_liquidation_distance"]
-    nearest = NOTHING if distance is None else percent(distance, 1)
+    parts = [f"liquidations {risk['liquidations']}"]
+    if leverage := risk["max_leverage_held"]:
+        distance = risk["min_liquidation_distance"]
+        nearest = NOTHING if distance is None else percent(distance, 1)
+        parts.append(f"leverage at most {leverage:.2f}×")
+        parts.append(
+            f"liquidation never nearer than {nearest}, the gap that was survived at any time"
+        )
+    else:
+        parts.append("no perp was held")
     naked = amount(Decimal(risk["max_naked_notional"]))
-    parts = [
-        f"liquidations {risk['liquidations']}",
-        f"leverage at most {_number(risk['max_leverage_held'])}×",
-        f"liquidation never nearer than {nearest}, the gap that was survived at any time",
-        f"naked at most {naked} for {risk['max_naked_seconds']:.1f} s",
-    ]
+    parts.append(f"naked at most {naked} for {risk['max_naked_seconds']:.1f} s")
     line = Text("Risk: " + ", ".join(parts), style="bold red" if risk["liquidations"] else "")
     if risk["limits_tripped"]:
         line.append(
@@ -128,23 +133,22 @@ def _lacking(report: Report) -> Iterator[RenderableType]:
 
 def _integrity(report: Report) -> RenderableType:
     integrity, orders = report["integrity"], report["orders"]
-    sound = (
-        integrity["ledger_balanced"]
-        and integrity["venue_reconciled"]
-        and not integrity["violations"]
-    )
+    reconciled = integrity["venue_reconciled"]
+    sound = integrity["ledger_balanced"] and reconciled is not False and not integrity["violations"]
     counts = ", ".join(
         f"{count} {name.replace('_', ' ')}" for name, count in orders.items() if count
     )
     line = Text(f"Orders: {counts or 'none'}\n")
     line.append("Books: ")
+    equal = {None: "not compared with the exchange's yet", True: "equal to the exchange's"}.get(
+        reconciled, "not equal to the exchange's"
+    )
     if sound:
-        line.append("balanced, and equal to the exchange's", style="green")
+        joint = "but" if reconciled is None else "and"
+        line.append(f"balanced, {joint} {equal}", style="green" if reconciled else "yellow")
     else:
-        line.append(
-            f"NOT SOUND: ledger balanced {integrity['ledger_balanced']}, ", style="bold red"
-        )
-        line.append(f"equal to the exchange's {integrity['venue_reconciled']}", style="bold red")
+        balanced = "balanced" if integrity["ledger_balanced"] else "not balanced"
+        line.append(f"NOT SOUND: {balanced}, {equal}", style="bold red")
         for violation in integrity["violations"]:
             line.append(f"\n  {violation}", style="bold red")
     line.append(f" ({integrity['journal_events']:,} facts)")
@@ -153,7 +157,3 @@ def _integrity(report: Report) -> RenderableType:
 
 def _when(instant: str) -> str:
     return instant[:16].replace("T", " ")
-
-
-def _number(value: float | str | None) -> str:
-    return NOTHING if value is None else f"{float(value):.2f}"

@@ -1,6 +1,6 @@
 """The engine on a terminal: one ``Snapshot`` in, something rich can print out.
 
-Made for 100 columns, readable at 80. Colour only repeats what signs and words
+Made for 100 columns, in one piece at 80, in lines below. Colour only repeats what signs and words
 already say, and works on light and dark backgrounds alike.
 """
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.amounts import NOTHING, amount, badges, elapsed, gain, percent, quantity
+from bot.narrow import Fitting
 from domain.time import HOURS_PER_YEAR, iso
 from execution.ledger.pnl import PnL
 from execution.snapshot import PairView, Snapshot
@@ -25,7 +26,7 @@ def view(snapshot: Snapshot) -> RenderableType:
     return Group(
         _header(snapshot),
         _sources(snapshot.pnl),
-        pairs_table(snapshot.pairs),
+        Fitting(pairs_table(snapshot.pairs)),
         _decisions(snapshot.pairs),
         _footer(snapshot),
     )
@@ -60,13 +61,20 @@ def _header(shown: Snapshot) -> RenderableType:
 
 def _sources(pnl: PnL) -> RenderableType:
     """Profit by source, one line: funding is what is wanted, the rest is what it cost."""
-    grid = Table.grid(expand=True, padding=(0, 1))
+    table = Table(
+        box=None,
+        expand=True,
+        padding=(0, 1),
+        pad_edge=False,
+        collapse_padding=True,
+        header_style="",
+    )
     parts = {key: getattr(pnl, key) for key in pnl.__struct_fields__} | {"total": pnl.total}
     for name in parts:
-        grid.add_column(justify="right", no_wrap=True, style="bold" if name == "total" else "")
-    grid.add_row(*parts)
-    grid.add_row(*(gain(value) for value in parts.values()))
-    return Panel(grid, title="P&L by source", title_align="left", padding=(0, 1))
+        style = "bold" if name == "total" else ""
+        table.add_column(name, justify="right", no_wrap=True, style=style, header_style=style)
+    table.add_row(*(gain(value) for value in parts.values()))
+    return Panel(Fitting(table), title="P&L by source", title_align="left", padding=(0, 1))
 
 
 def pairs_table(pairs: Iterable[PairView]) -> Table:
@@ -138,7 +146,7 @@ def _decisions(pairs: Iterable[PairView]) -> RenderableType:
     table = Table.grid(padding=(0, 1), expand=True)
     for _ in range(3):
         table.add_column(no_wrap=True)
-    table.add_column(ratio=1)
+    table.add_column(ratio=1, overflow="fold")
     decided = sorted((-pair.decided_ns, pair.pair, pair) for pair in pairs if pair.decided_ns)
     for minus_ns, name, pair in decided:
         at = iso(-minus_ns)[5:16].replace("T", " ")

@@ -90,6 +90,7 @@ def _show(picture: "Picture", within: float, hours_max: float) -> None:
     from rich.table import Table
 
     from bot.cli.output import console
+    from bot.narrow import Fitting
     from domain.orders import Side
     from domain.time import iso
 
@@ -125,7 +126,7 @@ def _show(picture: "Picture", within: float, hours_max: float) -> None:
         markup=False,
         soft_wrap=True,
     )
-    out.print(table)
+    out.print(Fitting(table))
     for near in picture.near:
         side = "buys above" if near.side is Side.BUY else "sells below"
         hours = "" if near.hours is None else f", {near.hours:.1f} h of trading"

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -142,7 +143,7 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(message, BAD_INPUT)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # the latter is Typer's way to say the former
         # The reader (head, less) has seen enough; without this the exit itself would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -164,7 +165,10 @@ def _fail(message: str, code: int) -> int:
 
 
 def main() -> None:
-    """The console script."""
+    """The console script. What a terminal's encoding lacks (±, ×) is a question mark on it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     sys.exit(run(sys.argv[1:]))
 
 

@@ -41,7 +41,9 @@ Venue = Annotated[
 ]
 Pairs = Annotated[
     str | None,
-    typer.Option("--pairs", metavar="A,B", help="Pairs to trade, such as BTC,HYPE."),
+    typer.Option(
+        "--pairs", metavar="A,B", help="Such as BTC,HYPE; else all that are traded by default."
+    ),
 ]
 Capital = Annotated[
     str | None,

@@ -37,12 +37,12 @@ def write_json(answer: Mapping[str, Any], target: Path | None) -> None:
 
     from bot.report import jsonable
 
-    text = msgspec.json.format(msgspec.json.encode(jsonable(answer)), indent=2).decode() + "\n"
+    text = msgspec.json.format(msgspec.json.encode(jsonable(answer)), indent=2) + b"\n"
     if target == STDOUT:
-        sys.stdout.write(text)
+        sys.stdout.buffer.write(text)  # UTF-8, whatever the terminal's encoding is
         sys.stdout.flush()
         return
-    write_text(text, target)
+    write_text(text.decode(), target)
 
 
 def write_text(text: str, target: Path) -> None:

@@ -54,8 +54,8 @@ def scan(
     """Rank the pairs of a venue by what they are expected to earn.
 
     Funding now and over a week, forecast and error, cost of the round trip, hours to repay
-    it, capacity, and what keeps a pair out: as the strategy sees it at one instant, of
-    the live market or of history.
+    it, capacity, and what keeps a pair out: as cash and carry, whatever the settings name, and
+    the risk gate see it at one instant, with nothing held; of the live market or of history.
     """
     directory = read("--data", values.existing_directory, data)
     names = read("--pairs", values.pair_names, pairs)
@@ -74,15 +74,15 @@ def scan(
 
     from bot import settings
     from bot.cli.output import STDOUT, write_json
-    from bot.instruments import load_pairs, pair_names
-    from bot.scan import ranked, scored
+    from bot.instruments import listed_pairs, load_pairs
+    from bot.scan import NO_DATA, ranked, scored
     from bot.scan import scan as look
 
     loaded = settings.load(file).settings
     account = loaded.account.capital if amount is None else amount
 
     if where is not None:
-        chosen = load_pairs(venue, names if names is not None else pair_names(venue))
+        chosen = load_pairs(venue, names) if names else listed_pairs(venue)
         rows, generated = _live(where, chosen, account, loaded)
         told = {"venue": venue, "synthetic": generated, "capital": account}
         write_json({**told, "pairs": msgspec.to_builtins(rows)}, answer)
@@ -92,8 +92,11 @@ def scan(
     assert directory is not None, "Invariant: either a live market or history"
 
     def rows_of(name: str) -> "list[Row]":
-        chosen = load_pairs(name, names if names is not None else pair_names(name))
-        return ranked(look(directory, name, chosen, at_ns, account, loaded))
+        chosen = load_pairs(name, names)
+        others = [] if names else [pair for pair in listed_pairs(name) if pair not in chosen]
+        asked = look(directory, name, chosen, at_ns, account, loaded)
+        found = look(directory, name, others, at_ns, account, loaded)
+        return ranked([*asked, *(row for row in found if row.gate != NO_DATA)])
 
     if venues:
         compared = [scored(name, load_pairs(name), rows_of(name)) for name in _venues_in(directory)]
@@ -102,6 +105,9 @@ def scan(
             _show_venues(compared)
         return
     rows = rows_of(venue)
+    if all(row.gate == NO_DATA for row in rows):
+        missing = ", ".join(row.pair for row in rows)
+        raise CommandError(f"no history for {missing}: {rows[0].reason}")
     write_json({"venue": venue, "capital": account, "pairs": msgspec.to_builtins(rows)}, answer)
     if answer != STDOUT:
         _show(rows)
@@ -143,6 +149,7 @@ def _venues_in(directory: Path) -> list[str]:
 
 def _show(rows: "list[Row]", *, generated: bool = False) -> None:
     from bot.cli.output import console
+    from bot.narrow import Fitting
     from domain.time import iso
 
     headings = ("now %", "7 d %", "forecast %", "cost %", "hours", "net %", "capacity")
@@ -163,7 +170,7 @@ def _show(rows: "list[Row]", *, generated: bool = False) -> None:
     out = console()
     if generated:
         out.print("SYNTHETIC: the market of an exchange on this machine", style="bold yellow")
-    out.print(table)
+    out.print(Fitting(table))
     out.print(PAIRS_NOTE, style="dim", markup=False)
     for row in rows:
         when = "" if row.at_ns is None else f" at {iso(row.at_ns)[:16]}"
@@ -172,6 +179,7 @@ def _show(rows: "list[Row]", *, generated: bool = False) -> None:
 
 def _show_venues(venues: "list[Venue]") -> None:
     from bot.cli.output import console
+    from bot.narrow import Fitting
     from domain.time import iso
 
     table = _table("", [one.venue for one in venues], "")
@@ -192,7 +200,7 @@ def _show_venues(venues: "list[Venue]") -> None:
     for name, say in lines:
         table.add_row(name, *map(say, venues))
     out = console()
-    out.print(table)
+    out.print(Fitting(table))
     out.print(VENUES_NOTE, style="dim", markup=False)
 
 

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.amounts import NOTHING, amount, badges, gain, percent, quantity
+from bot.narrow import Fitting
 from domain.time import HOURS_PER_YEAR
 
 Answer = Mapping[str, Any]
@@ -51,14 +52,14 @@ def positions_view(told: Answer) -> RenderableType:
     if not told["positions"]:
         return _head(told).append("  nothing is held")
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("trade")
-    table.add_column("instrument")
+    table.add_column("trade", no_wrap=True)
+    table.add_column("instrument", no_wrap=True)
     for heading in ("quantity", "mark", "value"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for leg in told["positions"]:
         cells = (quantity(leg["quantity"]), quantity(leg["mark"]), amount(leg["value"]))
         table.add_row(leg["trade"] or "unassigned", f"{leg['venue']}:{leg['instrument']}", *cells)
-    return Group(_head(told), table)
+    return Group(_head(told), Fitting(table))
 
 
 def pair_view(told: Answer) -> RenderableType:

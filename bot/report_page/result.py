@@ -107,11 +107,7 @@ def checks(made: Material) -> Html:
     found = [
         ("books balance", "books do not balance", integrity["ledger_balanced"]),
         ("sources add up to the change of equity", "sources do not add up", parts_sum),
-        (
-            "books equal the exchange's",
-            "books differ from the exchange's",
-            integrity["venue_reconciled"],
-        ),
+        *_comparison_check(made),
         ("no invariant broken", "; ".join(integrity["violations"]), not integrity["violations"]),
         ("no liquidation", f"{risk['liquidations']} liquidations", not risk["liquidations"]),
         (
@@ -127,7 +123,16 @@ def checks(made: Material) -> Html:
         element("li", good if well else bad, class_="well" if well else "ill")
         for good, bad, well in found
     ]
+    if integrity["venue_reconciled"] is None:
+        lines.append(element("li", "books not compared with the exchange's yet"))
     return element("ul", lines, class_="checks", aria_label="Is it sound?")
+
+
+def _comparison_check(made: Material) -> list[tuple[str, str, bool]]:
+    """Not of a run that was stopped before the first."""
+    equal = made.report["integrity"]["venue_reconciled"]
+    said = "books equal the exchange's", "books differ from the exchange's"
+    return [(*said, equal)] if equal is not None else []
 
 
 def _data_check(made: Material) -> list[tuple[str, str, bool]]:

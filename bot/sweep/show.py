@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.amounts import percent
+from bot.narrow import Fitting
 from bot.settings import Settings, altered, as_toml
 from bot.sweep.results import Findings
 from bot.sweep.sharpe import annual
@@ -35,12 +36,13 @@ def tables(plan: Plan, found: Findings, opened: Opened | None, best: Path) -> Re
     if opened is not None:
         parts.append(Text(f"The sealed window was opened {opened}."))
     if found.best:
-        parts += [Text(), _walk(plan, found), Text(), _best(plan, found), Text()]
+        parts += [Text(), Fitting(_walk(plan, found)), Text()]
+        parts += [Fitting(_best(plan, found)), Text()]
         parts += [
             Text(f"{choice.tried.number:>5}  {_settings(choice.tried.values)}")
             for choice in found.best
         ]
-        parts += [Text(), Text(f"The first of them: fundarb backtest --config {best}")]
+        parts += [Text(), Text(f"The settings of the first of them: --config {best}")]
     return Group(*parts)
 
 

@@ -322,11 +322,11 @@ def test_decisions_count_by_action_and_refusals_by_reason_without_figures() -> N
 
 def test_reconciled_is_what_the_last_comparison_said() -> None:
     run = SyntheticRun()
-    assert not report(run)["integrity"]["venue_reconciled"]
+    assert report(run)["integrity"]["venue_reconciled"] is None
     run.facts.append(Reconciled((), run.now))
-    assert report(run)["integrity"]["venue_reconciled"]
+    assert report(run)["integrity"]["venue_reconciled"] is True
     run.facts.append(Reconciled(("USDC off by 1",), run.now))
-    assert not report(run)["integrity"]["venue_reconciled"]
+    assert report(run)["integrity"]["venue_reconciled"] is False
 
 
 def test_violations_are_told_and_books_that_do_not_add_up_are_one() -> None:

@@ -123,6 +123,20 @@ def test_unsound_books_are_never_called_sound(wrong: dict[str, object]) -> None:
     assert "balanced, and equal" not in text
 
 
+def test_books_that_were_not_compared_yet_are_neither_sound_nor_unsound() -> None:
+    text = told(integrity=REPORT["integrity"] | {"venue_reconciled": None})
+
+    assert "balanced, but not compared with the exchange's yet" in text
+    assert "NOT SOUND" not in text
+
+
+def test_books_that_do_not_balance_are_unsound_compared_or_not() -> None:
+    wrong = {"venue_reconciled": None, "ledger_balanced": False}
+
+    text = told(integrity=REPORT["integrity"] | wrong)
+    assert "NOT SOUND: not balanced, not compared with the exchange's yet" in text
+
+
 def test_a_violation_is_told_in_its_own_words() -> None:
     violations = {"violations": ["naked too long"]}
 
@@ -132,7 +146,10 @@ def test_a_violation_is_told_in_its_own_words() -> None:
 def test_a_run_that_held_nothing_has_no_risk_figures_to_tell() -> None:
     nothing = {"max_leverage_held": None, "min_liquidation_distance": None}
 
-    assert "liquidation never nearer than –" in told(risk=REPORT["risk"] | nothing)
+    text = told(risk=REPORT["risk"] | nothing, pnl=pnl())
+
+    assert "Risk: liquidations 0, no perp was held, naked" in text
+    assert "Nothing was earned or paid." in text
 
 
 def test_only_the_last_trades_are_told_and_the_rest_counted() -> None:

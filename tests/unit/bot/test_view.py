@@ -114,7 +114,7 @@ def test_the_whole_picture_at_a_hundred_columns() -> None:
     assert lines == [line.rstrip() for line in PICTURE.strip("\n").splitlines()]
 
 
-@pytest.mark.parametrize("width", [80, 100, 140])
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 140])
 def test_no_line_is_wider_than_the_screen_and_nothing_is_cut_off(width: int) -> None:
     text = shown(width=width)
 

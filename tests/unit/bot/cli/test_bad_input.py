@@ -88,6 +88,21 @@ def test_a_directory_without_data(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert str(tmp_path) in told(capsys, *backtest(tmp_path))
 
 
+def test_without_pairs_those_traded_by_default_are_meant(
+    history: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = told(capsys, "backtest", "--data", str(history))
+    assert "no spot bars of UBTC/USDC" in line
+    assert "or leave the pair out" in line
+
+
+def test_a_venue_that_is_not_there_is_told_as_such(
+    history: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = told(capsys, "backtest", "--data", str(history), "--venue", "kraken")
+    assert "venue 'kraken' is not configured" in line
+
+
 def test_a_directory_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "nowhere" in told(capsys, *backtest(tmp_path / "nowhere"))
 

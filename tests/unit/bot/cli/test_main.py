@@ -1,6 +1,8 @@
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -154,15 +156,41 @@ def test_a_defect_is_not_dressed_up_as_bad_input() -> None:
     assert explained(ValueError("x")) is None
 
 
-def test_a_reader_that_stops_reading_is_no_error(environment: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "pipe",
+    [
+        "config show | head -n 1",
+        "config show --json - | (exec <&-; sleep 1)",
+        "--help | (exec <&-; sleep 1)",
+    ],
+)
+def test_a_reader_that_stops_reading_is_no_error(environment: dict[str, str], pipe: str) -> None:
     done = subprocess.run(
-        f"set -o pipefail; {sys.executable} -m bot.cli.main config show | head -n 1",
+        f"set -o pipefail; {sys.executable} -m bot.cli.main {pipe}",
         shell=True,
         executable="/bin/bash",
         env=environment,
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
 
-    assert done.stderr == ""
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_a_terminal_that_is_not_utf_8_gets_what_it_can_show(
+    environment: dict[str, str], finished: Path, encoding: str
+) -> None:
+    def said(*words: str) -> bytes:
+        return subprocess.run(
+            [sys.executable, "-m", "bot.cli.main", *words, "--state", finished / "state"],
+            env=environment | {"PYTHONIOENCODING": encoding},
+            capture_output=True,
+            check=True,
+        ).stdout
+
+    reason = json.loads(said("why", "SOL#1", "--json", "-"))["entry_reason"]
+    assert "±" in reason
+    shown = " ".join(said("why", "SOL#1").decode(encoding).split())
+    assert reason.replace("±", "?" if encoding == "ascii" else "±") in shown

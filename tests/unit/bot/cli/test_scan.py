@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from shutil import copyfile, copytree
 from statistics import median
 from typing import Any
 
@@ -9,7 +10,6 @@ import pytest
 
 from bot.cli.errors import BAD_INPUT
 from bot.cli.main import run
-from bot.instruments import pair_names
 from domain.time import MILLISECOND, parse_instant
 from tests.benchmarks.synthetic_history import write_history
 
@@ -36,9 +36,7 @@ def test_pairs_are_ranked_and_each_says_what_keeps_it_out(
 ) -> None:
     rows = scanned(history, capsys)["pairs"]
 
-    assert {row["pair"] for row in rows} == set(pair_names("hyperliquid"))
-    there = {row["pair"] for row in rows if row["gate"] != "no_data"}
-    assert there == {"BTC", "ETH", "SOL", "HYPE", "PURR"}
+    assert {row["pair"] for row in rows} == {"BTC", "ETH", "SOL", "HYPE", "PURR"}
     entered = [row for row in rows if not row["gate"]]
     assert rows[: len(entered)] == entered
     nets = [row["net_apr"] for row in entered]
@@ -74,10 +72,61 @@ def test_what_came_after_the_instant_plays_no_part(
 def test_a_pair_without_data_is_told_of_and_the_others_are_ranked(
     history: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = scanned(history, capsys, "--at 2023-06-01 --pairs HYPE,BTC")["pairs"]
+    rows = scanned(history, capsys, "--pairs HYPE,FARTCOIN")["pairs"]
 
-    assert [row["gate"] for row in rows] == ["no_data", "no_data"]
-    assert "HYPE: no bars common to both legs" in {r["pair"]: r["reason"] for r in rows}["HYPE"]
+    assert [row["pair"] for row in rows if row["at_ns"] is not None] == ["HYPE"]
+    reasons = {row["gate"]: row["reason"] for row in rows}
+    assert reasons["no_data"].startswith("no spot bars of UFART/USDC")
+
+
+def test_a_pair_that_is_traded_only_by_name_is_ranked_where_it_has_history(
+    history: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    import polars as pl
+
+    copytree(history, tmp_path, dirs_exist_ok=True)
+    for kind, name in (("spot", "UFART"), ("perp", "FARTCOIN")):
+        folder = tmp_path / "prices" / "hyperliquid" / kind
+        copyfile(folder / "HYPE_1h.parquet", folder / f"{name}_1h.parquet")
+    funding = tmp_path / "funding" / "hyperliquid_1h.parquet"
+    other = pl.read_parquet(funding).with_columns(symbol=pl.lit("FARTCOIN"))
+    other.write_parquet(funding.with_stem("hyperliquid_other"))
+
+    rows = scanned(tmp_path, capsys)["pairs"]
+    assert {row["pair"] for row in rows} == {"BTC", "ETH", "SOL", "HYPE", "PURR", "FARTCOIN"}
+
+
+def test_an_instant_without_any_data_is_an_error(
+    history: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["scan", "--data", str(history), "--at", "2023-06-01", "--pairs", "HYPE,BTC"]
+
+    assert run([*words, "--json", "-"]) == BAD_INPUT
+    told = capsys.readouterr()
+    assert not told.out
+    assert "no history for BTC, HYPE: no bars common to both legs" in told.err
+
+
+def test_the_risk_gate_keeps_out_what_the_strategy_would_enter(
+    history: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    at, calendar, settings = "--at 2024-01-05", tmp_path / "events.toml", tmp_path / "own.toml"
+    before = {row["pair"]: row for row in scanned(history, capsys, at)["pairs"]}
+    calendar.write_text(
+        'event = [{ kind = "UPGRADE", at = 2024-01-05T01:00:00Z, source = "https://a.example" }]'
+    )
+    settings.write_text(f'[calendar]\nfile = "{calendar}"')
+    after = {
+        row["pair"]: row for row in scanned(history, capsys, f"{at} --config {settings}")["pairs"]
+    }
+
+    wanted = {name for name, row in before.items() if not row["gate"]}
+    assert wanted
+    for name in wanted:
+        assert after[name]["gate"] == "event"
+        assert after[name]["reason"].startswith("event: hours to UPGRADE")
+        assert after[name]["reason"].endswith(before[name]["reason"])
+    assert all(after[name] == before[name] for name in before.keys() - wanted)
 
 
 def test_the_table_names_every_pair_once(history: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from bot import settings
 from bot.cli.errors import BAD_INPUT
 from bot.cli.main import run
 from bot.feeds.look import look
-from bot.instruments import load_pairs, pair_names
+from bot.instruments import listed_pairs, load_pairs
 from bot.run import Stopped
 from bot.scan import scan_live
 from tests.unit.bot.cli.processes import running
@@ -31,7 +31,9 @@ def test_the_market_as_it_is_now_is_ranked(url: str, capsys: pytest.CaptureFixtu
     assert told["synthetic"] is True
     listed = [row for row in told["pairs"] if row["gate"] != "not_listed"]
     assert {row["pair"] for row in listed} == PAIRS
-    assert {row["pair"] for row in told["pairs"]} == set(pair_names("hyperliquid"))
+    assert {row["pair"] for row in told["pairs"]} == {
+        pair.name for pair in listed_pairs("hyperliquid")
+    }
     for row in listed:
         assert row["gate"] not in {"not_warm", "stale_data", "no_data"}, row
         assert row["cost"] > 0

@@ -391,6 +391,15 @@ def test_what_is_not_sound_is_said_in_red(made: Material) -> None:
         assert f'<li class="ill">{said}</li>' in text
 
 
+def test_books_that_were_not_compared_yet_are_told_so_and_not_in_red(made: Material) -> None:
+    report = msgspec.json.decode(encode(dict(made.report)))
+    report["integrity"]["venue_reconciled"] = None
+    text = page(msgspec.structs.replace(made, report=report))
+
+    assert "<li>books not compared with the exchange&#x27;s yet</li>" in text
+    assert "books differ from" not in text
+
+
 def test_a_backtest_that_was_stopped_says_so() -> None:
     run = LongRun(hours=30, every=24)
 
