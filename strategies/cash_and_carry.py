@@ -44,13 +44,11 @@ from strategies.carry.thresholds import (
 from strategies.funding.forecast import Forecast, ForecastPolicy, MeanReverting
 from strategies.market.basis import UsualBasis
 from strategies.market.state import InstrumentState, Market, basis_now
-from strategies.sizing import CENT, maintenance_rate, notional_for_loss
+from strategies.sizing import CENT, largest, maintenance_rate, notional_for_loss
 from strategies.strategy import Holding
 
 __all__ = ["CarryPolicy", "CashAndCarry", "Holding"]
 
-HALVINGS = 30
-"""How often a size that the books cannot take is halved before giving up."""
 ROTATION_ERRORS = 0.5
 """Standard errors of both forecasts that the gain from a rotation must exceed."""
 UNTOLD = 0.1
@@ -250,35 +248,37 @@ class CashAndCarry:
         """Notional by cap, by acceptable loss and by depth, with what is expected and costs at
         that size; or why none.
 
-        Halved while the books cannot take it, while it no longer pays at its own cost, or
-        while slippage and what it takes off the funding eat more than half of the ``surplus``
-        that is there at the touch: where these grow in proportion to size, anything larger
-        earns less in total.
+        The largest that the books can take, that pays at its own cost, and of which slippage and
+        what it takes off the funding eat no more than half of the ``surplus`` that is there at the
+        touch: where these grow in proportion to size, anything larger earns less in total.
         """
         policy = self._policy
         if equity <= 0:
             return f"below_minimum: equity is {equity}"
-        notional = min(
+        most = min(
             equity * policy.max_share_per_pair / look.terms.capital_per_notional,
             notional_for_loss(equity, self._risk_per_trade, self._loss_fraction(look, touch)),
         ).quantize(CENT, ROUND_DOWN)
+        if most < (least := _smallest(look.pair, look.spot.mid)):
+            return f"below_minimum: {most:.2f} is under {least:.2f}"
         impact_max = max(surplus / 2, touch.total * UNTOLD)
-        for _ in range(HALVINGS):
-            if notional < (least := _smallest(look.pair, look.spot.mid)):
-                return f"below_minimum: {notional:.2f} is under {least:.2f}"
+
+        def at(notional: Decimal) -> tuple[_Look, RoundTrip] | None:
             trip, own = self._cost(look, notional), _with_own(look, notional)
             less = look.forecast.total - own.forecast.total
-            if (
+            pays = (
                 trip is not None
                 and trip.total - touch.total + less <= impact_max
                 and self._entering(own, trip).pays_entry
-            ):
-                fitting = notional_for_loss(
-                    equity, self._risk_per_trade, self._loss_fraction(look, trip)
-                )
-                return min(notional, fitting), own, trip
-            notional = (notional / 2).quantize(CENT, ROUND_DOWN)
-        return f"thin_depth: the books cannot take {notional * 2:.2f} on both legs"
+            )
+            return (own, trip) if pays and trip is not None else None
+
+        sized = largest(most, least, at)
+        if sized is None:
+            return f"thin_depth: the books cannot take {least:.2f} on both legs at a cost that pays"
+        notional, (own, trip) = sized
+        bearable = notional_for_loss(equity, self._risk_per_trade, self._loss_fraction(look, trip))
+        return min(notional, bearable), own, trip
 
     def _cost(self, look: _Look, notional: Decimal) -> RoundTrip | None:
         return self._trip(look, _base(look, notional))

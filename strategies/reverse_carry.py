@@ -12,7 +12,7 @@ trade is never larger than the coins that the account holds of its own. Reasons:
 """
 
 from collections.abc import Mapping, Sequence
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 from math import sqrt
 
 import msgspec
@@ -35,7 +35,7 @@ from strategies.carry.thresholds import (
 from strategies.funding.forecast import Forecast, ForecastPolicy, MeanReverting, Standing
 from strategies.market.basis import UsualBasis
 from strategies.market.state import InstrumentState, Market, basis_now
-from strategies.sizing import CENT, maintenance_rate, notional_for_loss
+from strategies.sizing import largest, maintenance_rate, notional_for_loss
 from strategies.strategy import Holding
 from strategies.verdicts import Verdict, percent, stale, yearly
 
@@ -146,21 +146,23 @@ class ReverseCarry:
             how=Tactic(Legs.REVERSE, basis_stop=self._stop(look)),
         )
 
-    def _sized(self, look: _Look, notional: Decimal) -> tuple[Decimal, RoundTrip] | None:
-        """Halved until it pays at what it costs and takes off the funding; None: no size does."""
+    def _sized(self, look: _Look, most: Decimal) -> tuple[Decimal, RoundTrip] | None:
+        """The largest that pays at what it costs and takes off the funding; None: no size does."""
         process, price = self._mirrored[look.pair.name], look.spot.mid
         assert price, "Invariant: it has a price, or it would not be judged"
-        while (quantity := float(notional) / price) >= float(look.pair.lot):
+
+        def at(notional: Decimal) -> RoundTrip | None:
+            quantity = float(notional) / price
             trip = self._trip(look, quantity)
+            if trip is None:
+                return None
             forecast = after_own_trade(
                 look.forecast, quantity, look.perp.open_interest, process.anchor_hourly
             )
-            if trip is not None:
-                judged = entering(forecast, trip.total, look.gain, self._hurdle, process)
-                if judged.pays_entry:
-                    return notional, trip
-            notional = (notional / 2).quantize(CENT, ROUND_DOWN)
-        return None
+            judged = entering(forecast, trip.total, look.gain, self._hurdle, process)
+            return trip if judged.pays_entry else None
+
+        return largest(most, look.pair.lot * decimal_of(price), at)
 
     def _loss_fraction(self, look: _Look, trip: RoundTrip) -> Decimal:
         """What can really be lost, of notional (SPEC R9)."""

@@ -4,8 +4,9 @@ Pure and in ``Decimal``. A negative, zero or undefined input where none can be
 is a ``ValueError`` of one line: ``name: what is wrong``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import ROUND_DOWN, Context, Decimal, localcontext
+from typing import TypeVar
 
 import msgspec
 
@@ -14,7 +15,11 @@ from domain.money import ONE
 from domain.orders import Side
 from domain.time import HOURS_PER_YEAR
 
+T = TypeVar("T")
+
 CENT = Decimal("0.01")
+_BISECTIONS = 4
+"""The largest size is found to within a sixteenth of it."""
 _CONTEXT = Context(prec=34)
 
 
@@ -93,6 +98,33 @@ def position_size(equity: Decimal, risk: Decimal, stop: Decimal, leverage: Decim
             _plain(position / leverage),
             _plain(stop * leverage),
         )
+
+
+def largest(
+    most: Decimal, least: Decimal, at: Callable[[Decimal], T | None]
+) -> tuple[Decimal, T] | None:
+    """The largest notional from ``least`` to ``most`` (quote) of which ``at`` says something, and
+    what; None where it says nothing of any. Halved until it does, then bisected.
+
+    >>> largest(Decimal(100), Decimal(10), lambda size: "fits" if size <= 30 else None)
+    (Decimal('29.68'), 'fits')
+    """
+    if most < least:
+        return None
+    size, found = most, at(most)
+    while found is None and size / 2 >= least:
+        size = (size / 2).quantize(CENT, ROUND_DOWN)
+        found = at(size)
+    if found is None or size == most:
+        return None if found is None else (size, found)
+    too_large = 2 * size
+    for _ in range(_BISECTIONS):
+        between = ((size + too_large) / 2).quantize(CENT, ROUND_DOWN)
+        if (larger := at(between)) is None:
+            too_large = between
+        else:
+            size, found = between, larger
+    return size, found
 
 
 def notional_for_loss(equity: Decimal, risk: Decimal, loss_fraction: Decimal) -> Decimal:

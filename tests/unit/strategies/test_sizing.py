@@ -4,6 +4,8 @@ from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain.instruments import MarginTier
 from domain.orders import Side
@@ -11,6 +13,7 @@ from strategies.sizing import (
     PRESETS,
     estimate_liquidation,
     funding_cost,
+    largest,
     leveraged_yield,
     maintenance_rate,
     notional_for_loss,
@@ -40,6 +43,21 @@ def test_results_are_written_without_exponents() -> None:
 
 def test_notional_for_an_acceptable_loss_is_rounded_down_to_the_cent() -> None:
     assert notional_for_loss(D(10_000), D("0.01"), D("0.03")) == D("3333.33")
+
+
+sizes = st.decimals("1", "100000", places=2)
+
+
+@given(most=sizes, least=sizes, limit=sizes)
+def test_the_largest_size_is_found_to_a_sixteenth(most: D, least: D, limit: D) -> None:
+    found = largest(most, least, lambda size: size if size <= limit else None)
+
+    if found is None:
+        assert most < least or limit < 2 * least + 1
+        return
+    size, said = found
+    assert least <= size == said <= min(most, limit)
+    assert size * D(17) / D(16) + 1 > min(most, limit)
 
 
 @pytest.mark.parametrize(("leverage", "move"), [(2, "0.5"), (5, "0.2"), (10, "0.1"), (20, "0.05")])
