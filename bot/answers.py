@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from bot.record import Record
+from bot.valuation import owners_profit
 from domain.account import FundingPayment
 from domain.money import ZERO, exact
 from domain.orders import Fill
@@ -45,7 +46,7 @@ def status_of(history: Record) -> Answer:
         "quote": history.state.books.quote,
         "capital": run.capital,
         "equity": history.equity(),
-        "equity_peak": state.equity_peak,
+        "equity_peak": state.equity_peak + owners_profit(state, history.marks),
         "pnl": pnl_of(state.books.pnl_total(history.marks)),
         "paused": state.paused,
         "limits": list(state.limits.names),

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import msgspec
 
+from bot.valuation import owners_profit
 from domain.account import AccountReport
 from domain.instruments import Instrument, Pair
 from domain.money import ONE, ZERO
@@ -99,10 +100,13 @@ def readings(desk: Desk) -> Readings:
     ages = [_age(desk, trade) for trade in trades]
     naked = [(now_ns - t.naked_ns) / SECOND for t in trades if t.naked_ns is not None]
     day_start = state.day_start
+    before = state.equity_peak if day_start is None else day_start.equity - day_start.owners
+    # Both at the prices of now: what the owner's coins have gained or lost is no one's loss.
+    owners = owners_profit(state, desk.marks)
     return Readings(
         equity=desk.equity,
-        equity_peak=max(state.equity_peak, ZERO),
-        equity_day_start=day_start.equity if day_start is not None else state.equity_peak,
+        equity_peak=max(state.equity_peak + owners, ZERO),
+        equity_day_start=before + owners,
         loss_streak=state.loss_streak,
         data_age_seconds=max(ages, default=0.0),
         clock_skew_seconds=desk.clock_skew_seconds,

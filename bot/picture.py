@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 from bot.engine import Engine
+from bot.valuation import owners_profit
 from domain.instruments import Kind, Pair
 from domain.money import ZERO, decimal_of
 from domain.targets import Legs
@@ -20,7 +21,9 @@ def snapshot(engine: Engine) -> Snapshot:
     assert run is not None, "Invariant: only a started engine is shown"
     marks = engine.marks()
     marked = state.equity
-    equity = state.books.equity(marks) if engine.account is not None else run.capital
+    known = engine.account is not None
+    equity = state.books.equity(marks) if known else run.capital
+    peak = state.equity_peak + (owners_profit(state, marks) if known else ZERO)
     views = tuple(pair_view(engine, pair, marks) for pair in state.pairs.values())
     ages = [view.data_ns for view in views if view.data_ns is not None]
     return Snapshot(
@@ -35,12 +38,12 @@ def snapshot(engine: Engine) -> Snapshot:
         time_ns=engine.now_ns,
         capital=run.capital,
         equity=equity,
-        equity_peak=max(state.equity_peak, equity),
+        equity_peak=max(peak, equity),
         cash=marked.cash if marked is not None else run.capital,
         spot_value=marked.spot_value if marked is not None else ZERO,
         margin=marked.margin if marked is not None else ZERO,
         unrealized=marked.unrealized if marked is not None else ZERO,
-        pnl=state.books.pnl_total(marks) if engine.account is not None else PnL(),
+        pnl=state.books.pnl_total(marks) if known else PnL(),
         pairs=views,
         limits=state.limits.names,
         orders={name: state.counts.get(name, 0) for name in ORDER_COUNTS},

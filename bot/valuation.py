@@ -81,8 +81,28 @@ def valued(
             unrealized += position.quantity * mark - cost
         cash = equity - spot_value - margin - unrealized
     return EquityMarked(
-        equity, cash, spot_value, margin, unrealized, known, now_ns, extremes, lately
-    )
+        equity, cash, spot_value, margin, unrealized, known, now_ns, extremes, lately,
+        owners_profit(state, known),
+    )  # fmt: skip
+
+
+def owners_profit(state: State, marks: dict[str, Decimal]) -> Decimal:
+    """What prices have made so far (quote) of the coins that are nobody's trade, and of the perps
+    that hedge such coins.
+
+    Coins that fall are no loss of trading: counted, they would stop whoever trades against them,
+    and keep a hedge from being opened just when it is wanted.
+    """
+    spots = [pair.spot.id for pair in state.pairs.values()]
+    hedges = [trade for trade in state.trades.values() if trade.legs is Legs.OVERLAY]
+    with exact():
+        return sum(
+            (
+                *(state.books.price_profit(None, spot, marks) for spot in spots),
+                *(state.books.pnl(hedge.trade_id, marks).basis for hedge in hedges),
+            ),
+            ZERO,
+        )
 
 
 def holdings(state: State) -> dict[str, Holding]:

@@ -236,7 +236,8 @@ class EquityMarked(msgspec.Struct, frozen=True, tag=True):
     ``equity = cash + spot_value + margin + unrealized``: ``cash`` is free of
     isolated margin, ``margin`` what was put behind positions, ``unrealized``
     their profit at mark. ``lately`` is the worst since the valuation before this one, between
-    the hours included; its ``effective_leverage`` is not kept.
+    the hours included; its ``effective_leverage`` is not kept. ``owners`` is the profit so far of
+    what the account's owner holds of his own, hedges of it included: no limit counts that.
     """
 
     equity: Decimal
@@ -248,6 +249,7 @@ class EquityMarked(msgspec.Struct, frozen=True, tag=True):
     time_ns: int
     extremes: Extremes = Extremes()
     lately: Extremes = Extremes()
+    owners: Decimal = ZERO
 
 
 class CommandGiven(msgspec.Struct, frozen=True, tag=True):

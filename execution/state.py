@@ -98,7 +98,7 @@ class State:
         self.equity: EquityMarked | None = None
         self.traded_at: dict[str, Decimal] = {}  # instrument -> price of its latest fill
         self.extremes = Extremes()
-        self.equity_peak: Decimal = ZERO
+        self.equity_peak: Decimal = ZERO  # without its owner's profit: EquityMarked.owners
         self.day_start: EquityMarked | None = None
         self.loss_streak = 0
         self.reconciled: Reconciled | None = None
@@ -427,7 +427,7 @@ def _limit_cleared(state: State, fact: LimitCleared) -> None:
     if fact.limit == "loss_streak":
         state.loss_streak = 0
     elif fact.limit == "drawdown" and state.equity is not None:
-        state.equity_peak = state.equity.equity
+        state.equity_peak = state.equity.equity - state.equity.owners
     elif fact.limit == "daily_loss":
         state.day_start = state.equity
 
@@ -443,7 +443,7 @@ def _equity_marked(state: State, fact: EquityMarked) -> None:
     state.extremes = fact.extremes
     for trade_id in state.open_trades.values():
         _exposed_for(state, state.trades[trade_id], fact.time_ns)
-    state.equity_peak = max(state.equity_peak, fact.equity)
+    state.equity_peak = max(state.equity_peak, fact.equity - fact.owners)
 
 
 def _command(state: State, fact: CommandGiven) -> None:

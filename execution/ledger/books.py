@@ -212,6 +212,14 @@ class Books:
         """One trade's profit by source, open quantities at ``marks``; None is the unassigned."""
         return self._profit(self._trades.get(trade_id, {}), marks)
 
+    def price_profit(
+        self, trade_id: str | None, instrument_id: str, marks: Mapping[str, Decimal]
+    ) -> Decimal:
+        """Of a trade's ``basis`` what came of one instrument."""
+        totals = self._trades.get(trade_id, {})
+        own = {line: total for line, total in totals.items() if line[1] == instrument_id}
+        return self._profit(own, marks).basis
+
     def pnl_total(self, marks: Mapping[str, Decimal]) -> PnL:
         """The whole account's profit by source: its total is ``equity - capital``, exactly."""
         return self._profit(self._totals, marks)

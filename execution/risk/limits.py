@@ -99,9 +99,11 @@ class RiskLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long margin must carry a position without being added to."""
 
     drawdown_max: Decimal = Decimal("0.10")
-    """Fall from the highest equity that stops entries until a person resets it."""
+    """Fall from the highest equity that stops entries until a person resets it. What coins that are
+    their owner's have gained or lost counts in neither."""
     daily_loss_max: Decimal = Decimal("0.03")
-    """Loss since the start of the UTC day that stops entries until a person resets it."""
+    """Loss since the start of the UTC day that stops entries until a person resets it; coins as
+    above."""
     loss_streak_max: int = 5
     """Losing trades in a row that stop entries until a person resets it."""
     loss_size_factor: Decimal = Decimal("0.75")

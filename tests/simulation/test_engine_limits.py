@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bot.settings import Account
 from domain.account import CashCause, LeverageConfirmed
 from domain.instruments import Kind
 from domain.market import Book, Level, MarketInput, Trade
@@ -181,6 +182,12 @@ def test_a_drawdown_latches_and_its_reset_starts_from_the_equity_of_that_moment(
     assert active(storm) == ()
     assert lost is not None
     assert storm.engine.state.equity_peak < 9_900
+
+
+def test_coins_of_the_owners_hide_no_loss_of_trading() -> None:
+    chosen = settings(account=Account(inventory="HYPE:100"))
+    storm = Storm(losing(), Told("4000", enter=1, leave=3.5), chosen=chosen).worse().run(5)
+    assert "daily_loss" in active(storm)
 
 
 def test_neither_a_deposit_nor_a_withdrawal_is_a_profit_or_a_loss_to_the_limits() -> None:

@@ -159,6 +159,29 @@ def test_an_overlay_is_worth_its_funding_less_its_fees_wherever_the_price_goes()
     assert_whole(run)
 
 
+def test_coins_that_fall_are_no_loss_of_trading_and_can_be_hedged_still() -> None:
+    def falling(n: int) -> float:
+        return 20.0 - 10.0 * min(max(n - 120, 0) / 60, 1.0)
+
+    run = world(Tactic(Legs.OVERLAY), falling, "HYPE:100", enter=5.0).run(6)
+    assert run.engine.state.limits.names == ()
+    assert trade(run).stage is Stage.HOLDING
+    shown = snapshot(run.engine)
+    assert shown.equity < 11_010
+    assert shown.equity_peak - shown.equity < 10  # the fees
+    assert_whole(run)
+
+
+def test_a_hedge_whose_coins_rise_is_no_loss_of_trading() -> None:
+    def rising(n: int) -> float:
+        return 20.0 + 8.0 * min(max(n - 120, 0) / 300, 1.0)
+
+    run = world(Tactic(Legs.OVERLAY), rising, "HYPE:100", enter=1.0).run(8)
+    assert run.engine.state.books.pnl("HYPE#1", run.engine.marks()).total < -700
+    assert run.engine.state.limits.names == ()
+    assert_whole(run)
+
+
 def test_an_overlay_shrinks_when_its_owner_sells_what_it_hedges() -> None:
     run = world(Tactic(Legs.OVERLAY), flat, "HYPE:100", enter=1.0).run(3)
     assert run.engine.state.quantities(trade(run))[1] == -100
