@@ -210,6 +210,8 @@ class Engine:
         for order in self.state.orders.live():
             if order.state in (OrderState.PENDING, OrderState.OPEN, OrderState.CANCELING):
                 self._record(OrderDoubted(order.cloid, "the process ended", self.now_ns))
+        if self.state.equity is not None:
+            self.market.remember(self.state.equity.usual, self.now_ns)
         self._evaluate_at = self._next_evaluation()
         self._mark_at = (self.now_ns // HOUR + 1) * HOUR
         self._reconcile()
@@ -980,7 +982,10 @@ class Engine:
             return
         known, equity = self._worth()
         extremes, lately = self._perps.since_last(known)
-        self._record(valued(self.state, self.account, known, equity, self.now_ns, extremes, lately))
+        usual = self.market.usual
+        self._record(
+            valued(self.state, self.account, known, equity, self.now_ns, extremes, lately, usual)
+        )
 
     # --- trouble ---------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from domain.money import ONE, ZERO, decimal_of, exact
 from domain.targets import Legs
 from execution.facts import EquityMarked, Extremes
 from execution.state import State
+from strategies.market.basis import UsualBasis
 from strategies.market.state import InstrumentState, Market
 from strategies.strategy import Holding
 
@@ -62,6 +63,7 @@ def valued(
     now_ns: int,
     extremes: Extremes,
     lately: Extremes,
+    usual: dict[str, UsualBasis],
 ) -> EquityMarked:
     """Equity (quote) at the marks ``known``, by where it is: cash, spot, margin, unrealized."""
     with exact():
@@ -82,7 +84,7 @@ def valued(
         cash = equity - spot_value - margin - unrealized
     return EquityMarked(
         equity, cash, spot_value, margin, unrealized, known, now_ns, extremes, lately,
-        owners_profit(state, known),
+        owners_profit(state, known), usual,
     )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from domain.orders import (
     OrderStatus,
 )
 from domain.targets import ExitCause, Legs, Target
+from strategies.market.basis import UsualBasis
 
 
 class Role(StrEnum):
@@ -238,6 +239,8 @@ class EquityMarked(msgspec.Struct, frozen=True, tag=True):
     their profit at mark. ``lately`` is the worst since the valuation before this one, between
     the hours included; its ``effective_leverage`` is not kept. ``owners`` is the profit so far of
     what the account's owner holds of his own, hedges of it included: no limit counts that.
+    ``usual`` is what was known of the basis of each pair, by its perp: a start takes it over, since
+    no venue's history tells it.
     """
 
     equity: Decimal
@@ -250,6 +253,7 @@ class EquityMarked(msgspec.Struct, frozen=True, tag=True):
     extremes: Extremes = Extremes()
     lately: Extremes = Extremes()
     owners: Decimal = ZERO
+    usual: dict[str, UsualBasis] = {}
 
 
 class CommandGiven(msgspec.Struct, frozen=True, tag=True):

@@ -27,7 +27,7 @@ from domain.targets import Action, ExitCause, Legs, Tactic, Target
 from domain.time import HOUR, HOURS_PER_YEAR, MINUTE, SECOND
 from strategies.carry.allocation import Candidate, allocate, buckets
 from strategies.carry.costs import Resting, RoundTrip, round_trip
-from strategies.carry.impact import after_own_trade
+from strategies.carry.impact import after_own_trade, impact_max
 from strategies.carry.policy import CarryPolicy
 from strategies.carry.switching import Band
 from strategies.carry.thresholds import (
@@ -51,8 +51,6 @@ __all__ = ["CarryPolicy", "CashAndCarry", "Holding"]
 
 ROTATION_ERRORS = 0.5
 """Standard errors of both forecasts that the gain from a rotation must exceed."""
-UNTOLD = 0.1
-"""No forecast is good enough to tell this share of a round trip."""
 
 
 class _Terms(msgspec.Struct, frozen=True):
@@ -249,8 +247,7 @@ class CashAndCarry:
         that size; or why none.
 
         The largest that the books can take, that pays at its own cost, and of which slippage and
-        what it takes off the funding eat no more than half of the ``surplus`` that is there at the
-        touch: where these grow in proportion to size, anything larger earns less in total.
+        what it takes off the funding are no more than ``impact_max``.
         """
         policy = self._policy
         if equity <= 0:
@@ -261,14 +258,14 @@ class CashAndCarry:
         ).quantize(CENT, ROUND_DOWN)
         if most < (least := _smallest(look.pair, look.spot.mid)):
             return f"below_minimum: {most:.2f} is under {least:.2f}"
-        impact_max = max(surplus / 2, touch.total * UNTOLD)
+        bearable = impact_max(surplus, touch.total)
 
         def at(notional: Decimal) -> tuple[_Look, RoundTrip] | None:
             trip, own = self._cost(look, notional), _with_own(look, notional)
             less = look.forecast.total - own.forecast.total
             pays = (
                 trip is not None
-                and trip.total - touch.total + less <= impact_max
+                and trip.total - touch.total + less <= bearable
                 and self._entering(own, trip).pays_entry
             )
             return (own, trip) if pays and trip is not None else None
@@ -277,8 +274,8 @@ class CashAndCarry:
         if sized is None:
             return f"thin_depth: the books cannot take {least:.2f} on both legs at a cost that pays"
         notional, (own, trip) = sized
-        bearable = notional_for_loss(equity, self._risk_per_trade, self._loss_fraction(look, trip))
-        return min(notional, bearable), own, trip
+        fitting = notional_for_loss(equity, self._risk_per_trade, self._loss_fraction(look, trip))
+        return min(notional, fitting), own, trip
 
     def _cost(self, look: _Look, notional: Decimal) -> RoundTrip | None:
         return self._trip(look, _base(look, notional))

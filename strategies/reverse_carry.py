@@ -22,7 +22,7 @@ from domain.money import ONE, ZERO, decimal_of
 from domain.targets import Action, ExitCause, Legs, Tactic, Target
 from domain.time import SECOND
 from strategies.carry.costs import Resting, RoundTrip, round_trip
-from strategies.carry.impact import after_own_trade
+from strategies.carry.impact import after_own_trade, impact_max
 from strategies.carry.policy import CarryPolicy
 from strategies.carry.thresholds import (
     basis_gain,
@@ -132,7 +132,7 @@ class ReverseCarry:
         if equity <= ZERO:
             return wait(f"below_minimum: equity is {equity}")
         most = notional_for_loss(equity, self._risk_per_trade, self._loss_fraction(look, trip))
-        if (sized := self._sized(look, most)) is None:
+        if (sized := self._sized(look, trip, most)) is None:
             return wait("thin_depth: the books cannot take it at a cost that pays", trip.total)
         notional, trip = sized
         loss = self._loss_fraction(look, trip)
@@ -146,10 +146,16 @@ class ReverseCarry:
             how=Tactic(Legs.REVERSE, basis_stop=self._stop(look)),
         )
 
-    def _sized(self, look: _Look, most: Decimal) -> tuple[Decimal, RoundTrip] | None:
-        """The largest that pays at what it costs and takes off the funding; None: no size does."""
+    def _sized(
+        self, look: _Look, touch: RoundTrip, most: Decimal
+    ) -> tuple[Decimal, RoundTrip] | None:
+        """The largest that pays at what it costs and takes off the funding, and of which these are
+        no more than ``impact_max``; None: no size does."""
         process, price = self._mirrored[look.pair.name], look.spot.mid
         assert price, "Invariant: it has a price, or it would not be judged"
+        cost = touch.total - min(look.gain, touch.total)
+        hurdle = self._hurdle * look.forecast.horizon_hours
+        bearable = impact_max(look.forecast.total - cost - hurdle, touch.total)
 
         def at(notional: Decimal) -> RoundTrip | None:
             quantity = float(notional) / price
@@ -159,6 +165,9 @@ class ReverseCarry:
             forecast = after_own_trade(
                 look.forecast, quantity, look.perp.open_interest, process.anchor_hourly
             )
+            less = look.forecast.total - forecast.total
+            if trip.total - touch.total + less > bearable:
+                return None
             judged = entering(forecast, trip.total, look.gain, self._hurdle, process)
             return trip if judged.pays_entry else None
 

@@ -17,6 +17,18 @@ import msgspec
 
 from strategies.funding.forecast import Forecast, Standing
 
+UNTOLD = 0.1
+"""No forecast is good enough to tell this share of a round trip."""
+
+
+def impact_max(surplus: float, round_trip: float) -> float:
+    """What slippage and our own share of the funding may take at most, of notional.
+
+    Half of the ``surplus`` over costs and hurdle that is there at the touch: where these grow
+    in proportion to size, anything larger earns less in total.
+    """
+    return max(surplus / 2.0, round_trip * UNTOLD)
+
 
 def after_own_trade(
     forecast: Forecast, quantity: float, open_interest: float | None, anchor: float

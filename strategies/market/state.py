@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf, isfinite, log, nan, sqrt
 from typing import NamedTuple
 
@@ -10,7 +10,12 @@ from domain.instruments import Pair
 from domain.market import Book, Close, FundingSettled, Level, PerpContext, PublicEvent
 from domain.rates import FundingRate
 from domain.time import DAY, HOUR, MINUTE, SECOND
-from strategies.market.basis import UsualBasis, weight_of, with_sample
+from strategies.market.basis import (
+    MEAN_HALF_LIFE_HOURS,
+    UsualBasis,
+    weight_of,
+    with_sample,
+)
 
 SAMPLE_NS = 5 * MINUTE
 IN_STEP_NS = 10 * SECOND
@@ -218,6 +223,22 @@ class Market:
     def usual_basis(self, pair: Pair) -> UsualBasis | None:
         """None until both legs were quoted at one time."""
         return self._basis.get(pair.perp.id)
+
+    @property
+    def usual(self) -> dict[str, UsualBasis]:
+        """The usual basis of every pair of which one is known, by its perp."""
+        return dict(self._basis)
+
+    def remember(self, usual: Mapping[str, UsualBasis], now_ns: int) -> None:
+        """Take over what was known before a start, where that is more than has been seen since.
+
+        Nothing older than the mean remembers: the first sample after it would be most of it.
+        """
+        for perp_id, before in usual.items():
+            seen = self._basis.get(perp_id)
+            known = seen.hours if seen is not None else 0.0
+            if known < before.hours and now_ns - before.sampled_ns <= MEAN_HALF_LIFE_HOURS * HOUR:
+                self._basis[perp_id] = before
 
     def observe(self, event: PublicEvent) -> None:
         """Fold one event in."""

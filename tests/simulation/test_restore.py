@@ -137,3 +137,16 @@ def test_a_perp_alone_gets_its_stop_whatever_stops_came_and_went_since(tmp_path:
     assert run.engine.state.open_trades == {}
     assert_agrees(run)
     run.close()
+
+
+def test_what_a_basis_usually_is_outlives_the_process(tmp_path: Path) -> None:
+    """A start has six hours of quotes to learn from, and decides by the twenty that were seen."""
+    running = storm(tmp_path, Parts(TWICE)).run(20.5)
+    known = running.engine.market.usual[PERP.id]
+    running.close()
+    started = storm(tmp_path, Parts(TWICE))
+    usual = started.engine.market.usual[PERP.id]
+    started.close()
+
+    assert known.hours > 20
+    assert usual.hours > known.hours - 1.1  # it is put down every hour

@@ -266,6 +266,33 @@ def test_what_is_promised_is_not_free_for_the_next(desk: Desk) -> None:
     assert "free_collateral" in " ".join(clipped.clipped_by)
 
 
+def test_what_an_opening_trade_still_has_to_pay_is_not_free_for_another(desk: Desk) -> None:
+    """Of 5,000 it takes 3,000 and the reserve is 500: 1,500 carry 1,000 a leg."""
+    opened(desk)
+    balances = (Balance("USDC", Decimal(5000), ZERO),)
+    poor = with_(desk, account=msgspec.structs.replace(desk.account, balances=balances))
+    calm = msgspec.structs.replace(desk.limits, stress_move=Decimal("0.01"), stress_hours=0.001)
+    made = plan(with_(poor, limits=calm))
+    assert "free_collateral" in made.clipped_by
+    assert Decimal(990) < made.notional < 1000
+
+
+def test_what_a_restless_perp_is_topped_up_to_is_reckoned_with_before_it_is_entered(
+    desk: Desk,
+) -> None:
+    """At 4 % an hour the target is 1.64 and not 2: of 3,000 a leg 1,827 of margin, not 1,500."""
+    calm = msgspec.structs.replace(desk.limits, stress_move=Decimal("0.01"), stress_hours=0.001)
+    balances = (Balance("USDC", Decimal(5100), ZERO),)
+    poor = msgspec.structs.replace(desk.account, balances=balances)
+    tight = with_(desk, limits=calm, account=poor)
+    assert plan(tight, notional=Decimal(3000)).clipped_by == ()
+    wild = plan(restless(tight, 0.04), notional=Decimal(3000))
+    assert wild.clipped_by == ("stress",)
+    assert wild.notional * (1 + 1 / Decimal("1.6422")) == pytest.approx(
+        Decimal(4600), rel=Decimal("0.002")
+    )
+
+
 def restless(desk: Desk, volatility: float) -> Desk:
     """``volatility`` of the perp, a fraction per square root of an hour."""
     perp = desk.market.of(PERP.id)
@@ -688,6 +715,20 @@ def test_an_addition_plans_the_whole_and_keeps_what_the_trade_is_for(half: Desk)
     assert made.notional == pytest.approx(Decimal(3000), rel=Decimal("0.001"))
     assert (made.thesis, made.time_ns, made.leverage) == (before.thesis, before.time_ns, 2)
     assert made.liquidation_price > made.stop_price > 20
+
+
+def test_what_is_held_risks_its_part_of_the_plan_and_keeps_its_basis_stop(half: Desk) -> None:
+    """A trade that stopped half way risks half of what was planned."""
+    trade = half.state.trades["HYPE#1"]
+    planned = msgspec.structs.replace(
+        trade.plan, quantity=2 * trade.plan.quantity, notional=2 * trade.plan.notional,
+        amount_at_risk=Decimal(60), basis_stop=0.03,
+    )  # fmt: skip
+    half.state.trades["HYPE#1"] = msgspec.structs.replace(trade, plan=planned)
+    made = more(half, amount_at_risk=Decimal(75))
+    assert isinstance(made, TradePlanned)
+    assert made.amount_at_risk == pytest.approx(Decimal(75), rel=Decimal("0.001"))
+    assert made.basis_stop == 0.03
 
 
 def test_what_is_held_takes_its_part_of_every_cap(half: Desk) -> None:

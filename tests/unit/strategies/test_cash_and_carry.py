@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from domain.instruments import Pair
-from domain.market import Level
+from domain.market import Level, PerpContext
 from domain.money import ZERO
+from domain.rates import FundingRate
 from domain.targets import Action, ExitCause, Target
 from domain.time import HOUR, MINUTE
 from strategies.cash_and_carry import CarryPolicy, CashAndCarry, Holding
@@ -126,6 +127,27 @@ def test_a_rich_pair_is_not_entered_in_the_hour_in_which_shorts_pay() -> None:
     assert waits.forecast_hourly > 2e-5  # the forecast alone would have entered
     recovered = observe(market, context(HYPE.perp, RICH, at_ns=NOW + 2))
     assert only(ask(recovered)).action is Action.ENTER
+
+
+def test_the_rate_of_the_hour_is_compared_per_hour_whatever_its_interval() -> None:
+    """0.0008 % in eight hours is under the hurdle of 0.00019 % an hour; so much an hour is not."""
+    market = market_of(HYPE, hourly=RICH)
+    eight = PerpContext(HYPE.perp.id, 100.0, 100.0, FundingRate(8e-6, 8), NOW + 1, NOW + 1)
+    one = PerpContext(HYPE.perp.id, 100.0, 100.0, FundingRate(8e-6, 1), NOW + 2, NOW + 2)
+
+    assert code(only(ask(observe(market, eight)))) == "funding_low_now"
+    assert only(ask(observe(market, one))).action is Action.ENTER
+
+
+def test_what_volatility_is_too_much_is_told_by_the_way_to_liquidation() -> None:
+    """Half of the price less a maintenance of 2.5 %: 47.5 %, four deviations of eight hours."""
+    volatile, bearable = (
+        only(ask(restless(market_of(HYPE, hourly=RICH), sigma / 4 / 8**0.5)))
+        for sigma in (0.48, 0.47)
+    )
+
+    assert code(volatile) == "volatile"
+    assert bearable.action is Action.ENTER
 
 
 def test_a_higher_hurdle_refuses_what_a_lower_one_takes() -> None:
@@ -388,6 +410,21 @@ def test_an_exit_waits_for_a_payment_that_is_minutes_away() -> None:
     assert (target.action, code(target)) == (Action.HOLD, "settlement_near")
 
 
+def test_a_payment_of_eight_hours_is_not_near_at_the_end_of_every_hour() -> None:
+    policy = CarryPolicy(hurdle_apr=0.5)
+    market = market_of(HYPE)
+
+    def at(hour: int) -> Target:
+        at_ns = NOW + hour * HOUR + 21 * MINUTE  # NOW is half an hour after a settlement
+        rate = FundingRate(8 * FLOOR, 8)
+        observe(market, book(HYPE.spot, at_ns=at_ns), book(HYPE.perp, at_ns=at_ns))
+        observe(market, PerpContext(HYPE.perp.id, 100.0, 100.0, rate, at_ns, at_ns))
+        return only(ask(market, held=held(holding()), policy=policy, now_ns=at_ns))
+
+    assert at(6).action is Action.EXIT
+    assert code(at(7)) == "settlement_near"
+
+
 def test_an_exit_does_not_wait_for_a_payment_that_we_would_make() -> None:
     market = market_of(HYPE, hourly=-5e-5)
     soon = NOW + 21 * MINUTE
@@ -416,7 +453,7 @@ def test_a_premium_alone_is_no_reason_to_enter() -> None:
     """Funding is negative; the perp stands 2.5 % above where it usually does."""
     target = only(ask(with_perp_at(102.5, mark=100.0, hourly=-FLOOR), now_ns=LATER))
 
-    assert target.cost < 0.001, "the basis pays the way"
+    assert target.cost == 0.0, "the basis pays the way, and no more"
     assert code(target) == "carry_below_hurdle"
 
 
@@ -599,6 +636,19 @@ def test_a_large_holding_is_not_closed_for_a_small_gain_elsewhere() -> None:
 
     assert code(equal) == "rotation"
     assert large.action is Action.HOLD
+
+
+@pytest.mark.parametrize(("new", "said"), [(8e-5, "carry_holds"), (1.3e-4, "rotation")])
+@pytest.mark.parametrize("hurdle", [0.0, 0.1])
+def test_where_as_much_comes_as_goes_the_hurdle_plays_no_part_in_a_rotation(
+    new: float, said: str, hurdle: float
+) -> None:
+    policy = msgspec.structs.replace(POLICY, max_total_share=Decimal("0.6"), hurdle_apr=hurdle)
+    old, _ = ask(
+        two_pairs(4e-5, new), HYPE, PURR, held=held(holding(HYPE, 3_030)), policy=policy, risk=ROOMY
+    )
+
+    assert code(old) == said
 
 
 def test_rotation_pays_for_both_round_trips() -> None:

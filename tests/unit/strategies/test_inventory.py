@@ -11,6 +11,7 @@ from domain.market import Level
 from domain.money import ZERO
 from domain.targets import Action, ExitCause, Legs, Target
 from domain.time import HOURS_PER_YEAR, MINUTE
+from strategies.carry.costs import round_trip
 from strategies.carry.policy import CarryPolicy
 from strategies.cash_and_carry import CashAndCarry
 from strategies.funding.forecast import Forecast, Standing
@@ -97,6 +98,20 @@ def test_a_dear_hedge_is_left_only_when_that_is_cheaper_than_coming_back() -> No
     assert (target.action, word(target)) == (Action.HOLD, "hedged")
 
 
+def test_a_hedge_is_left_for_more_than_both_ways_cost() -> None:
+    """Out costs 0.055 %, and in again as much: 0.085 % over what it may cost is borne."""
+    held_ = held(Legs.OVERLAY)
+    borne, left = (
+        told(hedge(), market_of(PAIR, hourly=-apr / HOURS_PER_YEAR), held_) for apr in (0.32, 0.40)
+    )
+    dear = [(-one.forecast_hourly - 0.2 / HOURS_PER_YEAR) * 72 for one in (borne, left)]
+
+    assert 0.0007 < dear[0] < 0.0010
+    assert borne.action is Action.HOLD
+    assert dear[1] > 0.0011
+    assert left.action is Action.EXIT
+
+
 @pytest.mark.parametrize("wrong", [{"ratio": Decimal(0)}, {"ratio": Decimal("1.01")}])
 def test_a_ratio_is_a_share(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="ratio: must be more than 0 and at most 1"):
@@ -119,6 +134,24 @@ def test_funding_that_shorts_pay_for_long_is_carried_the_other_way_round() -> No
 def test_where_longs_pay_or_hardly_anybody_does_nothing_is_sold(hourly: float) -> None:
     target = told(reverse(), market_of(PAIR, hourly=hourly))
     assert (target.action, word(target)) == (Action.WAIT, "carry_below_hurdle")
+
+
+def test_what_is_tied_up_is_margin_and_reserve_since_the_coins_are_there_anyway() -> None:
+    target = told(reverse(), market_of(PAIR, hourly=-8 * FLOOR))
+    yearly = target.expected_net / 0.65 / target.horizon_hours * HOURS_PER_YEAR
+
+    assert target.apr_on_capital == pytest.approx(yearly)
+
+
+def test_the_way_to_liquidation_ends_before_the_whole_margin_is_lost() -> None:
+    volatile, bearable = (market_of(PAIR, hourly=-8 * FLOOR) for _ in range(2))
+    for market, sigma in ((volatile, 0.48), (bearable, 0.47)):
+        seen = market.of(PAIR.perp.id)
+        assert seen is not None
+        seen.variance = (sigma / 4) ** 2 / 8
+
+    assert word(told(reverse(), volatile)) == "volatile"
+    assert told(reverse(), bearable).action is Action.ENTER
 
 
 @given(hourly=st.floats(-3e-4, 3e-4))
@@ -157,6 +190,10 @@ def test_a_perp_that_falls_far_under_its_spot_is_the_basis_stop() -> None:
         observe(market, spot, perp, context(PAIR.perp, -8 * FLOOR, 96.0, at_ns))
     target = told(reverse(), market, held(Legs.REVERSE, 0.0), at_ns)
     assert (target.action, target.exit_cause) == (Action.EXIT, ExitCause.BASIS_STOP)
+    # A mark alone, which no quote confirms, is none.
+    observe(market, book(PAIR.perp, 100.0, at_ns + 1))
+    assert told(reverse(), market, held(Legs.REVERSE, 0.0), at_ns + 1).action is Action.HOLD
+    observe(market, book(PAIR.perp, 96.0, at_ns + 2))
     # It is the one that was sized for, however little is known of the pair since a start.
     sized = msgspec.structs.replace(held(Legs.REVERSE, 0.0), basis_stop=0.05)
     assert told(reverse(), market, sized, at_ns).action is Action.HOLD
@@ -179,6 +216,27 @@ def test_what_it_loses_at_the_stop_is_reckoned_at_the_cost_of_its_own_size() -> 
     assert target.action is Action.ENTER
     assert target.notional * (Decimal("0.03") + 2 * taking) <= EQUITY * RISK
     assert Decimal("99.5") < target.amount_at_risk <= EQUITY * RISK
+
+
+def test_no_size_is_taken_of_which_less_would_earn_more() -> None:
+    """Books that get dearer with every coin."""
+    market = market_of(PAIR, hourly=-3 * FLOOR)
+    bids, asks = ([Level(100.0 + side * (0.01 + 0.05 * k), 1.0) for k in range(40)]
+                  for side in (-1, 1))  # fmt: skip
+    observe(market, *(raw_book(leg, bids, asks) for leg in (PAIR.spot, PAIR.perp)))
+    target = told(reverse(), market)
+    hurdle = 0.01 * 0.65 / HOURS_PER_YEAR * 720
+
+    def earned(quantity: int) -> float:
+        spot, perp = market.of(PAIR.spot.id), market.of(PAIR.perp.id)
+        assert spot is not None
+        assert perp is not None
+        trip = round_trip(PAIR, spot, perp, float(quantity), RESTING, Legs.REVERSE)
+        assert trip is not None
+        return quantity * 100.0 * (target.forecast_hourly * 720 - hurdle - trip.total)
+
+    assert target.action is Action.ENTER
+    assert earned(round(target.notional / 100)) > 0.95 * max(map(earned, range(1, 40)))
 
 
 @pytest.mark.parametrize(("swing", "reason"), [(0.002, "carry_pays"), (0.02, "basis_restless")])

@@ -343,6 +343,38 @@ def test_the_whole_is_never_more_than_the_account_lets_a_trade_hold() -> None:
     assert told(capped, market, now_ns).notional == 900
 
 
+def test_a_part_is_never_more_than_the_account_lets_the_whole_be() -> None:
+    market, now_ns = market_of([100.0, 100.0, 102.1])
+    capped = breakout(
+        BREAKOUT, CarryPolicy(), [PAIR], risk_per_trade=RISK, exposure_max=Decimal("0.12"),
+        scaling=PARTS,
+    )  # fmt: skip
+    target = told(capped, market, now_ns, of("100"))
+    assert (target.action, target.notional) == (Action.ADD, Decimal(1200))
+
+
+def test_no_trade_risks_more_than_its_kind_whatever_the_account_allows() -> None:
+    """One percent is what a day trade risks, two what a swing trade does (SPEC R8)."""
+    market, now_ns = market_of([*NARROW, 100.6])
+    daring = breakout(
+        BREAKOUT, CarryPolicy(), [PAIR], risk_per_trade=Decimal("0.05"), exposure_max=WHOLE,
+        scaling=AT_ONCE,
+    )  # fmt: skip
+    assert Decimal(99) < told(daring, market, now_ns).amount_at_risk <= 100
+
+
+def test_what_is_held_may_lose_its_way_out_too_where_a_part_is_added() -> None:
+    """At 10,000 and 1 %: 4,000 from 100 lose 2 % and twice what taking costs at 98 (88.96); what is
+    left of 100 is added, at 3.92 % and the same costs."""
+    whole = msgspec.structs.replace(of("100", stop="98"), notional=Decimal(4_000))
+    target = asked(102.0, msgspec.structs.replace(whole, quantity=Decimal(40)))
+    costs = 2 * (2 * float(PAIR.perp.fees.taker) + 2e-5)
+    added = (100 - 4_000 * (0.02 + costs)) / (4 / 102 + costs)
+
+    assert target.action is Action.ADD
+    assert float(target.notional) == pytest.approx(4_000 + added, abs=0.5)
+
+
 @pytest.mark.parametrize(
     ("price", "holding", "action", "said", "share"),
     [

@@ -127,6 +127,11 @@ def test_where_free_collateral_is_not_enough_all_of_it_is_added() -> None:
     assert judged("200", WILD) == TopUp(D("200.000000"), f"{WILD.why}: all that is free")
 
 
+def test_a_few_coins_that_come_free_every_hour_put_no_sale_off() -> None:
+    assert isinstance(judged("9.99", WILD, NEAR), Shrink)  # an order is 10 at least
+    assert isinstance(judged("10", WILD, NEAR), TopUp)
+
+
 def test_without_free_collateral_nothing_is_sold_that_costs_more_than_it_saves() -> None:
     assert judged("0", WILD, FAR) is NOTHING
 

@@ -9,6 +9,7 @@ import pytest
 
 from domain.instruments import FeeSchedule, Instrument, Kind, MarginTier, Pair
 from domain.orders import Side
+from domain.targets import Legs
 from execution.risk import gate
 from execution.risk.calendar import Ahead
 from execution.risk.gate import (
@@ -132,6 +133,17 @@ def test_adding_to_a_position_is_judged_by_the_worse_of_held_and_whole() -> None
         "stop",
         "liquidation_distance",
     ]
+
+
+@pytest.mark.parametrize(("legs", "bought"), [(Legs.CARRY, 800), (Legs.REVERSE, 0)])
+def test_only_what_buys_coins_takes_their_price_of_the_collateral(legs: Legs, bought: int) -> None:
+    one = propose(
+        HYPE, D(20), mark=D(40), spot_price=D(40), amount_at_risk=D(10), leverage=D(2),
+        leverage_cap=LIMITS.leverage_cap, legs=legs,
+    )  # fmt: skip
+    fees = 800 * (HYPE.spot.fees.taker + HYPE.perp.fees.taker)
+
+    assert one.capital == bought + 400 + fees
 
 
 def test_a_position_that_reaches_the_next_tier_has_that_tiers_leverage_at_most() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.instruments import Kind
+from domain.instruments import Instrument, Kind
 from domain.market import Level
 from domain.targets import Legs
 from strategies.carry.costs import RoundTrip, fill_probability, round_trip
@@ -73,6 +73,21 @@ def test_the_thinner_leg_rests(spot_size: float, perp_size: float, resting: Kind
 
     assert trip is not None
     assert trip.maker_leg is resting
+
+
+@pytest.mark.parametrize(
+    ("spot_size", "perp_size", "rests", "takes"),
+    [(10.0, 100.0, HYPE.spot, HYPE.perp), (100.0, 10.0, HYPE.perp, HYPE.spot)],
+)
+def test_the_leg_that_rests_pays_its_own_maker_fee_and_the_other_takes(
+    spot_size: float, perp_size: float, rests: Instrument, takes: Instrument
+) -> None:
+    """The leg that takes has a hundred at the touch, a basis point from the mid."""
+    trip = priced(60.0, spot_size=spot_size, perp_size=perp_size)
+    cost = float(rests.fees.maker + takes.fees.taker) + 0.0001
+
+    assert trip is not None
+    assert (trip.entry_cost, trip.exit_cost) == pytest.approx((cost, cost))
 
 
 def test_books_that_show_less_than_the_size_have_no_price() -> None:

@@ -182,5 +182,14 @@ def test_a_pair_is_replaced_only_by_one_that_lastingly_pays_much_more() -> None:
     assert not replaces(told(RICH, before=FAIR), told(FAIR), 0.004, PROCESS)
 
 
+def test_the_difference_of_two_levels_wanders_by_the_root_of_two_as_far_as_one() -> None:
+    apart = Level(0.0, PROCESS.level_deviation_hourly * 2**0.5, PROCESS.level_half_life_hours)
+    enough = band(0.004, 0.0, apart).enter
+    alike = Standing(1e-5, 0.0)
+
+    assert replaces(told(Standing(1e-5 + 1.01 * enough, 0.0)), told(alike), 0.004, PROCESS)
+    assert not replaces(told(Standing(1e-5 + 0.99 * enough, 0.0)), told(alike), 0.004, PROCESS)
+
+
 def test_a_round_trip_beyond_all_reason_is_never_paid() -> None:
     assert not enters(told(Standing(1e-3, 0.0)), cost=0.05)

@@ -80,6 +80,15 @@ def test_a_rate_for_eight_hours_is_read_per_hour() -> None:
     )
 
 
+def test_a_running_rate_of_eight_hours_counts_as_eight_hours_of_one() -> None:
+    rates = hourly([FLOOR] * 200)
+    eight = forecast(rates, FundingRate(8e-4, 8), 24.0, POLICY)
+    by_the_hour = hourly([FLOOR] * 200 + [1e-4] * 8)
+
+    current = forecast(by_the_hour, None, 24.0, POLICY).now
+    assert eight.now.level + eight.now.deviation == pytest.approx(current.level + current.deviation)
+
+
 def test_mean_and_error_are_those_of_the_process_they_claim_to_be() -> None:
     """Four hundred simulated weeks of the two processes, from one known state (synthetic)."""
     process = FundingProcess(POLICY)

@@ -162,6 +162,18 @@ def test_only_sixty_days_of_funding_are_kept() -> None:
     assert state(market, PERP.id).hours_of_funding == 1_440
 
 
+def test_what_leaves_the_sixty_days_leaves_the_hours_that_are_known() -> None:
+    """An interval that changes at run time: a hundred settlements of eight hours, then hourly."""
+    start = NOW + 800 * HOUR
+    market = observe(
+        Market(),
+        *(settled(PERP, 1e-5, NOW + 8 * k * HOUR, interval_hours=8) for k in range(1, 101)),
+        *(settled(PERP, 1e-5, start + k * HOUR) for k in range(1, 2_001)),
+    )
+
+    assert state(market, PERP.id).hours_of_funding == 1_440
+
+
 def test_a_walk_pays_the_average_of_the_levels_it_takes() -> None:
     levels = (Level(100.0, 1.0), Level(102.0, 1.0), Level(104.0, 8.0))
 
@@ -210,6 +222,18 @@ def test_one_freak_price_is_not_a_volatile_market() -> None:
     after = state(market).volatility
     assert after
     assert after < 1.4 * before
+
+
+def test_a_market_that_stood_still_is_not_taken_for_still_for_ever() -> None:
+    """Prices that never moved, then moves of a percent every five minutes."""
+    market = observe(Market(), *(book(SPOT, 100.0, NOW + k * 5 * MINUTE) for k in range(25)))
+    assert state(market).volatility == 0.0
+    for k in range(25, 61):
+        observe(market, book(SPOT, 100.0 + k % 2, NOW + k * 5 * MINUTE))
+
+    after = state(market).volatility
+    assert after
+    assert after > 0.004  # a freak is believed up to ten times a floor of 0.1 % an hour
 
 
 def test_a_market_that_stays_wild_is_seen_within_an_hour() -> None:
@@ -281,6 +305,23 @@ def test_a_dislocated_perp_is_recent_but_not_usual() -> None:
     assert found.mean == pytest.approx(0.0)
     assert found.deviation == 0.0
     assert found.recent == pytest.approx(0.5, rel=0.2)
+
+
+def test_the_hours_of_a_dislocation_are_no_hours_of_the_usual_basis() -> None:
+    assert usual(quoted([100.0] * 13 + [150.0] * 24 + [100.0] * 12)).hours == pytest.approx(2.0)
+
+
+def test_what_was_known_before_a_start_is_taken_over_where_it_is_more_and_not_too_old() -> None:
+    day, hour = quoted([100.1, 100.3] * 144).usual, quoted([105.0] * 13)
+    later_ns = NOW + 30 * HOUR
+
+    hour.remember(day, later_ns)
+    assert hour.usual == day
+    hour.remember(quoted([105.0] * 13).usual, later_ns)
+    assert hour.usual == day
+    fresh = Market([HYPE])
+    fresh.remember(day, NOW + 30 * DAY)
+    assert fresh.usual == {}
 
 
 def test_legs_quoted_at_different_times_have_no_basis() -> None:
