@@ -351,6 +351,25 @@ def test_a_wild_hour_leaves_a_wider_and_thinner_book(tmp_path: Path) -> None:
     assert after.bids[0].size < calm.bids[0].size / 2
 
 
+def test_a_book_knows_the_way_that_its_bar_has_gone_and_the_volume_of_the_bars_before(
+    tmp_path: Path,
+) -> None:
+    busy = (20.0, 21.0, 19.5, 20.0, 3e8)
+    quiet = books(opened(directory(tmp_path / "quiet")), PERP)
+    wild = directory(tmp_path / "busy", perp=[*FLAT[:2], busy, *FLAT[3:]])
+    quotes = books(opened(wild), PERP)
+    calm = next(book for book in quiet if book.venue_time_ns > T0 + 2 * HOUR)
+    inside, after = (
+        [book for book in quotes if (book.venue_time_ns - T0) // HOUR == hour] for hour in (2, 3)
+    )
+    spreads = [(book.asks[0].price - book.bids[0].price) / mid(book) for book in inside]
+
+    assert (inside[0].bids, inside[0].asks) == (calm.bids, calm.asks)
+    assert max(book.bids[0].size for book in inside) == calm.bids[0].size
+    assert after[0].bids[0].size > 2 * calm.bids[0].size
+    assert spreads[-1] > 2 * spreads[0]
+
+
 def test_no_data_frame_library_is_loaded_before_a_file_is_read() -> None:
     code = "import sys, bot.backtest.history; sys.exit('polars' in sys.modules)"
 
@@ -503,6 +522,12 @@ def test_a_spot_wick_far_beyond_the_perps_is_cut_back_and_counted(tmp_path: Path
     assert source.coverage[0].capped_bars == 1
     assert max(mid(book) for book in books(source, SPOT)) == pytest.approx(20.02 * 1.05, rel=1e-3)
 
+    lowest = (20.0, 20.1, 10.0, 20.0, 5.0)
+    source = opened(directory(tmp_path, spot=[lowest, *FLAT[1:]]))
+
+    assert source.coverage[0].capped_bars == 1
+    assert min(mid(book) for book in books(source, SPOT)) == pytest.approx(19.98 * 0.95, rel=1e-3)
+
 
 def test_missing_settlements_are_counted(tmp_path: Path) -> None:
     root = directory(tmp_path)
@@ -519,6 +544,27 @@ def test_a_settlement_in_two_files_is_charged_once_at_the_first_files_rate(tmp_p
     recorded = [e for e in inputs(opened(root)) if isinstance(e, RecordedFunding)]
 
     assert [record.rate.per_interval for record in recorded[1:]] == [1e-5] * 6
+
+
+def test_a_file_of_several_venues_is_read_for_its_own_and_its_usual_interval(
+    tmp_path: Path,
+) -> None:
+    candles = [(20.0, 20.02, 19.98, 20.0, 300.0)] * 24
+    for kind in ("perp", "spot"):
+        write_bars(tmp_path / f"prices/binance/{kind}/BTCUSDT_1h.parquet", T0, HOUR, candles)
+    columns: dict[str, Sequence[float] | Sequence[str]] = {
+        "ts_ms": [T0 // MILLISECOND + hour * 3_600_000 for hour in (8, 8, 16)],
+        "venue": ["bybit", "binance", "binance"],
+        "symbol": ["BTCUSDT"] * 3,
+        "rate": [9e-4, 1e-4, 2e-4],
+    }
+    path = tmp_path / "funding/binance_and_others.parquet"
+    write(path, columns)
+    pl.read_parquet(path).with_columns(interval_hours=pl.lit(None)).write_parquet(path)
+    source = open_history(tmp_path, "binance", ["BTC"])
+    recorded = [e.rate for e in inputs(source) if isinstance(e, RecordedFunding)]
+
+    assert recorded[1:] == [FundingRate(1e-4, 8.0), FundingRate(2e-4, 8.0)]
 
 
 # What cannot be used is refused in one line
