@@ -232,7 +232,7 @@ class HistorySource:
         due: list[RecordedFunding | Delisted | Book] = [
             RecordedFunding(record.instrument, record.rate, time_ns, time_ns)
             for record in self._funding
-            if after_ns < (time_ns := record.venue_time_ns) <= self._last_ns
+            if after_ns < (time_ns := record.venue_time_ns) < self._last_ns
         ]
         legs = (leg for history in self._histories for leg in (history.perp, history.spot))
         for leg in legs:

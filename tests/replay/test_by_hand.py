@@ -81,6 +81,16 @@ def test_an_hour_is_settled_at_its_own_rate_on_the_close_of_that_hour(tmp_path: 
     assert published == pytest.approx([1e-5 * (20 + hour + 1) for hour in range(1, 8)])
 
 
+def test_what_settles_at_the_very_end_is_charged_by_neither_side(tmp_path: Path) -> None:
+    run = played(history(tmp_path, swings([20.0] * 8)), 8, enter=0.5)
+    told = [fact for fact in run.facts() if isinstance(fact, FundingPayment)]
+    there = [e for e in run.venue.exchange.private_since(0) if isinstance(e, FundingPayment)]
+
+    assert run.venue.ended
+    assert [one.payment_id for one in told] == [one.payment_id for one in there]
+    assert told[-1].venue_time_ns == START + 7 * HOUR
+
+
 @pytest.mark.parametrize("lacking", LEGS)
 def test_nothing_is_traded_at_a_price_of_before_a_gap(lacking: str, tmp_path: Path) -> None:
     """One leg is silent for six hours while the other goes up by a half, and has to be left."""

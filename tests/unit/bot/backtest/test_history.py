@@ -261,7 +261,7 @@ def test_a_settlement_stamped_a_little_early_is_of_the_hour_that_comes(tmp_path:
     pl.read_parquet(path).with_columns(pl.col("ts_ms") - 8).write_parquet(path)
     recorded = [e for e in inputs(opened(root)) if isinstance(e, RecordedFunding)]
 
-    assert [e.venue_time_ns for e in recorded] == [T0 + hour * HOUR for hour in range(7)]
+    assert [e.venue_time_ns for e in recorded] == [T0 + hour * HOUR for hour in range(6)]
 
 
 def test_closes_of_bars_that_are_over_at_the_start_are_history(tmp_path: Path) -> None:
