@@ -10,7 +10,7 @@ from bot.backtest.history import open_history
 from bot.run import Run
 from domain.account import CashCause, Cashflow, FundingPayment, MarginMoved
 from domain.money import ZERO
-from domain.orders import Fill, FillCause
+from domain.orders import Fill, FillCause, Liquidity
 from domain.time import HOUR, MILLISECOND
 from tests.scripted import START, Told, settings
 from tests.unit.bot.backtest.test_history import Candles, write, write_bars
@@ -79,6 +79,21 @@ def test_an_hour_is_settled_at_its_own_rate_on_the_close_of_that_hour(tmp_path: 
         assert payment.payment.amount == pytest.approx(due, abs=Decimal("1e-8"))
     published = [s.rate.per_interval for s in run.venue.exchange.funding_published()]
     assert published == pytest.approx([1e-5 * (20 + hour + 1) for hour in range(1, 8)])
+
+
+def test_who_rests_is_given_no_more_than_the_bar_has_traded(tmp_path: Path) -> None:
+    """Thirty coins an hour are traded, and a hundred and fifty wanted."""
+    thin = [(*candle[:4], 30.0) for candle in swings([20.0] * 8)]
+    run = played(history(tmp_path, thin), 8, enter=0.5)
+    fills = [f for f in run.facts() if isinstance(f, Fill) and f.liquidity is Liquidity.MAKER]
+    given: dict[int, Decimal] = {}
+    for fill in fills:
+        hour = fill.venue_time_ns // HOUR
+        given[hour] = given.get(hour, ZERO) + fill.quantity
+
+    assert given
+    assert max(given.values()) <= 30
+    assert run.report(run.facts())["integrity"]["violations"] == []
 
 
 def test_what_settles_at_the_very_end_is_charged_by_neither_side(tmp_path: Path) -> None:

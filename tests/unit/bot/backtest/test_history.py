@@ -176,15 +176,16 @@ def test_a_closer_look_finds_what_lies_between_two_neighbouring_events(tmp_path:
     source = opened(directory(tmp_path, perp=[LEAP, *FLAT[1:]]))
     points = [book for book in books(source, PERP) if book.venue_time_ns < T0 + HOUR]
     a, b = points[1], points[2]
-    *seen, spot_print, perp_print = source.between([PERP], a.venue_time_ns, b.venue_time_ns)
+    seen = source.between([PERP], a.venue_time_ns, b.venue_time_ns)
+    prints = [event for event in seen if isinstance(event, Trade)]
+    seen = [event for event in seen if not isinstance(event, Trade)]
     found = [event for event in seen if isinstance(event, Book) and event.instrument == PERP]
 
     assert all(a.venue_time_ns < event.venue_time_ns < b.venue_time_ns for event in seen)
     assert [e.venue_time_ns for e in seen] == sorted(e.venue_time_ns for e in seen)
-    assert not any(isinstance(event, Trade) for event in seen)
-    for event in (spot_print, perp_print):
-        assert isinstance(event, Trade)
-        assert event.venue_time_ns == b.venue_time_ns
+    for leg in (SPOT, PERP):
+        times = [event.venue_time_ns for event in prints if event.instrument == leg]
+        assert times == [*(book.venue_time_ns for book in found), b.venue_time_ns]
     mids = [mid(book) for book in (a, *found, b)]
     assert mids == sorted(mids)
     assert len(mids) == FINER + 1
@@ -306,26 +307,27 @@ def prints(source: HistorySource, instrument: str) -> list[Trade]:
 
 
 def test_prints_share_the_volume_and_follow_the_direction(tmp_path: Path) -> None:
-    source = opened(directory(tmp_path, perp=[(20.0, 20.08, 19.99, 20.04, 300.0)] * 6))
-    found = prints(source, PERP)
-
-    assert len(found) == 24
-    second_bar = found[4:8]
-    assert [print_.venue_time_ns for print_ in second_bar] == [
-        book.venue_time_ns for book in books(source, PERP)[4:8]
-    ]
+    source = opened(directory(tmp_path, perp=[(20.0, 20.08, 19.99, 20.04, 310.0)] * 6))
+    second_bar = [p for p in prints(source, PERP) if T0 + HOUR < p.venue_time_ns < T0 + 2 * HOUR]
     sides = [print_.aggressor for print_ in second_bar]
-    assert sides == [Side.SELL, Side.BUY, Side.SELL, Side.BUY]
-    assert [print_.quantity for print_ in second_bar] == [75.0] * 4
+
+    # Down to the open, and ten steps each up to the high, down to the low and up to the close.
+    assert sides == [Side.SELL, *[Side.BUY] * 10, *[Side.SELL] * 10, *[Side.BUY] * 10]
+    assert {print_.quantity for print_ in second_bar} == {10.0}
 
 
-def test_prints_come_at_the_points_of_the_path_alone(tmp_path: Path) -> None:
+def test_a_print_is_at_the_quote_that_has_come_there(tmp_path: Path) -> None:
+    """Whoever rests is reached by the other side's quote and not by the middle."""
     source = opened(directory(tmp_path, perp=[LEAP, *FLAT[1:]]))
     points = [book.venue_time_ns for book in books(source, PERP)]
-    seen = source.between([PERP], points[0], points[1] - MINUTE)
+    seen = source.between([PERP], points[0], points[2])
+    quoted = {e.venue_time_ns: e for e in seen if isinstance(e, Book) and e.instrument == PERP}
+    found = [e for e in seen if isinstance(e, Trade) and e.venue_time_ns in quoted]
+    ours = [trade for trade in found if trade.instrument == PERP]
 
-    assert seen
-    assert not any(isinstance(event, Trade) for event in seen)
+    assert {trade.aggressor for trade in ours} == {Side.BUY}
+    for trade in ours:
+        assert trade.price == quoted[trade.venue_time_ns].bids[0].price
 
 
 def test_nobody_prints_where_nobody_looks(tmp_path: Path) -> None:
@@ -337,7 +339,7 @@ def test_a_bar_without_volume_is_quoted_and_prints_nothing(tmp_path: Path) -> No
 
     assert len(books(source, SPOT)) == 24
     assert prints(source, SPOT) == []
-    assert len(prints(source, PERP)) == 24
+    assert len(prints(source, PERP)) > 100
     assert source.coverage[0].zero_volume_share == 1.0
 
 
