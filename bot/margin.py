@@ -170,13 +170,17 @@ def _position_view(desk: Desk, trade: PairTrade) -> PositionView | None:
 
 
 def worse(extremes: Extremes, state: State, position: PositionReport, mark: float) -> Extremes:
-    """The extremes, with what this position was at ``mark``."""
+    """The extremes, with what this position was at ``mark``.
+
+    Beyond its margin a position has no leverage, and no distance to liquidation either: zero.
+    """
     pair = state.pair_of.get(position.instrument)
     price = decimal_of(mark)
     margin = position.raw_margin + position.quantity * price
-    if pair is None or margin <= ZERO:
+    if pair is None:
         return extremes
-    leverage = effective_leverage(abs(position.quantity) * price, margin)
+    notional = abs(position.quantity) * price
+    leverage = effective_leverage(notional, margin) if margin > ZERO else ZERO
     gap = survived_gap(position.quantity, position.raw_margin, price, pair.perp.margin_tiers)
     distance = extremes.liquidation_distance
     if gap.is_finite():

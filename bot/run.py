@@ -327,12 +327,13 @@ def _exchange(
     source: MarketSource, deposits: Mapping[str, Decimal], store: VenueStore
 ) -> tuple[Exchange, int, int]:
     """The venue as it was left, or a new one; how far its market was played; and its time."""
+    rules = VenueRules(filled_by_books=not isinstance(source, HistorySource))
     kept = store.load() if isinstance(store, SqliteVenueStore) else None
     if kept is not None:
         now_ns, market_ns, body, records = kept
-        exchange = Exchange.restore(body, source.instruments, VenueRules(), records)
+        exchange = Exchange.restore(body, source.instruments, rules, records)
         return exchange, market_ns, now_ns
-    exchange = Exchange(source.instruments, VenueRules(), deposits, source.start_ns)
+    exchange = Exchange(source.instruments, rules, deposits, source.start_ns)
     store.save(exchange, source.start_ns, source.start_ns)
     return exchange, source.start_ns, source.start_ns
 

@@ -8,8 +8,9 @@ the last bar closed. The oracle is the last completed perp close. Nothing publis
 uses a later one.
 
 While an order rests there is more to see: between the points books and marks on the
-straight line, and at each point one print a leg, at the path's price with an equal share
-of the bar's volume, bought on the way up and sold on the way down.
+straight line, and at each step one print a leg with an equal share of the bar's volume,
+bought on the way up at the bid that has come there, sold on the way down at the ask. What
+rests is filled by them alone (``VenueRules.filled_by_books``): no more than was traded.
 """
 
 from array import array
@@ -196,15 +197,16 @@ class HistorySource:
     def between(
         self, instruments: Collection[str], after_ns: int, before_ns: int
     ) -> list[MarketInput]:
-        """Books and marks on the way from point to point of ``path.walk``; at the point, prints."""
+        """Prints, books and marks on the way from point to point of ``path.walk``, and the prints
+        of the point."""
         found: list[MarketInput] = []
         for history in self._histories:
             legs = history.perp.instrument.id, history.spot.instrument.id
             at = bisect_right(history.rows, after_ns, key=itemgetter(0)) - 1
             if at >= 0 and not set(legs).isdisjoint(instruments):
                 finer, prints = self._closely(history, at)
+                found += [event for event in prints if after_ns < event.venue_time_ns <= before_ns]
                 found += [event for event in finer if after_ns < event.venue_time_ns < before_ns]
-                found += [event for event in prints if event.venue_time_ns == before_ns]
         found.sort(key=_time_of)
         return found
 
@@ -238,7 +240,7 @@ class HistorySource:
         due: list[RecordedFunding | Delisted | Book] = [
             RecordedFunding(record.instrument, record.rate, time_ns, time_ns)
             for record in self._funding
-            if after_ns < (time_ns := record.venue_time_ns) <= self._last_ns
+            if after_ns < (time_ns := record.venue_time_ns) < self._last_ns
         ]
         legs = (leg for history in self._histories for leg in (history.perp, history.spot))
         for leg in legs:
@@ -544,9 +546,11 @@ class _Walker:
     def walk(self, row: Row, inputs: list[MarketInput], *, low_first: bool) -> None:
         """Append the books and marks of one bar, and at its end the mark it closed at."""
         quoted, paths, instants = self._paths(row, low_first=low_first)
-        self._quote(row, quoted, paths, instants, inputs)
+        for (quoter, at), path in zip(quoted, paths, strict=True):
+            inputs += quoter.books(at, path, instants)
         time_ns, i, _ = row
         if i >= 0:
+            inputs += self._perp.references(i, self._marks(row, paths), instants)
             # The bar is complete: its close is known, and the oracle is there.
             inputs.append(self._perp.reference_at_close(i, time_ns + self._bar_ns))
 
@@ -555,11 +559,15 @@ class _Walker:
     ) -> tuple[list[MarketInput], list[MarketInput]]:
         """Books and marks of one bar in finer steps; and what was traded on the way."""
         quoted, paths, instants = self._paths(row, low_first=low_first)
+        paths, instants = [finer(path) for path in paths], finer_times(instants)
         closely: list[MarketInput] = []
-        self._quote(row, quoted, [finer(path) for path in paths], finer_times(instants), closely)
         prints: list[MarketInput] = []
         for (quoter, at), path in zip(quoted, paths, strict=True):
-            prints += quoter.prints(at, path, instants)
+            books = quoter.books(at, path, instants)
+            closely += books
+            prints += quoter.prints(at, path, books)
+        if row[1] >= 0:
+            closely += self._perp.references(row[1], self._marks(row, paths), instants)
         return closely, prints
 
     def _paths(
@@ -570,19 +578,6 @@ class _Walker:
         quoted = [(quoter, at) for quoter, at in ((self._perp, i), (self._spot, j)) if at >= 0]
         paths = walk(*(quoter.candle(at, low_first=low_first) for quoter, at in quoted))
         return quoted, paths, times(time_ns, self._bar_ns, len(paths[0]))
-
-    def _quote(
-        self,
-        row: Row,
-        quoted: Sequence[tuple["_Quoter", int]],
-        paths: Sequence[Sequence[float]],
-        instants: Sequence[int],
-        inputs: list[MarketInput],
-    ) -> None:
-        for (quoter, at), path in zip(quoted, paths, strict=True):
-            quoter.quote(at, path, instants, inputs)
-        if row[1] >= 0:
-            inputs += self._perp.references(row[1], self._marks(row, paths), instants)
 
     def _marks(self, row: Row, paths: Sequence[Sequence[float]]) -> Sequence[float]:
         """The perp's prices, bounded by an index where the spot has traded."""
@@ -611,15 +606,14 @@ class _Quoter:
             return bars.open[i], bars.low[i], bars.high[i], bars.close[i]
         return bars.open[i], bars.high[i], bars.low[i], bars.close[i]
 
-    def quote(
-        self, i: int, path: Sequence[float], instants: Sequence[int], inputs: list[MarketInput]
-    ) -> None:
-        """Append the book at each point."""
+    def books(self, i: int, path: Sequence[float], instants: Sequence[int]) -> list[Book]:
+        """The book at each point."""
         leg, make_book = self.leg, self._ladder.book
         floor, share = leg.quotes.half_spread_bps * 1e-4, leg.quotes.spread_of_range
         usual, depth = leg.ranges[i], leg.depths[i] * floor
         quiet = floor + share * usual
         highest = lowest = leg.previous[i]
+        found = []
         for price, instant in zip(path, instants, strict=True):
             if price > highest:
                 highest = price
@@ -627,7 +621,8 @@ class _Quoter:
                 lowest = price
             moved = (highest - lowest) / price
             half = floor + share * moved if moved > usual else quiet
-            inputs.append(make_book(price, half, depth / half, instant))
+            found.append(make_book(price, half, depth / half, instant))
+        return found
 
     def references(self, i: int, path: Sequence[float], instants: Sequence[int]) -> list[Reference]:
         """The mark at each point, over the last completed close: at the last point this bar's.
@@ -647,15 +642,16 @@ class _Quoter:
         close = self.leg.bars.close[i]
         return Reference(self.leg.instrument.id, close, close, time_ns, time_ns)
 
-    def prints(self, i: int, path: Sequence[float], instants: Sequence[int]) -> list[Trade]:
-        """The print that moved the price to each point."""
+    def prints(self, i: int, path: Sequence[float], books: Sequence[Book]) -> list[Trade]:
+        """At each point a trade at the quote that has come there: the bid on the way up."""
         make_trade, quantity = self._ladder.trade, self.leg.bars.volume[i] / len(path)
         found = []
         before, rising = self.leg.previous[i], False
-        for price, instant in zip(path, instants, strict=True):
+        for price, book in zip(path, books, strict=True):
             # Unmoved, the sides take turns.
             rising = price > before if price != before else not rising
             before = price
-            if trade := make_trade(price, quantity, _BUY if rising else _SELL, instant):
+            side, touch = (_BUY, book.bids[0]) if rising else (_SELL, book.asks[0])
+            if trade := make_trade(touch.price, quantity, side, book.venue_time_ns):
                 found.append(trade)
         return found

@@ -93,7 +93,8 @@ def assumptions(made: Material) -> Html:
 
 _RESTING = (
     "stands behind all that was displayed when it came; moves up by what trades at its price and "
-    "by what the book then shows; is filled by prints through it, or when the other side comes."
+    "by what the book then shows; is filled by prints through it, or when the other side comes: "
+    "where books are made from bars by no more than the bar traded."
 )
 _TAKING = (
     "walks the levels of the book of the moment at which it arrives; what it took is gone until "

@@ -141,6 +141,18 @@ def test_a_steady_rate_is_forecast_without_a_miss_by_all_but_the_shrunk() -> Non
         assert miss.ours <= 1e-12, "drawn to the interest rate, which is lower"
 
 
+def test_no_forecast_knows_the_settlement_that_comes() -> None:
+    """The first of each day is forecast from; the one after it is a spike."""
+    paid = hourly([1e-3 if k % 24 == 0 and k > 240 else 1e-5 for k in range(24 * 20)])
+    series = Series("hyperliquid", "SPIKES", 0.001, paid)
+    found = list(misses(series, (START, START + 12 * 24 * HOUR), ForecastPolicy()))
+    spikes = [miss for miss in found if miss.horizon == 1.0 and miss.naive[0] < -1e-4]
+
+    assert len(spikes) == 1
+    assert spikes[0].naive[0] == pytest.approx(1e-5 - 1e-3)
+    assert spikes[0].ours < 3e-5 - 1e-3
+
+
 def test_the_strategy_decides_as_the_rule_of_the_study_does() -> None:
     """Ninety synthetic days in which books go back and forth, settlement by settlement."""
     one, policy = pair("HYPE"), CarryPolicy()

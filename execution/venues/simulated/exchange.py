@@ -435,7 +435,7 @@ class Exchange:
         for order in market.orders.values():
             if order.queue_ahead:
                 matching.move_up(book, order)
-            if matching.is_crossed(book, order):
+            if self._rules.filled_by_books and matching.is_crossed(book, order):
                 crossed.append(order)
         return self._fill_crossed(market, crossed) if crossed else []
 

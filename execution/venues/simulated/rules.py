@@ -23,6 +23,9 @@ class VenueRules(msgspec.Struct, frozen=True):
     for the entire position; below ``backstop_fraction`` of the maintenance margin
     the venue takes the position over and keeps what margin is left.
 
+    ``filled_by_books``: a book whose other side comes to a resting order's price fills it, up to
+    its size. Where books are made from bars prints alone do: there is no telling who stood there.
+
     ``quantum``: fees, funding and margin transfers are rounded to it, half to even.
 
     Source: Hyperliquid's documentation of funding, contract specifications and
@@ -42,4 +45,5 @@ class VenueRules(msgspec.Struct, frozen=True):
     partial_fraction: Decimal = Decimal("0.2")
     partial_cooldown_ns: int = 30 * SECOND
     backstop_fraction: Decimal = Decimal(2) / Decimal(3)
+    filled_by_books: bool = True
     quantum: Decimal = Decimal("1e-8")

@@ -423,7 +423,8 @@ def test_extremes_only_ever_get_worse(holding: Desk) -> None:
     assert higher.liquidation_distance < at_entry.liquidation_distance
     assert worse(higher, holding.state, position, 15.0) == higher
     bankrupt = worse(higher, holding.state, position, 40.0)
-    assert bankrupt == higher  # no margin is left: leverage has no meaning
+    assert bankrupt.leverage_held == higher.leverage_held  # without margin it has no meaning
+    assert bankrupt.liquidation_distance == 0
     foreign = msgspec.structs.replace(position, instrument="sim:X-PERP")
     assert worse(higher, holding.state, foreign, 24.0) == higher
 

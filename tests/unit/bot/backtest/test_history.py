@@ -176,15 +176,16 @@ def test_a_closer_look_finds_what_lies_between_two_neighbouring_events(tmp_path:
     source = opened(directory(tmp_path, perp=[LEAP, *FLAT[1:]]))
     points = [book for book in books(source, PERP) if book.venue_time_ns < T0 + HOUR]
     a, b = points[1], points[2]
-    *seen, spot_print, perp_print = source.between([PERP], a.venue_time_ns, b.venue_time_ns)
+    seen = source.between([PERP], a.venue_time_ns, b.venue_time_ns)
+    prints = [event for event in seen if isinstance(event, Trade)]
+    seen = [event for event in seen if not isinstance(event, Trade)]
     found = [event for event in seen if isinstance(event, Book) and event.instrument == PERP]
 
     assert all(a.venue_time_ns < event.venue_time_ns < b.venue_time_ns for event in seen)
     assert [e.venue_time_ns for e in seen] == sorted(e.venue_time_ns for e in seen)
-    assert not any(isinstance(event, Trade) for event in seen)
-    for event in (spot_print, perp_print):
-        assert isinstance(event, Trade)
-        assert event.venue_time_ns == b.venue_time_ns
+    for leg in (SPOT, PERP):
+        times = [event.venue_time_ns for event in prints if event.instrument == leg]
+        assert times == [*(book.venue_time_ns for book in found), b.venue_time_ns]
     mids = [mid(book) for book in (a, *found, b)]
     assert mids == sorted(mids)
     assert len(mids) == FINER + 1
@@ -293,7 +294,7 @@ def test_a_settlement_stamped_a_little_early_is_of_the_hour_that_comes(tmp_path:
     pl.read_parquet(path).with_columns(pl.col("ts_ms") - 8).write_parquet(path)
     recorded = [e for e in inputs(opened(root)) if isinstance(e, RecordedFunding)]
 
-    assert [e.venue_time_ns for e in recorded] == [T0 + hour * HOUR for hour in range(7)]
+    assert [e.venue_time_ns for e in recorded] == [T0 + hour * HOUR for hour in range(6)]
 
 
 def test_closes_of_bars_that_are_over_at_the_start_are_history(tmp_path: Path) -> None:
@@ -338,26 +339,27 @@ def prints(source: HistorySource, instrument: str) -> list[Trade]:
 
 
 def test_prints_share_the_volume_and_follow_the_direction(tmp_path: Path) -> None:
-    source = opened(directory(tmp_path, perp=[(20.0, 20.08, 19.99, 20.04, 300.0)] * 6))
-    found = prints(source, PERP)
-
-    assert len(found) == 24
-    second_bar = found[4:8]
-    assert [print_.venue_time_ns for print_ in second_bar] == [
-        book.venue_time_ns for book in books(source, PERP)[4:8]
-    ]
+    source = opened(directory(tmp_path, perp=[(20.0, 20.08, 19.99, 20.04, 310.0)] * 6))
+    second_bar = [p for p in prints(source, PERP) if T0 + HOUR < p.venue_time_ns < T0 + 2 * HOUR]
     sides = [print_.aggressor for print_ in second_bar]
-    assert sides == [Side.SELL, Side.BUY, Side.SELL, Side.BUY]
-    assert [print_.quantity for print_ in second_bar] == [75.0] * 4
+
+    # Down to the open, and ten steps each up to the high, down to the low and up to the close.
+    assert sides == [Side.SELL, *[Side.BUY] * 10, *[Side.SELL] * 10, *[Side.BUY] * 10]
+    assert {print_.quantity for print_ in second_bar} == {10.0}
 
 
-def test_prints_come_at_the_points_of_the_path_alone(tmp_path: Path) -> None:
+def test_a_print_is_at_the_quote_that_has_come_there(tmp_path: Path) -> None:
+    """Whoever rests is reached by the other side's quote and not by the middle."""
     source = opened(directory(tmp_path, perp=[LEAP, *FLAT[1:]]))
     points = [book.venue_time_ns for book in books(source, PERP)]
-    seen = source.between([PERP], points[0], points[1] - MINUTE)
+    seen = source.between([PERP], points[0], points[2])
+    quoted = {e.venue_time_ns: e for e in seen if isinstance(e, Book) and e.instrument == PERP}
+    found = [e for e in seen if isinstance(e, Trade) and e.venue_time_ns in quoted]
+    ours = [trade for trade in found if trade.instrument == PERP]
 
-    assert seen
-    assert not any(isinstance(event, Trade) for event in seen)
+    assert {trade.aggressor for trade in ours} == {Side.BUY}
+    for trade in ours:
+        assert trade.price == quoted[trade.venue_time_ns].bids[0].price
 
 
 def test_nobody_prints_where_nobody_looks(tmp_path: Path) -> None:
@@ -369,7 +371,7 @@ def test_a_bar_without_volume_is_quoted_and_prints_nothing(tmp_path: Path) -> No
 
     assert len(books(source, SPOT)) == 24
     assert prints(source, SPOT) == []
-    assert len(prints(source, PERP)) == 24
+    assert len(prints(source, PERP)) > 100
     assert source.coverage[0].zero_volume_share == 1.0
 
 
@@ -381,6 +383,25 @@ def test_a_wild_hour_leaves_a_wider_and_thinner_book(tmp_path: Path) -> None:
     assert after.venue_time_ns > T0 + 2 * HOUR
     assert after.asks[0].price - after.bids[0].price > 2 * (calm.asks[0].price - calm.bids[0].price)
     assert after.bids[0].size < calm.bids[0].size / 2
+
+
+def test_a_book_knows_the_way_that_its_bar_has_gone_and_the_volume_of_the_bars_before(
+    tmp_path: Path,
+) -> None:
+    busy = (20.0, 21.0, 19.5, 20.0, 3e8)
+    quiet = books(opened(directory(tmp_path / "quiet")), PERP)
+    wild = directory(tmp_path / "busy", perp=[*FLAT[:2], busy, *FLAT[3:]])
+    quotes = books(opened(wild), PERP)
+    calm = next(book for book in quiet if book.venue_time_ns > T0 + 2 * HOUR)
+    inside, after = (
+        [book for book in quotes if (book.venue_time_ns - T0) // HOUR == hour] for hour in (2, 3)
+    )
+    spreads = [(book.asks[0].price - book.bids[0].price) / mid(book) for book in inside]
+
+    assert (inside[0].bids, inside[0].asks) == (calm.bids, calm.asks)
+    assert max(book.bids[0].size for book in inside) == calm.bids[0].size
+    assert after[0].bids[0].size > 2 * calm.bids[0].size
+    assert spreads[-1] > 2 * spreads[0]
 
 
 def test_no_data_frame_library_is_loaded_before_a_file_is_read() -> None:
@@ -460,7 +481,7 @@ def test_on_an_exchange_of_this_machine_what_ended_stands_still(tmp_path: Path) 
 
     assert not any(isinstance(event, Delisted) for event in told)
     assert quoted[-1].venue_time_ns > T0 + 20 * HOUR
-    assert quoted[-1].bids == quoted[-2].bids
+    assert quoted[-1].bids == quoted[-2].bids != ()
 
 
 def test_a_leg_that_ends_some_hours_before_the_other_is_not(tmp_path: Path) -> None:
@@ -535,6 +556,12 @@ def test_a_spot_wick_far_beyond_the_perps_is_cut_back_and_counted(tmp_path: Path
     assert source.coverage[0].capped_bars == 1
     assert max(mid(book) for book in books(source, SPOT)) == pytest.approx(20.02 * 1.05, rel=1e-3)
 
+    lowest = (20.0, 20.1, 10.0, 20.0, 5.0)
+    source = opened(directory(tmp_path, spot=[lowest, *FLAT[1:]]))
+
+    assert source.coverage[0].capped_bars == 1
+    assert min(mid(book) for book in books(source, SPOT)) == pytest.approx(19.98 * 0.95, rel=1e-3)
+
 
 def test_missing_settlements_are_counted(tmp_path: Path) -> None:
     root = directory(tmp_path)
@@ -551,6 +578,27 @@ def test_a_settlement_in_two_files_is_charged_once_at_the_first_files_rate(tmp_p
     recorded = [e for e in inputs(opened(root)) if isinstance(e, RecordedFunding)]
 
     assert [record.rate.per_interval for record in recorded[1:]] == [1e-5] * 6
+
+
+def test_a_file_of_several_venues_is_read_for_its_own_and_its_usual_interval(
+    tmp_path: Path,
+) -> None:
+    candles = [(20.0, 20.02, 19.98, 20.0, 300.0)] * 24
+    for kind in ("perp", "spot"):
+        write_bars(tmp_path / f"prices/binance/{kind}/BTCUSDT_1h.parquet", T0, HOUR, candles)
+    columns: dict[str, Sequence[float] | Sequence[str]] = {
+        "ts_ms": [T0 // MILLISECOND + hour * 3_600_000 for hour in (8, 8, 16)],
+        "venue": ["bybit", "binance", "binance"],
+        "symbol": ["BTCUSDT"] * 3,
+        "rate": [9e-4, 1e-4, 2e-4],
+    }
+    path = tmp_path / "funding/binance_and_others.parquet"
+    write(path, columns)
+    pl.read_parquet(path).with_columns(interval_hours=pl.lit(None)).write_parquet(path)
+    source = open_history(tmp_path, "binance", ["BTC"])
+    recorded = [e.rate for e in inputs(source) if isinstance(e, RecordedFunding)]
+
+    assert recorded[1:] == [FundingRate(1e-4, 8.0), FundingRate(2e-4, 8.0)]
 
 
 # What cannot be used is refused in one line

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from bot.backtest.history import open_history
 from bot.cli.errors import BAD_INPUT
 from bot.cli.main import run
-from domain.time import MILLISECOND, parse_instant
+from bot.scan import _market
+from domain.time import HOUR, MILLISECOND, parse_instant
 from tests.benchmarks.synthetic_history import write_history
 
 
@@ -52,6 +54,18 @@ def test_the_figures_hang_together(history: Path, capsys: pytest.CaptureFixture[
             assert row["break_even_hours"] == pytest.approx(row["cost"] / row["forecast"] * 8_760)
             net = row["forecast"] * hours / 8_760 - row["cost"]
             assert row["net_apr"] == pytest.approx(net / 1.65 / hours * 8_760)
+
+
+def test_a_look_that_begins_between_settlements_counts_each_once(history: Path) -> None:
+    start_ns = parse_instant("2024-01-03T10:30:00")
+    source = open_history(history, "hyperliquid", ["HYPE"], start_ns=start_ns, bar="1h")
+    market, _ = _market(source)
+    perp = market.of("hyperliquid:HYPE-PERP")
+
+    assert perp is not None
+    hours = [settled.time_ns // HOUR for settled in perp.settled]
+    assert len(hours) > 24 * 5
+    assert hours == list(range(hours[0], hours[-1] + 1))
 
 
 def test_what_came_after_the_instant_plays_no_part(

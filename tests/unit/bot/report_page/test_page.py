@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import strategies.cash_and_carry
+from bot.amounts import percent
 from bot.report import build, encode
 from bot.report_page import result
 from bot.report_page.chart import Series, chart, scale, thin
@@ -27,10 +28,10 @@ from bot.report_page.result import drawdowns
 from bot.report_page.words import WORDS
 from bot.settings import Account, Settings
 from domain.account import FundingPayment
-from domain.time import HOUR
+from domain.time import HOUR, parse_instant
 from execution.facts import EquityMarked, Extremes
 from execution.ledger.pnl import PnL
-from tests.unit.bot.report_page.pages import LongRun, Read, generated, traded, tripped
+from tests.unit.bot.report_page.pages import PRICE, LongRun, Read, generated, traded, tripped
 from tests.unit.bot.synthetic_run import PAIRS, random_run
 
 HOSTILE = "</title></style></script><script>alert(1)</script>\"'><img src=x onerror=alert(2)>&lt;"
@@ -96,6 +97,35 @@ def test_months_add_up_to_the_profit(made: Material) -> None:
     assert sum(months, Decimal(0)) == long.course.moments[-1].pnl.total
 
 
+def test_the_first_hour_of_a_month_ends_in_it_and_midnight_belongs_to_the_one_before() -> None:
+    midnight = parse_instant("2025-02-01")
+    sums = {midnight - HOUR: 1, midnight: 3, midnight + HOUR: 10}
+    moments = tuple(
+        Moment(at, Decimal(0), PnL(funding=Decimal(total)), Decimal(0), None, None)
+        for at, total in sums.items()
+    )
+    long = LongRun(hours=2, every=48).material()
+    made = msgspec.structs.replace(
+        long, course=msgspec.structs.replace(long.course, moments=moments)
+    )
+    rows = re.findall(r'<td data-label="profit"><span[^>]* title="([^"]*)"', page(made))
+
+    assert rows[:2] == ["3", "7"]
+
+
+def test_a_year_is_365_days_and_exposure_is_that_of_the_perps() -> None:
+    made = LongRun(hours=73 * 24, every=48).material()
+    report = {**made.report, "pnl": {**made.report["pnl"], "total": "1234"}}
+    figures = result._figures(msgspec.structs.replace(made, report=report))
+    shown = {name: str(value) for name, value, _ in figures}
+    trades = [line.trade for line in made.course.trades]
+
+    assert shown["Return a year"] == percent(0.1234 * 5, 1, signed=True) == "+61.7%"
+    for at in made.course.moments:
+        held = [t for t in trades if (t.opened_ns or 0) <= at.time_ns < (t.closed_ns or 2**63)]
+        assert at.exposure == 10 * PRICE * len(held)
+
+
 def test_fees_by_leg_are_the_fees(made: Material) -> None:
     fees = sum((line.fee for line in made.course.filled), Decimal(0))
 
@@ -128,6 +158,20 @@ def test_a_long_perp_is_judged_by_its_income_too() -> None:
     line = next(line for line in run.material().course.trades if line.hours)
 
     assert line.foreseen == Decimal("0.00002") * 200 * line.hours > 0
+
+
+def test_a_payment_for_eight_hours_is_set_against_the_forecast_of_eight() -> None:
+    run = LongRun(hours=30, every=24)
+    run.facts = [
+        msgspec.structs.replace(fact, interval_hours=8)
+        if isinstance(fact, FundingPayment)
+        else fact
+        for fact in run.facts
+    ]
+    line = next(line for line in run.material().course.trades if line.hours)
+
+    assert line.hours % 8 == 0
+    assert line.foreseen == Decimal("0.00002") * 200 * line.hours
 
 
 def test_every_trade_has_its_line_and_its_reasons(made: Material, read: Read) -> None:

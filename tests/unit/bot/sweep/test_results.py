@@ -4,11 +4,12 @@ from math import inf
 
 import pytest
 
+from bot.app import RunResult
 from bot.backtest.bars import Window
 from bot.sweep.results import Choice, Findings, document, findings
 from bot.sweep.sharpe import deflated_sharpe, moments_of
 from bot.sweep.study import Opened, Tried
-from bot.sweep.trial import Outcome, figures_of
+from bot.sweep.trial import Outcome, _outcome, figures_of
 from bot.sweep.windows import Plan
 from domain.time import DAY, SECOND
 
@@ -52,6 +53,20 @@ def test_of_equals_the_first_is_best() -> None:
 
     assert [choice.tried.number for choice in found(STEADY, twin).best] == [0, 3]
     assert [choice.tried.number for choice in found(twin, STEADY).best] == [0, 3]
+
+
+def test_a_run_with_a_liquidation_or_a_broken_invariant_is_broken() -> None:
+    report = {
+        "equity": {"start": "100", "max_drawdown": 0.0},
+        "pnl": {"total": "1"},
+        "simulated_seconds": 3600.0,
+        "risk": {"liquidations": 2},
+        "pairs": [],
+        "integrity": {"violations": ["naked"]},
+        "digest": "",
+    }
+
+    assert _outcome(RunResult(report, (), False)).broken == ("2 liquidations", "naked")
 
 
 def test_the_score_is_the_median_less_the_deepest_fall() -> None:

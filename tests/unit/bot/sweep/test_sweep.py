@@ -133,6 +133,7 @@ def test_a_trial_is_the_backtest_of_its_own_settings_file(
     assert (outcome.total, outcome.digest) == (told["pnl"]["total"], told["digest"])
     assert outcome.drawdown == told["equity"]["max_drawdown"]
     assert outcome.net == pytest.approx(float(told["pnl"]["total"]) / 10_000)
+    assert outcome.apr == pytest.approx(outcome.net / 29 * 365)  # February 2024 has 29 days
 
 
 def test_a_market_that_is_played_again_is_the_same_market(asked: SweepRequest) -> None:

@@ -17,6 +17,7 @@ from domain.orders import (
     TimeInForce,
 )
 from domain.time import SECOND
+from execution.venues.simulated.rules import VenueRules
 from execution.venues.simulated.state import VenueEvent
 from tests.unit.execution.venues.simulated.world import SPOT, World, events_of
 
@@ -170,6 +171,15 @@ def test_a_book_that_crosses_us_fills_us_at_our_price_up_to_its_size() -> None:
     events = world.book([(97.0, 5.0)], [(98.0, 1.0), (99.0, 0.5), (99.5, 7.0)])
 
     assert trades(events) == [("99", "1.00"), ("99", "0.50")]
+
+
+def test_a_book_that_was_made_from_a_bar_fills_nobody_and_prints_no_more_than_was_traded() -> None:
+    world = World(rules=VenueRules(filled_by_books=False))
+    world.book([(99.0, 1.0)], [(101.0, 1.0)])
+    world.order(BUY, "3", "99", tif=POST_ONLY)
+
+    assert trades(world.book([(97.0, 5.0)], [(98.0, 1.0)])) == []
+    assert trades(world.trade(98.0, 0.25, SELL)) == [("99", "0.25")]
 
 
 def test_a_book_on_our_side_only_does_not_fill_us() -> None:

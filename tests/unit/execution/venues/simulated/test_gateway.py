@@ -123,6 +123,17 @@ def test_from_arrival_to_fill_the_market_comes_in_small_steps_and_then_in_its_ow
     assert set(gaps[19:]) == {MINUTE}
 
 
+def test_an_order_takes_its_way_there_and_every_answer_its_way_back() -> None:
+    at = venue(Falling())
+    play(at, 1)
+    at.submit([buy("97.5")])
+    heard = [e for e in play(at, 5) if isinstance(e, OrderAccepted | Fill | AccountReport)]
+
+    assert heard[0].venue_time_ns == START + MINUTE + 100 * MILLISECOND
+    assert {e.received_ns - e.venue_time_ns for e in heard} == {100 * MILLISECOND}
+    assert {type(e) for e in heard} == {OrderAccepted, Fill, AccountReport}
+
+
 class Printing(Falling):
     """The spot stands still; every minute somebody sells there under 99, before the book.
 
