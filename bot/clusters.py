@@ -80,6 +80,10 @@ def from_history(
     if not ends:
         raise DataError(f"no perp bars of {pair.name} before that instant in {data}")
     last_ns = max(ends.values())
+    if at_ns is not None and last_ns <= at_ns - TRADED_NS:
+        raise DataError(
+            f"no perp bars of {pair.name} in the three days before that instant in {data}"
+        )
     bar_ns = min(step for step, end_ns in ends.items() if end_ns > last_ns - HOUR)
     bars, end_ns = read[bar_ns], ends[bar_ns]
     traded = [
