@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from bot.backtest.bars import DataError, Window, find_files, read_bars
+from bot.backtest.bars import DataError, Window, are_invented, find_files, read_bars
 from bot.clock import SystemClock
 from bot.instruments import load_listings, load_pairs
 from bot.run import RunError
@@ -93,7 +93,7 @@ def from_history(
         )
         if start_ns >= end_ns - TRADED_NS
     ]
-    source = f"bars in {data}"
+    source = f"{'invented ' if are_invented(files[bar_ns]) else ''}bars in {data}"
     return _picture(
         pair.name, source, traded, traded[-1].price, interest, pair.perp.margin_tiers, distance
     )

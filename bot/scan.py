@@ -58,9 +58,9 @@ class Row(msgspec.Struct, frozen=True):
     the days of 60 on which shorts were paid; ``forecast`` with its
     standard ``error`` over ``horizon_hours``. ``cost`` is the round trip, of notional, and
     ``break_even_hours`` how long the forecast takes to repay it; ``capacity`` is quote. All are
-    None where the history has nothing to judge by. ``gate`` is the word that keeps the pair
-    out, of the strategy or of the risk gate, empty where it would be entered; ``reason`` says it
-    in numbers, after all that the gate objects to.
+    None where the history has nothing to judge by. ``gate`` is the word that keeps the
+    pair out, of the strategy or of the risk gate, empty where it would be entered; ``reason`` says
+    it in numbers, after all that the gate objects to. ``synthetic``: its bars are invented.
     """
 
     pair: str
@@ -78,6 +78,7 @@ class Row(msgspec.Struct, frozen=True):
     net_apr: float | None = None
     notional: Decimal | None = None
     capacity: float | None = None
+    synthetic: bool = False
 
 
 class Venue(msgspec.Struct, frozen=True):
@@ -103,6 +104,7 @@ class Venue(msgspec.Struct, frozen=True):
     cost: float | None
     capacity: float | None
     at_ns: int | None
+    synthetic: bool
 
 
 def scan(
@@ -162,6 +164,7 @@ def scored(venue: str, pairs: Sequence[Pair], rows: Sequence[Row]) -> Venue:
         cost=middle("cost"),
         capacity=middle("capacity"),
         at_ns=max((row.at_ns for row in known if row.at_ns is not None), default=None),
+        synthetic=any(row.synthetic for row in known),
     )
 
 
@@ -181,7 +184,7 @@ def _row(source: HistorySource, capital: Decimal, settings: Settings) -> Row:
     spot, perp = market.of(pair.spot.id), market.of(pair.perp.id)
     gate, reason = _said(target)
     if spot is None or perp is None or not perp.settled:
-        return Row(pair.name, gate, reason, at_ns=now_ns)
+        return Row(pair.name, gate, reason, at_ns=now_ns, synthetic=source.synthetic)
     if not gate and (refused := _refused(target, source, market, capital, settings, now_ns)):
         gate, reason = refused[0].partition(":")[0], "; ".join((*refused, reason))
     touch = round_trip(pair, spot, perp, float(pair.lot), rests)
@@ -203,6 +206,7 @@ def _row(source: HistorySource, capital: Decimal, settings: Settings) -> Row:
         net_apr=target.apr_on_capital if target.cost else None,
         notional=target.notional,
         capacity=None if touch is None else _capacity(pair, spot, perp, touch, rests),
+        synthetic=source.synthetic,
     )
 
 

@@ -27,6 +27,7 @@ from bot.backtest.bars import (
     Bars,
     DataError,
     Window,
+    are_invented,
     bar_name,
     count_bars,
     find_files,
@@ -284,11 +285,7 @@ def open_history(
             replace(leg, delisted_ns=_delisted_ns(leg.last_ns, ends_ns)) for leg in chain(*coverage)
         ),
     )
-    source.synthetic = any(
-        path.stem.endswith("_synthetic")
-        for files in found.values()
-        for path in files.get(bar_ns, ())
-    )
+    source.synthetic = are_invented(chain(*(files.get(bar_ns, ()) for files in found.values())))
     return source
 
 

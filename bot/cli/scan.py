@@ -12,6 +12,7 @@ from bot.cli.errors import CommandError
 from bot.cli.values import read
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from bot.scan import Row, Venue
@@ -118,6 +119,7 @@ def _show(rows: "list[Row]") -> None:
             row.gate or "nothing",
         )
     out = console()
+    _warn_of_invented(out, rows)
     out.print(Fitting(table))
     out.print(PAIRS_NOTE, style="dim", markup=False)
     for row in rows:
@@ -148,8 +150,16 @@ def _show_venues(venues: "list[Venue]") -> None:
     for name, say in lines:
         table.add_row(name, *map(say, venues))
     out = console()
+    _warn_of_invented(out, venues)
     out.print(Fitting(table))
     out.print(VENUES_NOTE, style="dim", markup=False)
+
+
+def _warn_of_invented(out: "Console", found: "Sequence[Row | Venue]") -> None:
+    if any(one.synthetic for one in found):
+        from bot.amounts import badges
+
+        out.print(badges("scan", synthetic=True))
 
 
 PAIRS_NOTE = (

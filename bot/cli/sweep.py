@@ -136,6 +136,7 @@ def sweep(
 def _sweep(request: "SweepRequest", answer: Path | None) -> None:
     from rich.console import Console
 
+    from bot.amounts import badges
     from bot.cli.output import STDOUT, console, write_json
     from bot.cli.running import stoppable
     from bot.sweep.results import document, findings
@@ -150,8 +151,11 @@ def _sweep(request: "SweepRequest", answer: Path | None) -> None:
     if found.best:
         text = best_toml(request.run.settings, request.run.capital, found)
         (request.directory / BEST).write_text(text, encoding="utf-8")
-    write_json(document(request.plan, found, result.opened), answer)
+    synthetic = result.synthetic
+    write_json(document(request.plan, found, result.opened, synthetic=synthetic), answer)
     if answer != STDOUT:
+        if synthetic:
+            console().print(badges("sweep", synthetic=True))
         console().print(tables(request.plan, found, result.opened, request.directory / BEST))
     if result.interrupted:
         told.print(

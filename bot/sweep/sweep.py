@@ -14,7 +14,7 @@ import msgspec
 
 from bot import settings
 from bot.app import RunRequest
-from bot.backtest.bars import find_files
+from bot.backtest.bars import are_invented, find_files
 from bot.backtest.funding import funding_files
 from bot.clock import SystemClock
 from bot.config_files import config_file
@@ -48,11 +48,13 @@ class SweepRequest(msgspec.Struct, frozen=True):
 
 
 class SweepResult(msgspec.Struct, frozen=True):
-    """Everything that was tried so far. ``interrupted``: there was more to do."""
+    """Everything that was tried so far. ``interrupted``: there was more to do. ``synthetic``: the
+    history is invented."""
 
     tried: list[Tried]
     opened: Opened | None
     interrupted: bool
+    synthetic: bool
 
 
 def sweep(
@@ -79,7 +81,8 @@ def sweep(
                 "a process was ended from outside, perhaps for want of memory: the same command "
                 "goes on, with fewer --jobs if it was that"
             ) from None
-        return SweepResult(study.tried, study.opened, not whole)
+        synthetic = are_invented(_data_files(run))
+        return SweepResult(study.tried, study.opened, not whole, synthetic)
 
 
 def identity(request: SweepRequest) -> dict[str, str]:
@@ -102,7 +105,7 @@ def identity(request: SweepRequest) -> dict[str, str]:
             for d in request.space
         ),
         "settings": settings.digest(run.settings),
-        "data": _data_digest(request),
+        "data": _data_digest(run),
         "code": _code_digest(),
     }
 
@@ -245,9 +248,13 @@ def as_they_are(chosen: settings.Settings, space: Space) -> Values:
     return {dimension.key: value(dimension.key) for dimension in space}
 
 
-def _data_digest(request: SweepRequest) -> str:
-    """Of every file of history that the backtests may read."""
-    run = request.run
+def _data_digest(run: RunRequest) -> str:
+    assert run.data is not None, "Invariant: a sweep names its directory"
+    return _digest({str(path.relative_to(run.data)): path for path in _data_files(run)})
+
+
+def _data_files(run: RunRequest) -> list[Path]:
+    """Every file of history that the backtests may read."""
     assert run.data is not None, "Invariant: a sweep names its directory"
     venue = run.venue or ""
     listings = load_listings(venue)
@@ -256,7 +263,7 @@ def _data_digest(request: SweepRequest) -> str:
         for leg in (pair.spot, pair.perp):
             found = find_files(run.data, venue, leg.kind, listings[leg.symbol].history)
             files += [path for paths in found.values() for path in paths]
-    return _digest({str(path.relative_to(run.data)): path for path in files})
+    return files
 
 
 def _code_digest() -> str:
