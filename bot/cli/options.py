@@ -37,7 +37,8 @@ Data = Annotated[
     str, typer.Option("--data", metavar="DIR", help="History: prices/ and funding/ in Parquet.")
 ]
 Venue = Annotated[
-    str, typer.Option("--venue", metavar="V", help="Whose history and rules: hyperliquid.")
+    str,
+    typer.Option("--venue", metavar="V", help="Whose history and rules: a file of config/venues."),
 ]
 Pairs = Annotated[
     str | None,
@@ -47,7 +48,9 @@ Pairs = Annotated[
 ]
 Capital = Annotated[
     str | None,
-    typer.Option("--capital", metavar="N", help="USDC to start with (settings: account.capital)."),
+    typer.Option(
+        "--capital", metavar="N", help="Quote asset to start with (settings: account.capital)."
+    ),
 ]
 Bar = Annotated[
     str | None,

@@ -14,10 +14,12 @@ from typing import Any
 import msgspec
 import polars as pl
 import pytest
+from rich.console import Console
 
 from bot.app import RunRequest
 from bot.backtest.bars import DataError
 from bot.cli.main import run
+from bot.cli.sweep import _progress
 from bot.settings import load
 from bot.sweep.space import Dimension, SweepError
 from bot.sweep.study import Opened
@@ -355,14 +357,24 @@ def words(history: Path, folder: Path, *more: str, space: str = "") -> list[str]
     ]
 
 
+def test_a_log_is_told_each_tenth_of_the_way_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with _progress(Console(stderr=True, force_terminal=False)) as on_progress:
+        for done in range(40, 101):
+            on_progress(done, 100)
+
+    told = capsys.readouterr().err.splitlines()
+    assert told == [f"backtests: {done} of 100" for done in range(40, 101, 10)]
+
+
 def test_the_command_tells_every_best_with_its_trials_and_its_deflated_ratio(
     history: Path, copied: SweepRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = words(history, tmp_path, "--trials", "3", "--json", "out.json")
     line[-1] = str(tmp_path / "out.json")
     assert run(line) == 0
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
     told = json.loads((tmp_path / "out.json").read_text())
+    assert "backtests: 6 of 6" in err  # of an earlier sweep, all of them
 
     assert told["trials"] == 3
     assert [window["sealed"] for window in told["windows"]] == [False, False, True]
