@@ -77,10 +77,12 @@ def sweep(
                 if whole and request.open_sealed:
                     whole = _look_into_sealed(request, study, pool, should_stop)
         except BrokenProcessPool:
-            raise SweepError(
-                "a process was ended from outside, perhaps for want of memory: the same command "
-                "goes on, with fewer --jobs if it was that"
-            ) from None
+            whole = False
+            if not should_stop():  # Ctrl-C ends processes that do not listen for it yet
+                raise SweepError(
+                    "a process was ended from outside, perhaps for want of memory: the same "
+                    "command goes on, with fewer --jobs if it was that"
+                ) from None
         synthetic = are_invented(_data_files(run))
         return SweepResult(study.tried, study.opened, not whole, synthetic)
 

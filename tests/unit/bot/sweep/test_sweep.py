@@ -218,6 +218,23 @@ def test_a_process_that_is_killed_costs_no_more_than_it_was_at(copied: SweepRequ
     assert len(played(request)) == len(set(played(request))) == 8
 
 
+def test_ctrl_c_that_reaches_the_processes_first_is_a_stop_like_any(copied: SweepRequest) -> None:
+    killed: list[int] = []
+    answers = iter([False])
+
+    def kill(done: int, _of: int) -> None:
+        for child in active_children():
+            child.kill()
+            child.join()
+            killed.append(done)
+
+    def stop() -> bool:
+        return bool(killed) and next(answers, True)
+
+    assert sweep(replace(copied, trials=4), kill, stop).interrupted
+    assert killed
+
+
 def test_two_sweeps_of_one_study_are_refused(copied: SweepRequest) -> None:
     def second(_done: int, _of: int) -> None:
         with pytest.raises(SweepError, match="another sweep is at work"):
