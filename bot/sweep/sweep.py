@@ -1,12 +1,13 @@
 """The sweep itself: trials dealt out to processes, and what they found written down."""
 
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from hashlib import sha256
 from itertools import islice
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, resource_tracker
 from pathlib import Path
 from platform import python_version
 
@@ -213,12 +214,28 @@ def _played(
             run = msgspec.structs.replace(
                 request.run, start_ns=window.start_ns, end_ns=window.end_ns
             )
-            working[pool.submit(trial.play, run, values)] = number, place
+            with _born_deaf():
+                future = pool.submit(trial.play, run, values)
+            working[future] = number, place
         if not working:
             return
         ready, _ = wait(working, timeout=_LISTENS_SECONDS, return_when=FIRST_COMPLETED)
         for future in ready:
             yield *working.pop(future), future.result()
+
+
+@contextmanager
+def _born_deaf() -> Iterator[None]:
+    """A process that is started here inherits that Ctrl-C waits, until ``trial.begin`` says so too.
+
+    The helper of ``multiprocessing`` that would undo it on its own start is started before.
+    """
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

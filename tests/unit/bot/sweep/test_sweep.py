@@ -1,6 +1,7 @@
 """A sweep over a small SYNTHETIC history: what it plays, what it keeps, what it refuses."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -451,6 +452,25 @@ def test_ctrl_c_ends_the_command_and_the_same_command_goes_on(
     assert "the same command goes on from there" in told
     assert subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode == 0
     assert log.read_text().count('"window ') == 6
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.3])
+def test_ctrl_c_of_a_terminal_while_processes_start_ends_it_without_a_traceback(
+    history: Path, tmp_path: Path, seconds: float
+) -> None:
+    command = [sys.executable, "-m", "bot.cli.main", *words(history, tmp_path, "--trials", "3")]
+    with subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "backtests: 0 of 6\n"
+        time.sleep(seconds)
+        os.killpg(process.pid, signal.SIGINT)  # a terminal tells all of them
+        _, told = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert "the same command goes on from there" in told
+    assert "Traceback" not in told
 
 
 def test_a_command_that_is_killed_leaves_no_process_behind(history: Path, tmp_path: Path) -> None:
