@@ -78,6 +78,10 @@ def _span(verdict: Verdict, styles: dict[str, str]) -> tuple[int, int, str, str]
     return verdict.time_ns, verdict.until_ns, style, f"{verdict.action}: {verdict.code}"
 
 
+def _of_time(stood_ns: int, span_ns: int) -> str:
+    return share(stood_ns, span_ns, 0) if stood_ns * 100 >= span_ns else "under 1%"
+
+
 def _reasons(made: Material, times: dict[str, Counter[str]]) -> Html:
     """Why it did not trade: each reason, how often, how long, and where."""
     refused = made.report["decisions"]["refused"]
@@ -92,7 +96,7 @@ def _reasons(made: Material, times: dict[str, Counter[str]]) -> Html:
                 [element("code", code), element("small", meaning(code))],
                 f"{refused.get(code, 0):,}",
                 share(stood.total(), whole),
-                ", ".join(f"{pair} {share(stood[pair], made.span_ns, 0)}" for pair in most[:6]),
+                ", ".join(f"{pair} {_of_time(stood[pair], made.span_ns)}" for pair in most[:6]),
             )
         )
     if not rows:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bot.planning
 import strategies.cash_and_carry
 from bot.report import build, encode
 from bot.report_page import result
@@ -24,12 +25,14 @@ from bot.report_page.markup import Html, element, together
 from bot.report_page.page import SECTIONS, material, page
 from bot.report_page.parts import SOURCES, Material
 from bot.report_page.result import drawdowns
+from bot.report_page.trades import OPEN_MAX
 from bot.report_page.words import WORDS
 from bot.settings import Account, Settings
 from domain.account import FundingPayment
 from domain.time import HOUR
 from execution.facts import EquityMarked, Extremes
 from execution.ledger.pnl import PnL
+from execution.risk import gate as risk_gate
 from tests.unit.bot.report_page.pages import LongRun, Read, generated, traded, tripped
 from tests.unit.bot.synthetic_run import PAIRS, random_run
 
@@ -269,6 +272,17 @@ def test_a_year_of_hours_over_six_pairs_with_a_thousand_trades_is_under_a_megaby
     assert "The last 300 have a line" in text
 
 
+def test_many_trades_are_folded_up_so_that_a_phone_gets_past_them() -> None:
+    def counts(hours: int) -> list[int]:
+        text = page(LongRun(hours=hours, every=24).material())
+        titles = "Funding by trade|Line by line|The story of each"
+        return [int(found) for found in re.findall(rf"<summary>(?:{titles}) \((\d+)\)", text)]
+
+    assert counts(24 * 3) == []
+    assert len(counts(24 * 20)) == 3
+    assert min(counts(24 * 20)) > OPEN_MAX
+
+
 def test_the_same_run_gives_the_same_page_byte_for_byte() -> None:
     texts = []
     for _ in range(2):
@@ -429,6 +443,16 @@ def test_every_word_of_the_strategy_is_explained() -> None:
     assert said is not None
 
     assert set(re.findall(r"``(\w+)``", said.split("counted:")[1])) <= set(WORDS)
+
+
+def test_every_word_that_keeps_an_entry_out_is_explained() -> None:
+    modules = bot.planning, risk_gate
+    planning, gate = (Path(module.__file__ or "").read_text() for module in modules)
+    said = re.findall(r'return \(?f?"(\w+): ', planning)
+    said += re.findall(r'(?:Refusal|_reading)\(\s*"(\w+)"', gate)
+
+    assert len(said) > 25
+    assert {*said, *risk_gate.CAPS} - set(WORDS) == set()
 
 
 def test_nothing_of_it_is_loaded_unless_a_page_is_asked_for() -> None:
