@@ -317,7 +317,7 @@ def _find_all(
         if not found[leg.id]:
             raise DataError(
                 f"no {leg.kind} bars of {leg.symbol}: put {symbol}_<bar>.parquet into "
-                f"{directory / 'prices' / venue / leg.kind}, or leave the pair out"
+                f"{directory / 'prices' / venue / leg.kind}, or name other pairs by --pairs"
             )
     return found
 
