@@ -2,10 +2,10 @@
 
 from collections import Counter, defaultdict
 
-from bot.report_page.chart import moment, strip
+from bot.report_page.chart import strip
 from bot.report_page.course import Verdict, spans
 from bot.report_page.markup import Child, Html, element, together
-from bot.report_page.parts import Material, card, folded, share, table
+from bot.report_page.parts import Material, card, folded, instant, share, table
 from bot.report_page.profit import legend
 from bot.report_page.words import meaning
 from domain.targets import Action
@@ -125,7 +125,7 @@ def _changes(made: Material) -> Html:
     found = [(pair, span) for pair, said in made.course.verdicts.items() for span in spans(said)]
     changed = sorted(found, key=lambda change: change[1].time_ns)
     rows = [
-        (moment(span.time_ns), pair, str(span.action), span.reason)
+        (instant(span.time_ns), pair, str(span.action), span.reason)
         for pair, span in changed[-CHANGES_MAX:]
     ]
     kept = "" if len(rows) == len(changed) else f", the last {len(rows)}; --export has all"

@@ -369,6 +369,14 @@ def test_what_was_held_without_quotes_is_not_shown_as_simply_held() -> None:
     assert "held, without quotes" not in calm
 
 
+def test_a_loss_is_told_once_and_not_with_two_signs(made: Material) -> None:
+    report = msgspec.json.decode(encode(dict(made.report)))
+    report["pnl"]["total"] = "-280.43"
+    words = Read(page(msgspec.structs.replace(made, report=report))).words
+
+    assert "Lost 280.43 USDC (-" in "".join(words)
+
+
 def test_a_run_without_a_trade_says_why() -> None:
     long = LongRun(hours=40, every=10_000).material()
     text = page(long)
