@@ -57,7 +57,7 @@ Bar = Annotated[
     typer.Option(
         "--bar",
         metavar="1m|5m|15m|1h",
-        help="Bar of the history; the finest of all legs if not given.",
+        help="Bar of the history; else the finest that all legs have for the window.",
     ),
 ]
 Seed = Annotated[str, typer.Option("--seed", metavar="N", help="Same seed, same market, same run.")]
