@@ -432,9 +432,10 @@ def test_bad_input_is_one_line_that_says_what_to_do(
 ) -> None:
     assert run(words(history, tmp_path, *more)) == 2
 
-    (told,) = capsys.readouterr().err.splitlines()
+    *begun, told = capsys.readouterr().err.splitlines()
     assert told.startswith("error: ")
     assert said in told
+    assert all(line.startswith("backtests: 0 of ") for line in begun)
 
 
 def test_ctrl_c_ends_the_command_and_the_same_command_goes_on(
