@@ -279,9 +279,19 @@ def open_market(request: RunRequest) -> MarketSource:
     from bot.backtest.history import open_history
 
     assert request.data is not None, "Invariant: a replay names its directory"
-    if request.mode == "paper" and recording(request.data):
+    heard = recording(request.data)
+    if heard and request.mode != "paper" and not (request.data / "prices").is_dir():
+        raise RunError(
+            f"{request.data} is a recording, and has no bars: "
+            f"fundarb paper --feed replay:{request.data} replays it"
+        )
+    if heard and request.mode == "paper":
         from bot.feeds.recorded import open_recording
 
+        if request.start_ns is not None or request.bar is not None:
+            raise RunError(
+                f"--from and --bar are of bars: {request.data} is a recording, replayed whole"
+            )
         return open_recording(request.data, request.pairs)
     venue = request.venue or "hyperliquid"
     source = open_history(

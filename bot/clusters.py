@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from bot.backtest.bars import DataError, Window, find_files, read_bars
+from bot.backtest.bars import DataError, Window, are_invented, find_files, read_bars
 from bot.clock import SystemClock
 from bot.instruments import load_listings, load_pairs
 from bot.run import RunError
@@ -80,6 +80,10 @@ def from_history(
     if not ends:
         raise DataError(f"no perp bars of {pair.name} before that instant in {data}")
     last_ns = max(ends.values())
+    if at_ns is not None and last_ns <= at_ns - TRADED_NS:
+        raise DataError(
+            f"no perp bars of {pair.name} in the three days before that instant in {data}"
+        )
     bar_ns = min(step for step, end_ns in ends.items() if end_ns > last_ns - HOUR)
     bars, end_ns = read[bar_ns], ends[bar_ns]
     traded = [
@@ -89,7 +93,7 @@ def from_history(
         )
         if start_ns >= end_ns - TRADED_NS
     ]
-    source = f"bars in {data}"
+    source = f"{'invented ' if are_invented(files[bar_ns]) else ''}bars in {data}"
     return _picture(
         pair.name, source, traded, traded[-1].price, interest, pair.perp.margin_tiers, distance
     )

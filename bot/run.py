@@ -272,7 +272,7 @@ def require_room(pairs: Sequence[Pair], settings: Settings) -> None:
 def require_same(before: RunStarted, now: RunStarted) -> None:
     """A state directory belongs to one run: raises ``RunError`` where ``now`` is another."""
     for name in ("mode", "venue", "seed", "feed", "capital", "pairs", "strategy", "inventory"):
-        was, wanted = getattr(before, name), getattr(now, name)
+        was, wanted = (_as_typed(getattr(run, name)) for run in (before, now))
         if was != wanted:
             raise RunError(
                 f"the state directory belongs to a run with {name} {was}, not {wanted}: "
@@ -285,6 +285,10 @@ def require_same(before: RunStarted, now: RunStarted) -> None:
             f"{now.cadence_ns // SECOND} s: leave --from and --bar as they were, "
             "or choose another --state"
         )
+
+
+def _as_typed(value: object) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def paced(settings: Settings, cadence_ns: int) -> Settings:

@@ -58,9 +58,9 @@ class Row(msgspec.Struct, frozen=True):
     the days of 60 on which shorts were paid; ``forecast`` with its
     standard ``error`` over ``horizon_hours``. ``cost`` is the round trip, of notional, and
     ``break_even_hours`` how long the forecast takes to repay it; ``capacity`` is quote. All are
-    None where the history has nothing to judge by. ``gate`` is the word that keeps the pair
-    out, of the strategy or of the risk gate, empty where it would be entered; ``reason`` says it
-    in numbers, after all that the gate objects to.
+    None where the history has nothing to judge by. ``gate`` is the word that keeps the
+    pair out, of the strategy or of the risk gate, empty where it would be entered; ``reason`` says
+    it in numbers, after all that the gate objects to. ``synthetic``: its market is invented.
     """
 
     pair: str
@@ -78,6 +78,7 @@ class Row(msgspec.Struct, frozen=True):
     net_apr: float | None = None
     notional: Decimal | None = None
     capacity: float | None = None
+    synthetic: bool = False
 
 
 class Venue(msgspec.Struct, frozen=True):
@@ -103,6 +104,7 @@ class Venue(msgspec.Struct, frozen=True):
     cost: float | None
     capacity: float | None
     at_ns: int | None
+    synthetic: bool
 
 
 def scan(
@@ -126,15 +128,22 @@ def scan(
             yield Row(pair.name, NO_DATA, str(error).removeprefix(f"{pair.name}: "))
             continue
         market, now_ns = _market(source)
-        yield _row(pair, market, now_ns, capital, paced(settings, source.cadence_ns))
+        paces = paced(settings, source.cadence_ns)
+        yield _row(pair, market, now_ns, capital, paces, synthetic=source.synthetic)
 
 
 def scan_live(
-    pairs: Sequence[Pair], market: Market, now_ns: int, capital: Decimal, settings: Settings
+    pairs: Sequence[Pair],
+    market: Market,
+    now_ns: int,
+    capital: Decimal,
+    settings: Settings,
+    *,
+    synthetic: bool,
 ) -> Iterator[Row]:
     """A row a pair, in their order, of a market that is seen now."""
     for pair in pairs:
-        yield _row(pair, market, now_ns, capital, settings)
+        yield _row(pair, market, now_ns, capital, settings, synthetic=synthetic)
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:
@@ -171,10 +180,19 @@ def scored(venue: str, pairs: Sequence[Pair], rows: Sequence[Row]) -> Venue:
         cost=middle("cost"),
         capacity=middle("capacity"),
         at_ns=max((row.at_ns for row in known if row.at_ns is not None), default=None),
+        synthetic=any(row.synthetic for row in known),
     )
 
 
-def _row(pair: Pair, market: Market, now_ns: int, capital: Decimal, settings: Settings) -> Row:
+def _row(
+    pair: Pair,
+    market: Market,
+    now_ns: int,
+    capital: Decimal,
+    settings: Settings,
+    *,
+    synthetic: bool,
+) -> Row:
     rests = resting(settings.execution)
     strategy = CashAndCarry(
         settings.strategy,
@@ -187,7 +205,7 @@ def _row(pair: Pair, market: Market, now_ns: int, capital: Decimal, settings: Se
     spot, perp = market.of(pair.spot.id), market.of(pair.perp.id)
     gate, reason = _said(target)
     if spot is None or perp is None or not perp.settled:
-        return Row(pair.name, gate, reason, at_ns=now_ns)
+        return Row(pair.name, gate, reason, at_ns=now_ns, synthetic=synthetic)
     if not gate and (refused := _refused(target, pair, market, capital, settings, now_ns)):
         gate, reason = refused[0].partition(":")[0], "; ".join((*refused, reason))
     touch = round_trip(pair, spot, perp, float(pair.lot), rests)
@@ -209,6 +227,7 @@ def _row(pair: Pair, market: Market, now_ns: int, capital: Decimal, settings: Se
         net_apr=target.apr_on_capital if target.cost else None,
         notional=target.notional,
         capacity=None if touch is None else _capacity(pair, spot, perp, touch, rests),
+        synthetic=synthetic,
     )
 
 

@@ -54,7 +54,7 @@ start, so that a misspelt limit cannot pass unnoticed.
 {example}=0.02 fundarb config check
 ```
 
-A run that is resumed may have other settings than it began with, but not another capital.
+A run that is resumed may have other settings than it began with, but not another capital, inventory or strategy.
 """  # noqa: E501 - a page's lines are longer than the code's
 TAIL = """
 ## What is no setting

@@ -6,7 +6,7 @@ plain arrays. Nothing is filled: a missing bar stays missing.
 
 import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,6 +97,11 @@ def find_files(directory: Path, venue: str, kind: Kind, symbol: str) -> dict[int
         if match := pattern.fullmatch(path.name):
             found.setdefault(parse_bar(match[1]), []).append(path)
     return dict(sorted(found.items()))
+
+
+def are_invented(files: Iterable[Path]) -> bool:
+    """Whether some hold what an exchange on this machine made up, as their names say."""
+    return any(path.stem.endswith("_synthetic") for path in files)
 
 
 def count_bars(files: Sequence[Path], bar_ns: int, window: Window) -> int:

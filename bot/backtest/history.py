@@ -30,6 +30,7 @@ from bot.backtest.bars import (
     Bars,
     DataError,
     Window,
+    are_invented,
     bar_name,
     count_bars,
     find_files,
@@ -312,11 +313,7 @@ def open_history(
             replace(leg, delisted_ns=_delisted_ns(leg.last_ns, ends_ns)) for leg in chain(*coverage)
         ),
     )
-    source.synthetic = any(
-        path.stem.endswith("_synthetic")
-        for files in found.values()
-        for path in files.get(bar_ns, ())
-    )
+    source.synthetic = are_invented(chain(*(files.get(bar_ns, ()) for files in found.values())))
     return source
 
 
@@ -348,7 +345,7 @@ def _find_all(
         if not found[leg.id]:
             raise DataError(
                 f"no {leg.kind} bars of {leg.symbol}: put {symbol}_<bar>.parquet into "
-                f"{directory / 'prices' / venue / leg.kind}, or leave the pair out"
+                f"{directory / 'prices' / venue / leg.kind}, or name other pairs by --pairs"
             )
     return found
 

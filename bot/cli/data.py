@@ -51,8 +51,7 @@ def fetch(
     folder = read("--data", values.writable_directory, data)
     names = read("--pairs", values.pair_names, pairs)
     step = read("--bar", values.bar, bar)
-    start_ns = read("--from", values.instant, start)
-    end_ns = read("--to", values.instant, end)
+    start_ns, end_ns = values.window(start, end)
     where = networks.public(url)
     answer = read("--json", values.writable_file, json)
     from bot.backtest.bars import parse_bar

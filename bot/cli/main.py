@@ -106,6 +106,17 @@ def _read(described: Any) -> Any:
 
 core.build_runtime_param = _read
 
+
+_shortened = core.TyperCommand.get_short_help_str
+
+
+def _first_sentence(command: Any, limit: int = 0) -> str:
+    """Whole in the list of commands, on two lines if need be; Typer would cut it off."""
+    return str(_shortened(command, max(limit, 1000)))
+
+
+core.TyperCommand.get_short_help_str = _first_sentence
+
 _LIKE_A_KEY = re.compile(r"\b(?:0x)?[0-9a-fA-F]{64}\b")
 
 

@@ -37,7 +37,8 @@ Data = Annotated[
     str, typer.Option("--data", metavar="DIR", help="History: prices/ and funding/ in Parquet.")
 ]
 Venue = Annotated[
-    str, typer.Option("--venue", metavar="V", help="Whose history and rules: hyperliquid.")
+    str,
+    typer.Option("--venue", metavar="V", help="Whose history and rules: a file of config/venues."),
 ]
 Pairs = Annotated[
     str | None,
@@ -47,14 +48,16 @@ Pairs = Annotated[
 ]
 Capital = Annotated[
     str | None,
-    typer.Option("--capital", metavar="N", help="USDC to start with (settings: account.capital)."),
+    typer.Option(
+        "--capital", metavar="N", help="Quote asset to start with (settings: account.capital)."
+    ),
 ]
 Bar = Annotated[
     str | None,
     typer.Option(
         "--bar",
         metavar="1m|5m|15m|1h",
-        help="Bar of the history; the finest of all legs if not given.",
+        help="Bar of the history; else the finest that all legs have for the window.",
     ),
 ]
 Seed = Annotated[str, typer.Option("--seed", metavar="N", help="Same seed, same market, same run.")]

@@ -13,8 +13,8 @@ EXAMPLES = """\b
 Examples:
   fundarb paper                                  watch it, 4 hours a second
   fundarb paper --speed max --for 48h --json -   two days at once, as JSON
-  fundarb paper --feed hyperliquid               live quotes, simulated fills
-  fundarb paper --feed replay:DIR --pairs HYPE   recorded history instead
+  fundarb paper --feed hyperliquid --state state/observed   live quotes, simulated fills
+  fundarb paper --feed replay:DIR --state state/replayed    recorded history instead
 """
 
 

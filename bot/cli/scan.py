@@ -12,6 +12,7 @@ from bot.cli.errors import INTERRUPTED, CommandError
 from bot.cli.values import read
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from bot.scan import Row, Venue
@@ -83,11 +84,10 @@ def scan(
 
     if where is not None:
         chosen = load_pairs(venue, names) if names else listed_pairs(venue)
-        rows, generated = _live(where, chosen, account, loaded)
-        told = {"venue": venue, "synthetic": generated, "capital": account}
-        write_json({**told, "pairs": msgspec.to_builtins(rows)}, answer)
+        rows = _live(where, chosen, account, loaded)
+        write_json({"venue": venue, "capital": account, "pairs": msgspec.to_builtins(rows)}, answer)
         if answer != STDOUT:
-            _show(rows, generated=generated)
+            _show(rows)
         return
     assert directory is not None, "Invariant: either a live market or history"
 
@@ -113,10 +113,8 @@ def scan(
         _show(rows)
 
 
-def _live(
-    url: str, pairs: "Sequence[Pair]", capital: Decimal, loaded: "Settings"
-) -> "tuple[list[Row], bool]":
-    """The market at ``url`` ranked, and whether it is a generated one."""
+def _live(url: str, pairs: "Sequence[Pair]", capital: Decimal, loaded: "Settings") -> "list[Row]":
+    """The market at ``url``, ranked."""
     import asyncio
 
     from rich.console import Console
@@ -132,9 +130,10 @@ def _live(
             seen = asyncio.run(look(url, pairs, lambda: bool(stopped)))
         except Stopped:
             raise typer.Exit(INTERRUPTED) from None
-    rows = list(scan_live(seen.pairs, seen.market, seen.now_ns, capital, loaded))
-    rows += [Row(name, "not_listed", why) for name, why in seen.unlisted.items()]
-    return ranked(rows), seen.generated
+    invented = seen.generated
+    rows = scan_live(seen.pairs, seen.market, seen.now_ns, capital, loaded, synthetic=invented)
+    missing = (Row(name, "not_listed", why) for name, why in seen.unlisted.items())
+    return ranked([*rows, *missing])
 
 
 def _venues_in(directory: Path) -> list[str]:
@@ -147,7 +146,7 @@ def _venues_in(directory: Path) -> list[str]:
     return there
 
 
-def _show(rows: "list[Row]", *, generated: bool = False) -> None:
+def _show(rows: "list[Row]") -> None:
     from bot.cli.output import console
     from bot.narrow import Fitting
     from domain.time import iso
@@ -168,8 +167,7 @@ def _show(rows: "list[Row]", *, generated: bool = False) -> None:
             row.gate or "nothing",
         )
     out = console()
-    if generated:
-        out.print("SYNTHETIC: the market of an exchange on this machine", style="bold yellow")
+    _warn_of_invented(out, rows)
     out.print(Fitting(table))
     out.print(PAIRS_NOTE, style="dim", markup=False)
     for row in rows:
@@ -200,8 +198,16 @@ def _show_venues(venues: "list[Venue]") -> None:
     for name, say in lines:
         table.add_row(name, *map(say, venues))
     out = console()
+    _warn_of_invented(out, venues)
     out.print(Fitting(table))
     out.print(VENUES_NOTE, style="dim", markup=False)
+
+
+def _warn_of_invented(out: "Console", found: "Sequence[Row | Venue]") -> None:
+    if any(one.synthetic for one in found):
+        from bot.amounts import badges
+
+        out.print(badges("scan", synthetic=True))
 
 
 PAIRS_NOTE = (

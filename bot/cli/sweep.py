@@ -136,6 +136,7 @@ def sweep(
 def _sweep(request: "SweepRequest", answer: Path | None) -> None:
     from rich.console import Console
 
+    from bot.amounts import badges
     from bot.cli.output import STDOUT, console, write_json
     from bot.cli.running import stoppable
     from bot.sweep.results import document, findings
@@ -150,8 +151,11 @@ def _sweep(request: "SweepRequest", answer: Path | None) -> None:
     if found.best:
         text = best_toml(request.run.settings, request.run.capital, found)
         (request.directory / BEST).write_text(text, encoding="utf-8")
-    write_json(document(request.plan, found, result.opened), answer)
+    synthetic = result.synthetic
+    write_json(document(request.plan, found, result.opened, synthetic=synthetic), answer)
     if answer != STDOUT:
+        if synthetic:
+            console().print(badges("sweep", synthetic=True))
         console().print(tables(request.plan, found, result.opened, request.directory / BEST))
     if result.interrupted:
         told.print(
@@ -165,9 +169,9 @@ def _sweep(request: "SweepRequest", answer: Path | None) -> None:
 
 @contextmanager
 def _progress(told: "Console") -> Iterator[Callable[[int, int], None]]:
-    """A bar where somebody watches."""
+    """A bar where somebody watches; in a log a line a tenth."""
     if not told.is_terminal:
-        yield lambda _done, _of: None
+        yield _lines(told)
         return
     from rich.progress import (
         BarColumn,
@@ -185,6 +189,18 @@ def _progress(told: "Console") -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=told, transient=True) as bar:
         task = bar.add_task("backtests", total=None)
         yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+def _lines(told: "Console") -> Callable[[int, int], None]:
+    before = -1
+
+    def tell(done: int, of: int) -> None:
+        nonlocal before
+        if before < (tenth := done * 10 // of):
+            told.print(f"backtests: {done} of {of}", markup=False)
+        before = tenth
+
+    return tell
 
 
 def _require_optuna() -> None:

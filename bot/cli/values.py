@@ -58,9 +58,12 @@ def duration(text: str) -> int:
 def instant(text: str) -> int:
     """Nanoseconds since 1970 of an ISO date or date-time, UTC unless it says otherwise."""
     try:
-        return parse_instant(text.strip())
+        time_ns = parse_instant(text.strip())
     except (ValueError, OverflowError):
         raise ValueError(f"{text!r} is not a date: write 2025-02-15 or 2025-02-15T08:00") from None
+    if time_ns < 0:
+        raise ValueError(f"{text!r} is before 1970, as no history is")
+    return time_ns
 
 
 def number(text: str) -> Decimal:

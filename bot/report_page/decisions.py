@@ -2,10 +2,10 @@
 
 from collections import Counter, defaultdict
 
-from bot.report_page.chart import moment, strip
+from bot.report_page.chart import strip
 from bot.report_page.course import Verdict, spans
 from bot.report_page.markup import Child, Html, element, together
-from bot.report_page.parts import Material, card, folded, share, table
+from bot.report_page.parts import Material, card, folded, instant, share, table
 from bot.report_page.profit import legend
 from bot.report_page.words import meaning
 from domain.targets import Action
@@ -78,6 +78,10 @@ def _span(verdict: Verdict, styles: dict[str, str]) -> tuple[int, int, str, str]
     return verdict.time_ns, verdict.until_ns, style, f"{verdict.action}: {verdict.code}"
 
 
+def _of_time(stood_ns: int, span_ns: int) -> str:
+    return share(stood_ns, span_ns, 0) if stood_ns * 100 >= span_ns else "under 1%"
+
+
 def _reasons(made: Material, times: dict[str, Counter[str]]) -> Html:
     """Why it did not trade: each reason, how often, how long, and where."""
     refused = made.report["decisions"]["refused"]
@@ -92,7 +96,7 @@ def _reasons(made: Material, times: dict[str, Counter[str]]) -> Html:
                 [element("code", code), element("small", meaning(code))],
                 f"{refused.get(code, 0):,}",
                 share(stood.total(), whole),
-                ", ".join(f"{pair} {share(stood[pair], made.span_ns, 0)}" for pair in most[:6]),
+                ", ".join(f"{pair} {_of_time(stood[pair], made.span_ns)}" for pair in most[:6]),
             )
         )
     if not rows:
@@ -121,7 +125,7 @@ def _changes(made: Material) -> Html:
     found = [(pair, span) for pair, said in made.course.verdicts.items() for span in spans(said)]
     changed = sorted(found, key=lambda change: change[1].time_ns)
     rows = [
-        (moment(span.time_ns), pair, str(span.action), span.reason)
+        (instant(span.time_ns), pair, str(span.action), span.reason)
         for pair, span in changed[-CHANGES_MAX:]
     ]
     kept = "" if len(rows) == len(changed) else f", the last {len(rows)}; --export has all"

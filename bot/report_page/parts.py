@@ -8,6 +8,7 @@ import msgspec
 
 from bot.amounts import amount, percent
 from bot.instruments import QuoteModel
+from bot.report_page.chart import moment
 from bot.report_page.course import Course
 from bot.report_page.markup import Child, Html, element
 from bot.settings import Settings
@@ -115,6 +116,11 @@ def money(value: Decimal | str) -> Html:
     whole = Decimal(value)
     text = amount(whole, signed=True)
     return element("span", text, class_=_sign(text), title=str(value))
+
+
+def instant(time_ns: int) -> Html:
+    """An instant, in one piece."""
+    return element("span", moment(time_ns), class_="when")
 
 
 def counted(count: int, what: str) -> str:

@@ -72,7 +72,9 @@ def _sentence(made: Material) -> list[Child]:
     report, risk = made.report, made.report["risk"]
     start, total = Decimal(report["equity"]["start"]), Decimal(report["pnl"]["total"])
     gained = "Earned " if total > 0 else "Lost " if total < 0 else "Came out at "
-    parts: list[Child] = [gained, money(report["pnl"]["total"]), f" {made.quote}"]
+    style = "good" if total > 0 else "bad" if total < 0 else None
+    worth = element("span", amount(abs(total)), class_=style, title=report["pnl"]["total"])
+    parts: list[Child] = [gained, worth, f" {made.quote}"]
     if start:
         parts.append(f" ({percent(total / start, signed=True)} of capital)")
     parts.append(f" in {_days(made.span_ns)}, never more than ")

@@ -7,7 +7,7 @@ from bot.amounts import amount, percent
 from bot.report_page.chart import Rule, Series, chart, moment
 from bot.report_page.course import Moment
 from bot.report_page.markup import Html, element
-from bot.report_page.parts import NOTHING, Material, card, drawing, folded, listed, table
+from bot.report_page.parts import NOTHING, Material, card, drawing, folded, instant, listed, table
 from bot.report_page.words import meaning
 
 ALARMS_MAX = 200
@@ -134,7 +134,7 @@ def _alarms(made: Material) -> Html:
     alarms = made.alarms[-ALARMS_MAX:]
     if not alarms:
         return element("p", "No alarm was raised.")
-    rows = [(moment(alarm.time_ns), alarm.alarm, alarm.detail) for alarm in alarms]
+    rows = [(instant(alarm.time_ns), alarm.alarm, alarm.detail) for alarm in alarms]
     kept = "" if len(alarms) == len(made.alarms) else f", the last {len(alarms)}"
     return folded(
         f"Alarms ({len(made.alarms)}{kept})",
@@ -145,7 +145,7 @@ def _alarms(made: Material) -> Html:
 def _events(made: Material) -> Html:
     happened = made.course.happened
     rows = [
-        (moment(one.time_ns), element("span", one.what, class_=_LEVELS.get(one.level)))
+        (instant(one.time_ns), element("span", one.what, class_=_LEVELS.get(one.level)))
         for one in happened
     ]
     return folded(

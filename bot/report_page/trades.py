@@ -31,6 +31,8 @@ FULL_MAX = 80
 """Of so many trades, the last ones, everything is told."""
 ROWS_MAX = 300
 """So many, the last ones, have a line."""
+OPEN_MAX = 20
+"""More than so many are folded up: on a phone each takes a third of the screen."""
 
 
 def funding(made: Material) -> Html:
@@ -45,6 +47,7 @@ def funding(made: Material) -> Html:
         Series("received", "c1", [float(at.received) for at in paid]),
         Series("forecast", "c3", [float(at.foreseen) for at in paid]),
     ]
+    rows = [_funding_row(line) for line in made.course.trades[-ROWS_MAX:]]
     last = paid[-1]
     told = (
         f"Received {amount(last.received, signed=True)}, forecast at entry "
@@ -65,15 +68,17 @@ def funding(made: Material) -> Html:
             [made.quote, "; ", legend([(line.style, line.name) for line in lines])],
             told,
         ),
-        table(
-            FUNDING,
-            [_funding_row(line) for line in made.course.trades[-ROWS_MAX:]],
-            told="Funding by trade",
+        _short_or_folded(
+            "Funding by trade", len(rows), table(FUNDING, rows, told="Funding by trade")
         ),
         note="The forecast is the one on which the trade was opened (± its standard error), on the "
         "notional and the hours of each payment: only the rate differs.",
         id_="funding",
     )
+
+
+def _short_or_folded(title: str, count: int, content: Child) -> Child:
+    return content if count <= OPEN_MAX else folded(f"{title} ({count})", content)
 
 
 FUNDING = (
@@ -122,8 +127,10 @@ def trades(made: Material) -> Html:
         )
     return card(
         f"Trades ({len(lines)})",
-        table(TRADES, rows, words=(0, 1, 8), told="Every trade"),
-        stories,
+        _short_or_folded(
+            "Line by line", len(rows), table(TRADES, rows, words=(0, 1, 8), told="Every trade")
+        ),
+        _short_or_folded("The story of each", len(stories), stories),
         note=note,
         id_="trades",
     )

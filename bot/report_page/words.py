@@ -47,6 +47,14 @@ WORDS = {
     "position": "the venue's position is not the one in the books",
     "minimum_notional": "less than the smallest order",
     "margin": "margin is being moved",
+    # nothing is entered now
+    "paused": "the operator has paused it",
+    "foreign_position": "the account holds some of this perp that is nobody's trade",
+    "leg_lost": "a leg was lost a moment ago: what hit one pair may hit all",
+    "opened_often": "it was opened too often in a day",
+    "closed_recently": "it was closed a moment ago",
+    "no_market": "a leg has no quote",
+    "inventory": "the account holds too few coins of its own",
     # the gate refuses
     "limits": "a limit is tripped",
     "unknown_orders": "an order's fate is not proven yet",

@@ -100,11 +100,14 @@ def findings(
     )
 
 
-def document(plan: Plan, found: Findings, opened: Opened | None) -> dict[str, Any]:
+def document(
+    plan: Plan, found: Findings, opened: Opened | None, *, synthetic: bool
+) -> dict[str, Any]:
     """The same for a program: fractions are plain, rates and Sharpe ratios annual."""
     last = len(plan.windows) - 1
     return {
         "schema": 1,
+        "synthetic": synthetic,
         "trials": found.trials,
         "refused": _by_number(found.refused),
         "broken": _by_number(found.broken),

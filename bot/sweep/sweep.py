@@ -1,12 +1,13 @@
 """The sweep itself: trials dealt out to processes, and what they found written down."""
 
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from hashlib import sha256
 from itertools import islice
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, resource_tracker
 from pathlib import Path
 from platform import python_version
 
@@ -14,7 +15,7 @@ import msgspec
 
 from bot import settings
 from bot.app import RunRequest
-from bot.backtest.bars import find_files
+from bot.backtest.bars import are_invented, find_files
 from bot.backtest.funding import funding_files
 from bot.clock import SystemClock
 from bot.config_files import config_file
@@ -48,11 +49,13 @@ class SweepRequest(msgspec.Struct, frozen=True):
 
 
 class SweepResult(msgspec.Struct, frozen=True):
-    """Everything that was tried so far. ``interrupted``: there was more to do."""
+    """Everything that was tried so far. ``interrupted``: there was more to do. ``synthetic``: the
+    history is invented."""
 
     tried: list[Tried]
     opened: Opened | None
     interrupted: bool
+    synthetic: bool
 
 
 def sweep(
@@ -75,11 +78,14 @@ def sweep(
                 if whole and request.open_sealed:
                     whole = _look_into_sealed(request, study, pool, should_stop)
         except BrokenProcessPool:
-            raise SweepError(
-                "a process was ended from outside, perhaps for want of memory: the same command "
-                "goes on, with fewer --jobs if it was that"
-            ) from None
-        return SweepResult(study.tried, study.opened, not whole)
+            whole = False
+            if not should_stop():  # Ctrl-C ends processes that do not listen for it yet
+                raise SweepError(
+                    "a process was ended from outside, perhaps for want of memory: the same "
+                    "command goes on, with fewer --jobs if it was that"
+                ) from None
+        synthetic = are_invented(_data_files(run))
+        return SweepResult(study.tried, study.opened, not whole, synthetic)
 
 
 def identity(request: SweepRequest) -> dict[str, str]:
@@ -102,7 +108,7 @@ def identity(request: SweepRequest) -> dict[str, str]:
             for d in request.space
         ),
         "settings": settings.digest(run.settings),
-        "data": _data_digest(request),
+        "data": _data_digest(run),
         "code": _code_digest(),
     }
 
@@ -208,12 +214,28 @@ def _played(
             run = msgspec.structs.replace(
                 request.run, start_ns=window.start_ns, end_ns=window.end_ns
             )
-            working[pool.submit(trial.play, run, values)] = number, place
+            with _born_deaf():
+                future = pool.submit(trial.play, run, values)
+            working[future] = number, place
         if not working:
             return
         ready, _ = wait(working, timeout=_LISTENS_SECONDS, return_when=FIRST_COMPLETED)
         for future in ready:
             yield *working.pop(future), future.result()
+
+
+@contextmanager
+def _born_deaf() -> Iterator[None]:
+    """A process that is started here inherits that Ctrl-C waits, until ``trial.begin`` says so too.
+
+    The helper of ``multiprocessing`` that would undo it on its own start is started before.
+    """
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -245,9 +267,13 @@ def as_they_are(chosen: settings.Settings, space: Space) -> Values:
     return {dimension.key: value(dimension.key) for dimension in space}
 
 
-def _data_digest(request: SweepRequest) -> str:
-    """Of every file of history that the backtests may read."""
-    run = request.run
+def _data_digest(run: RunRequest) -> str:
+    assert run.data is not None, "Invariant: a sweep names its directory"
+    return _digest({str(path.relative_to(run.data)): path for path in _data_files(run)})
+
+
+def _data_files(run: RunRequest) -> list[Path]:
+    """Every file of history that the backtests may read."""
     assert run.data is not None, "Invariant: a sweep names its directory"
     venue = run.venue or ""
     listings = load_listings(venue)
@@ -256,7 +282,7 @@ def _data_digest(request: SweepRequest) -> str:
         for leg in (pair.spot, pair.perp):
             found = find_files(run.data, venue, leg.kind, listings[leg.symbol].history)
             files += [path for paths in found.values() for path in paths]
-    return _digest({str(path.relative_to(run.data)): path for path in files})
+    return files
 
 
 def _code_digest() -> str:

@@ -93,7 +93,7 @@ def test_without_pairs_those_traded_by_default_are_meant(
 ) -> None:
     line = told(capsys, "backtest", "--data", str(history))
     assert "no spot bars of UBTC/USDC" in line
-    assert "or leave the pair out" in line
+    assert "or name other pairs by --pairs" in line
 
 
 def test_a_venue_that_is_not_there_is_told_as_such(

@@ -133,6 +133,7 @@ def test_the_venue_is_asked_for_bars_and_open_interest(capsys: pytest.CaptureFix
         "BTC,ETH --data HISTORY",
         "BTC --data HISTORY --at 1999-01-01",
         "BTC --data HISTORY --at never",
+        "BTC --data HISTORY --at 2030-01-01",  # years after the last bar
         "BTC --data HISTORY --open-interest -1",
         "BTC --data HISTORY --within 2",
         "BTC --data HISTORY --venue nowhere",

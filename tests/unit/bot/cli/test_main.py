@@ -55,9 +55,9 @@ def test_every_command_shows_an_example_of_itself(fundarb: Fundarb, command: str
     assert f"fundarb {command}" in answer.out.split("Example")[-1]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ["", "account", "calc", "config", "data", "ledger", *COMMANDS])
 def test_no_help_is_cut_off(fundarb: Fundarb, command: str) -> None:
-    assert "..." not in fundarb(*command.split(), "--help").out
+    assert "..." not in fundarb(*command.split(), "--help").out.replace("[ARGS]...", "")
 
 
 def test_the_version_is_said(fundarb: Fundarb) -> None:

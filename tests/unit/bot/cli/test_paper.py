@@ -82,11 +82,15 @@ def test_the_same_command_goes_on_where_it_stopped(fundarb: Fundarb) -> None:
 def test_another_run_is_refused_its_state(fundarb: Fundarb) -> None:
     assert fundarb(*SHORT.split()).code == 0
 
-    answer = fundarb(*SHORT.split(), "--capital", "5000")
+    for more, said in (
+        ("--capital 5000", "capital 10000, not 5000"),
+        ("--pairs BTC,ETH", "pairs SOL, not BTC,ETH"),
+    ):
+        answer = fundarb(*SHORT.split(), *more.split())
 
-    assert answer.code == 2
-    assert answer.err.startswith("error: the state directory belongs to a run with capital 10000")
-    assert answer.err.count("\n") == 1
+        assert answer.code == 2
+        assert f"error: the state directory belongs to a run with {said}: ask" in answer.err
+        assert answer.err.count("\n") == 1
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

@@ -110,6 +110,23 @@ def test_a_pair_that_is_traded_only_by_name_is_ranked_where_it_has_history(
     assert {row["pair"] for row in rows} == {"BTC", "ETH", "SOL", "HYPE", "PURR", "FARTCOIN"}
 
 
+def test_invented_bars_are_called_invented(
+    history: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert not any(row["synthetic"] for row in scanned(history, capsys)["pairs"])
+    copytree(history, tmp_path, dirs_exist_ok=True)
+    for path in (tmp_path / "prices").rglob("*.parquet"):
+        path.rename(path.with_stem(f"{path.stem}_synthetic"))
+
+    assert all(row["synthetic"] for row in scanned(tmp_path, capsys)["pairs"])
+    assert all(one["synthetic"] for one in scanned(tmp_path, capsys, "--venues")["venues"])
+    for words in (["scan"], ["scan", "--venues"]):
+        assert run([*words, "--data", str(tmp_path)]) == 0
+        assert "SYNTHETIC MARKET" in capsys.readouterr().out
+    assert run(["clusters", "BTC", "--data", str(tmp_path)]) == 0
+    assert "invented bars in" in capsys.readouterr().out
+
+
 def test_an_instant_without_any_data_is_an_error(
     history: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -51,6 +51,12 @@ def test_what_is_no_date_is_refused(text: str) -> None:
         values.instant(text)
 
 
+@pytest.mark.parametrize("text", ["0001-01-01", "1969-12-31T23:59:59"])
+def test_a_date_of_before_any_history_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="before 1970"):
+        values.instant(text)
+
+
 @pytest.mark.parametrize("text", ["", "x", "1,000", "nan", "inf", "-inf", "1e", "2%"])
 def test_what_is_no_number_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a"):

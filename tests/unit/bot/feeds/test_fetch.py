@@ -226,6 +226,7 @@ def test_the_command_says_what_it_was_asked_wrongly(fundarb: Fundarb) -> None:
         ("data fetch", "Missing option '--data'"),
         ("data fetch --data x --bar 2h", "--bar: '2h' is not a bar"),
         ("data fetch --data x --url http://10.0.0.1", "is not encrypted"),
+        ("data fetch --data x --from 2025-02-01 --to 2025-01-01", "is not after --from"),
         ("data fetch --data x --pairs NOSUCH --url http://127.0.0.1:9", "'NOSUCH' is no pair"),
         ("data fetch --data x --url http://127.0.0.1:9", "does not answer as Hyperliquid"),
     ):

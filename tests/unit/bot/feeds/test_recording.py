@@ -11,6 +11,8 @@ import pytest
 from bot import settings
 from bot.app import RunRequest, RunResult, run
 from bot.backtest.bars import DataError
+from bot.cli.errors import BAD_INPUT
+from bot.cli.main import run as command
 from bot.feeds.heard import NOBODY, Heard, Writer, read, recording
 from bot.feeds.recorded import open_recording
 from domain.market import Book, Close, FundingSettled, RecordedFunding, Reference, Trade
@@ -52,6 +54,22 @@ def test_a_recording_is_traded_with_the_venues_own_funding_and_twice_the_same(
     assert [pair["pair"] for pair in report["pairs"]] != [], report["decisions"]
     assert Decimal(str(report["pnl"]["funding"])) > 0
     assert report["digest"] == again.report["digest"]
+
+
+def test_a_recording_is_no_history_of_bars(
+    recorded: Path,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words, said in (
+        (["backtest", "--data", str(recorded)], f"fundarb paper --feed replay:{recorded}"),
+        (["paper", "--feed", f"replay:{recorded}", "--from", "2025-01-01"], "--from and --bar are"),
+        (["paper", "--feed", f"replay:{recorded}", "--bar", "1h"], "--from and --bar are"),
+    ):
+        assert command(words) == BAD_INPUT
+        assert said in capsys.readouterr().err
 
 
 def test_a_recording_begins_with_what_was_known_of_the_time_before(recorded: Path) -> None:

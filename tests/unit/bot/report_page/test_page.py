@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bot.planning
 import strategies.cash_and_carry
 from bot.amounts import percent
 from bot.report import build, encode
@@ -25,12 +26,14 @@ from bot.report_page.markup import Html, element, together
 from bot.report_page.page import SECTIONS, material, page
 from bot.report_page.parts import SOURCES, Material
 from bot.report_page.result import drawdowns
+from bot.report_page.trades import OPEN_MAX
 from bot.report_page.words import WORDS
 from bot.settings import Account, Settings
 from domain.account import FundingPayment
 from domain.time import HOUR, parse_instant
 from execution.facts import EquityMarked, Extremes
 from execution.ledger.pnl import PnL
+from execution.risk import gate as risk_gate
 from tests.unit.bot.report_page.pages import PRICE, LongRun, Read, generated, traded, tripped
 from tests.unit.bot.synthetic_run import PAIRS, random_run
 
@@ -313,6 +316,17 @@ def test_a_year_of_hours_over_six_pairs_with_a_thousand_trades_is_under_a_megaby
     assert "The last 300 have a line" in text
 
 
+def test_many_trades_are_folded_up_so_that_a_phone_gets_past_them() -> None:
+    def counts(hours: int) -> list[int]:
+        text = page(LongRun(hours=hours, every=24).material())
+        titles = "Funding by trade|Line by line|The story of each"
+        return [int(found) for found in re.findall(rf"<summary>(?:{titles}) \((\d+)\)", text)]
+
+    assert counts(24 * 3) == []
+    assert len(counts(24 * 20)) == 3
+    assert min(counts(24 * 20)) > OPEN_MAX
+
+
 def test_the_same_run_gives_the_same_page_byte_for_byte() -> None:
     texts = []
     for _ in range(2):
@@ -399,6 +413,14 @@ def test_what_was_held_without_quotes_is_not_shown_as_simply_held() -> None:
     assert "held, without quotes" not in calm
 
 
+def test_a_loss_is_told_once_and_not_with_two_signs(made: Material) -> None:
+    report = msgspec.json.decode(encode(dict(made.report)))
+    report["pnl"]["total"] = "-280.43"
+    words = Read(page(msgspec.structs.replace(made, report=report))).words
+
+    assert "Lost 280.43 USDC (-" in "".join(words)
+
+
 def test_a_run_without_a_trade_says_why() -> None:
     long = LongRun(hours=40, every=10_000).material()
     text = page(long)
@@ -473,6 +495,16 @@ def test_every_word_of_the_strategy_is_explained() -> None:
     assert said is not None
 
     assert set(re.findall(r"``(\w+)``", said.split("counted:")[1])) <= set(WORDS)
+
+
+def test_every_word_that_keeps_an_entry_out_is_explained() -> None:
+    modules = bot.planning, risk_gate
+    planning, gate = (Path(module.__file__ or "").read_text() for module in modules)
+    said = re.findall(r'return \(?f?"(\w+): ', planning)
+    said += re.findall(r'(?:Refusal|_reading)\(\s*"(\w+)"', gate)
+
+    assert len(said) > 25
+    assert {*said, *risk_gate.CAPS} - set(WORDS) == set()
 
 
 def test_nothing_of_it_is_loaded_unless_a_page_is_asked_for() -> None:

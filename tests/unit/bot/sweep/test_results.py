@@ -114,7 +114,12 @@ def sealed(told: Findings) -> Choice:
 
 def test_the_sealed_window_stays_unknown_until_it_is_opened() -> None:
     assert sealed(found(STEADY, EARLY)).outside is None
-    assert document(PLAN, found(STEADY, EARLY), None)["walk_forward"][-1]["out_of_sample"] is None
+    assert (
+        document(PLAN, found(STEADY, EARLY), None, synthetic=False)["walk_forward"][-1][
+            "out_of_sample"
+        ]
+        is None
+    )
 
 
 def test_once_opened_it_judges_the_trial_it_was_opened_on() -> None:
@@ -123,7 +128,7 @@ def test_once_opened_it_judges_the_trial_it_was_opened_on() -> None:
 
     assert sealed(told).tried == EARLY
     assert sealed(told).outside == figures_of([outcome(0.03)])
-    assert document(PLAN, told, opened)["sealed_opened"] == {
+    assert document(PLAN, told, opened, synthetic=False)["sealed_opened"] == {
         "at": "2025-01-01T00:00:00Z",
         "trial": 1,
         "trials": 2,

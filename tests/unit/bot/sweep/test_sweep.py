@@ -1,6 +1,7 @@
 """A sweep over a small SYNTHETIC history: what it plays, what it keeps, what it refuses."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -14,10 +15,12 @@ from typing import Any
 import msgspec
 import polars as pl
 import pytest
+from rich.console import Console
 
 from bot.app import RunRequest
 from bot.backtest.bars import DataError
 from bot.cli.main import run
+from bot.cli.sweep import _progress
 from bot.settings import load
 from bot.sweep.space import Dimension, SweepError
 from bot.sweep.study import Opened
@@ -217,6 +220,23 @@ def test_a_process_that_is_killed_costs_no_more_than_it_was_at(copied: SweepRequ
     assert len(played(request)) == len(set(played(request))) == 8
 
 
+def test_ctrl_c_that_reaches_the_processes_first_is_a_stop_like_any(copied: SweepRequest) -> None:
+    killed: list[int] = []
+    answers = iter([False])
+
+    def kill(done: int, _of: int) -> None:
+        for child in active_children():
+            child.kill()
+            child.join()
+            killed.append(done)
+
+    def stop() -> bool:
+        return bool(killed) and next(answers, True)
+
+    assert sweep(replace(copied, trials=4), kill, stop).interrupted
+    assert killed
+
+
 def test_two_sweeps_of_one_study_are_refused(copied: SweepRequest) -> None:
     def second(_done: int, _of: int) -> None:
         with pytest.raises(SweepError, match="another sweep is at work"):
@@ -356,14 +376,24 @@ def words(history: Path, folder: Path, *more: str, space: str = "") -> list[str]
     ]
 
 
+def test_a_log_is_told_each_tenth_of_the_way_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with _progress(Console(stderr=True, force_terminal=False)) as on_progress:
+        for done in range(40, 101):
+            on_progress(done, 100)
+
+    told = capsys.readouterr().err.splitlines()
+    assert told == [f"backtests: {done} of 100" for done in range(40, 101, 10)]
+
+
 def test_the_command_tells_every_best_with_its_trials_and_its_deflated_ratio(
     history: Path, copied: SweepRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = words(history, tmp_path, "--trials", "3", "--json", "out.json")
     line[-1] = str(tmp_path / "out.json")
     assert run(line) == 0
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
     told = json.loads((tmp_path / "out.json").read_text())
+    assert "backtests: 6 of 6" in err  # of an earlier sweep, all of them
 
     assert told["trials"] == 3
     assert [window["sealed"] for window in told["windows"]] == [False, False, True]
@@ -403,9 +433,10 @@ def test_bad_input_is_one_line_that_says_what_to_do(
 ) -> None:
     assert run(words(history, tmp_path, *more)) == 2
 
-    (told,) = capsys.readouterr().err.splitlines()
+    *begun, told = capsys.readouterr().err.splitlines()
     assert told.startswith("error: ")
     assert said in told
+    assert all(line.startswith("backtests: 0 of ") for line in begun)
 
 
 def test_ctrl_c_ends_the_command_and_the_same_command_goes_on(
@@ -423,6 +454,25 @@ def test_ctrl_c_ends_the_command_and_the_same_command_goes_on(
     assert "the same command goes on from there" in told
     assert subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode == 0
     assert log.read_text().count('"window ') == 6
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.3])
+def test_ctrl_c_of_a_terminal_while_processes_start_ends_it_without_a_traceback(
+    history: Path, tmp_path: Path, seconds: float
+) -> None:
+    command = [sys.executable, "-m", "bot.cli.main", *words(history, tmp_path, "--trials", "3")]
+    with subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "backtests: 0 of 6\n"
+        time.sleep(seconds)
+        os.killpg(process.pid, signal.SIGINT)  # a terminal tells all of them
+        _, told = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert "the same command goes on from there" in told
+    assert "Traceback" not in told
 
 
 def test_a_command_that_is_killed_leaves_no_process_behind(history: Path, tmp_path: Path) -> None:
