@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from domain.account import AccountReport
-from domain.instruments import Instrument, Kind
+from domain.instruments import Kind
 from domain.money import ONE, ZERO, decimal_of, exact
 from domain.targets import Legs
 from execution.facts import EquityMarked, Extremes
@@ -16,41 +16,35 @@ from strategies.strategy import Holding
 def marks(state: State, market: Market, now_ns: int, age_ns: int) -> dict[str, Decimal]:
     """Prices that value everything: spot mid, perp mark; the last known where there is none.
 
-    ``age_ns``: how old a quote may be before its spot is valued by the perp.
+    ``age_ns``: how old a quote may be before its leg is valued by the other. Valued at two moments
+    a neutral pair would show a loss that is none, and a loss limit would stay tripped over it.
     """
     known = dict(state.traded_at)
     if state.equity is not None:
         known.update(state.equity.marks)
-    for name, instrument in state.instruments.items():
-        seen = market.of(name)
-        if seen is None:
-            continue
-        if instrument.kind is Kind.PERP:
-            price = decimal_of(seen.mark) if seen.mark is not None else None
-        else:
-            price = _spot_price(state, market, instrument, seen, now_ns, age_ns)
-        if price is not None:
-            known[name] = price
+    for pair in state.pairs.values():
+        spot, perp = market.of(pair.spot.id), market.of(pair.perp.id)
+        mid = _mid(spot)
+        mark = decimal_of(perp.mark) if perp is not None and perp.mark is not None else None
+        if mid is not None and mark is not None:
+            assert spot is not None, "Invariant: what has a price was seen"
+            assert perp is not None, "Invariant: what has a price was seen"
+            usual = market.usual_basis(pair)
+            basis = 1.0 + (usual.mean if usual is not None else 0.0)
+            quoted, marked = spot.is_fresh(now_ns, age_ns), perp.has_fresh_context(now_ns, age_ns)
+            if marked and not quoted:
+                mid = decimal_of(float(mark) / basis)
+            elif quoted and not marked:
+                mark = decimal_of(float(mid) * basis)
+        if mid is not None:
+            known[pair.spot.id] = mid
+        if mark is not None:
+            known[pair.perp.id] = mark
     return known
 
 
-def _spot_price(
-    state: State, market: Market, spot: Instrument, seen: InstrumentState, now_ns: int, age_ns: int
-) -> Decimal | None:
-    """Mid; where the book is old and the perp's mark is not, what that mark implies.
-
-    Valued at two moments a neutral pair would show a loss that is none, and a loss
-    limit would stay tripped over it.
-    """
-    pair = state.pair_of[spot.id]
-    perp = market.of(pair.perp.id)
-    known = perp is not None and perp.has_fresh_context(now_ns, age_ns)
-    if known and not seen.is_fresh(now_ns, age_ns):
-        assert perp is not None
-        assert perp.mark is not None, "Invariant: a fresh context has a mark"
-        usual = market.usual_basis(pair)
-        return decimal_of(perp.mark / (1.0 + (usual.mean if usual is not None else 0.0)))
-    if seen.bid is None or seen.ask is None:
+def _mid(seen: InstrumentState | None) -> Decimal | None:
+    if seen is None or seen.bid is None or seen.ask is None:
         return None
     return (decimal_of(seen.bid) + decimal_of(seen.ask)) / 2
 
