@@ -129,7 +129,7 @@ def test_prices_candles_and_funding(rest: Client) -> None:
     assert book["bids"][0][0] == ticker["bid"] < ticker["ask"] == book["asks"][0][0]
     assert len(candles) == 5
     assert all(low <= first <= high for _, first, high, low, _, _ in candles)
-    assert len(rates) == 24
+    assert len(rates) in {23, 24}  # in the seconds after an hour its own is still to come
     assert abs(rest.fetch_funding_rates([BTC])[BTC]["fundingRate"]) < 0.04
 
 
