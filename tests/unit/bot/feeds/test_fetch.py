@@ -88,12 +88,13 @@ async def test_an_interrupted_fetch_goes_on_and_comes_to_the_same(tmp_path: Path
     def watch(part: Part, share: float, _rows: int) -> None:
         seen.append(part)
 
+    what = wanted(end_ns=SteadyClock().now_ns())  # or a bar may end between two of these
     async with exchange() as url:
-        whole = await fetched(url, tmp_path / "whole", wanted())
+        whole = await fetched(url, tmp_path / "whole", what)
         with pytest.raises(Stopped):
-            await fetch(url, tmp_path / "cut", wanted(), watch, lambda: len(seen) > 4, FREE)
+            await fetch(url, tmp_path / "cut", what, watch, lambda: len(seen) > 4, FREE)
         kept = sorted(path.name for path in (tmp_path / "cut").rglob("*") if path.is_file())
-        rest = await fetched(url, tmp_path / "cut", wanted())
+        rest = await fetched(url, tmp_path / "cut", what)
 
     assert 0 < len(kept) <= 3
     assert all(not name.startswith(".") for name in kept)
@@ -104,9 +105,9 @@ async def test_an_interrupted_fetch_goes_on_and_comes_to_the_same(tmp_path: Path
 async def test_what_is_missing_before_a_file_begins_is_fetched_as_one(tmp_path: Path) -> None:
     now_ns = SteadyClock().now_ns()
     async with exchange() as url:
-        late = await fetched(url, tmp_path, wanted(start_ns=now_ns - 6 * HOUR))
-        both = await fetched(url, tmp_path, wanted())
-        whole = await fetched(url, tmp_path / "whole", wanted())
+        late = await fetched(url, tmp_path, wanted(now_ns - 6 * HOUR, now_ns))
+        both = await fetched(url, tmp_path, wanted(end_ns=now_ns))
+        whole = await fetched(url, tmp_path / "whole", wanted(end_ns=now_ns))
 
     assert late["perp"].rows < 30
     for kind in whole:
