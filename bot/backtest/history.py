@@ -63,6 +63,9 @@ WARM_NS = 15 * DAY
 """So far back before the start closes are read: all that a strategy remembers."""
 JUNK = 0.05
 """A spot price further than this from the perp's is a print nobody could trade at."""
+HALTED = 100_000.0
+"""A bar without a trade, in which by the day before so much (quote) was to be expected, is one of a
+halt: nobody could trade, whatever price stands in it. In a thin market it is a quiet minute."""
 MARK_BOUND = 0.05
 """A mark further than this from the index is no venue's: theirs are medians of index and prices, so
 that a perp may trade at thrice its spot for a minute (Binance's ETH on 2020-03-13) and liquidate
@@ -415,9 +418,10 @@ def _pair_history(
     """One pair, (spot, perp) throughout, with its funding and what there is of each leg."""
     assert window.start_ns is not None, "Invariant: the start is resolved before"
     start, perp = window.start_ns, legs[1].instrument
-    spot_bars, junk, capped = _tradable(*bars, start)
-    spot_leg, perp_leg = _leg(legs[0], spot_bars, bar_ns), _leg(legs[1], bars[1], bar_ns)
-    rows = _rows(bars[1].time_ns, spot_bars.time_ns, start)
+    open_bars = _without_halts(bars[0], bar_ns), _without_halts(bars[1], bar_ns)
+    spot_bars, junk, capped = _tradable(*open_bars, start)
+    spot_leg, perp_leg = _leg(legs[0], spot_bars, bar_ns), _leg(legs[1], open_bars[1], bar_ns)
+    rows = _rows(open_bars[1].time_ns, spot_bars.time_ns, start)
     if not rows:
         raise DataError(
             f"{perp.base} has no bar {window} that both legs share and that is near the perp's "
@@ -435,6 +439,23 @@ def _pair_history(
         _coverage(perp_leg, start, bar_ns, (0, 0), settled),
     )
     return _PairHistory(perp_leg, spot_leg, rows), settled, coverage
+
+
+def _without_halts(bars: Bars, bar_ns: int) -> Bars:
+    """The bars in which somebody could trade: see ``HALTED``. The others are a gap."""
+    if all(bars.volume):
+        return bars
+    keep, usual = exp(-bar_ns / DAY), 0.0
+    kept = []
+    for i, (close, volume) in enumerate(zip(bars.close, bars.volume, strict=True)):
+        if volume or usual * close < HALTED:
+            kept.append(i)
+            usual += (1 - keep) * (volume - usual)
+    columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
+    return Bars(
+        array("q", (bars.time_ns[i] for i in kept)),
+        *(array("d", (column[i] for i in kept)) for column in columns),
+    )
 
 
 def _tradable(spot: Bars, perp: Bars, start_ns: int) -> tuple[Bars, int, int]:

@@ -375,6 +375,25 @@ def test_a_bar_without_volume_is_quoted_and_prints_nothing(tmp_path: Path) -> No
     assert source.coverage[0].zero_volume_share == 1.0
 
 
+@pytest.mark.parametrize(("usual", "halted"), [(300.0, False), (300_000.0, True)])
+def test_a_busy_market_without_a_trade_is_halted_and_a_quiet_one_is_not(
+    tmp_path: Path, usual: float, halted: bool
+) -> None:
+    """As Binance's spot on 2023-03-24, whose bar of noon has a price and no volume."""
+    busy: Candles = [(*bar[:4], usual) for bar in FLAT]
+    silent: Candles = [*busy[:3], (20.0, 20.0, 20.0, 20.0, 0.0), *busy[4:]]
+    source = opened(directory(tmp_path, perp=busy, spot=silent))
+    noon = range(T0 + 3 * HOUR, T0 + 4 * HOUR)
+    told = [e for e in inputs(source) if isinstance(e, Book) and e.instrument == SPOT]
+    quoted = [book for book in told if book.bids and book.venue_time_ns in noon]
+    empty = [book for book in told if not book.bids]
+
+    assert bool(quoted) is not halted
+    assert bool(empty) is halted, "a gap begins with an empty book"
+    spot = next(part for part in source.coverage if part.instrument == SPOT)
+    assert spot.missing_bars == halted
+
+
 def test_a_wild_hour_leaves_a_wider_and_thinner_book(tmp_path: Path) -> None:
     wild = (20.0, 21.0, 19.5, 20.0, 300.0)
     quotes = books(opened(directory(tmp_path, perp=[FLAT[0], wild, *FLAT[2:]])), PERP)
