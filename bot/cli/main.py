@@ -154,7 +154,9 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(message, BAD_INPUT)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except (BrokenPipeError, SystemExit):  # the latter is Typer's way to say the former
+    except (BrokenPipeError, SystemExit) as error:
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise  # Typer's way to say that a pipe is closed is another one
         # The reader (head, less) has seen enough; without this the exit itself would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -8,8 +8,10 @@ from random import Random
 import msgspec
 import pytest
 
+from bot.answers import status_of
 from bot.engine import Engine
 from bot.picture import snapshot
+from bot.record import Record
 from bot.settings import Account
 from domain.account import CashCause
 from domain.instruments import Kind
@@ -30,6 +32,7 @@ from execution.facts import (
     TradePlanned,
 )
 from execution.pairs import ExecutionPolicy, PairTrade
+from execution.state import State, apply
 from strategies.market.state import Market
 from strategies.strategy import Holding
 from tests.lossy import Storm, assert_sound, intended, shaken
@@ -170,6 +173,33 @@ def test_coins_that_fall_are_no_loss_of_trading_and_can_be_hedged_still() -> Non
     assert shown.equity < 11_010
     assert shown.equity_peak - shown.equity < 10  # the fees
     assert_whole(run)
+
+
+def test_coins_that_fall_back_from_a_rise_of_the_day_before_are_no_loss_of_trading() -> None:
+    """A third up on the first day, and down again on the second."""
+
+    def there_and_back(n: int) -> float:
+        return 20.0 + 10.0 * min(max(n - 120, 0), 60) / 60 - 10.0 * min(max(n - 1560, 0), 60) / 60
+
+    chosen = settings(account=Account(inventory="HYPE:100"))
+    run = World(Scripted(there_and_back, 30), Told(enter=99.0), chosen=chosen).run(20)
+    assert worth_and_peak(run) == [13_000, 13_000]
+    run.run(28)
+    assert run.engine.state.day_start is not None
+    assert run.engine.state.day_start.owners == 1000
+    assert run.engine.state.limits.names == ()
+    assert worth_and_peak(run) == [12_000, 12_000]
+
+
+def worth_and_peak(run: World) -> list[Decimal]:
+    """As ``fundarb status`` tells them, of the journal."""
+    state = State(tuple(run.engine.state.pairs.values()))
+    record = Record(state)
+    for fact in run.journal.read():
+        apply(state, fact)
+        record.add(fact)
+    status = status_of(record)
+    return [status["equity"], status["equity_peak"]]
 
 
 def test_a_hedge_whose_coins_rise_is_no_loss_of_trading() -> None:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from domain.time import DAY, HOUR, HOURS_PER_YEAR
 from strategies.funding.forecast import WINDOW_NS, ForecastPolicy, FundingProcess
 from strategies.market.state import Settlement
-from tests.study.series import Series, load_venue, load_wide
+from tests.study.series import Series, load_sets
 from tests.study.windows import ROLES, Window, cells
 
 HORIZONS = (1.0, 24.0, 168.0, 720.0)
@@ -120,11 +120,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--role", choices=ROLES, action="append")
     asked = parser.parse_args()
-    sets = {
-        "Hyperliquid": load_venue(asked.data, "hyperliquid"),
-        "Binance": load_venue(asked.data, "binance"),
-        "wide": load_wide(asked.data),
-    }
+    sets = load_sets(asked.data)
     for role in asked.role or ("choosing", "checking"):
         for name, many in sets.items():
             print(f"\n{name}, {role}\n\n{table(many, role, ForecastPolicy())}")

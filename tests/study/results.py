@@ -16,7 +16,7 @@ from typing import NamedTuple
 from domain.time import HOURS_PER_YEAR, iso
 from tests.study.replay import Outcome, account, hindsight, play
 from tests.study.rules import OURS, THUMB
-from tests.study.series import Series, load_venue, load_wide
+from tests.study.series import Series, load_sets
 from tests.study.windows import ROLES, Window, cells
 
 RULES = {**THUMB, **OURS}
@@ -113,11 +113,7 @@ def main() -> None:
     parser.add_argument("--role", choices=ROLES, action="append")
     parser.add_argument("--rows", action="store_true", help="a row a pair and window")
     asked = parser.parse_args()
-    sets = {
-        "Hyperliquid": load_venue(asked.data, "hyperliquid"),
-        "Binance": load_venue(asked.data, "binance"),
-        "wide": load_wide(asked.data),
-    }
+    sets = load_sets(asked.data)
     outside: dict[str, list[Cell]] = {}
     for role in asked.role or ("fitting", "choosing", "checking"):
         for name, many in sets.items():

@@ -64,6 +64,15 @@ def load_wide(data: Path) -> list[Series]:
     ]
 
 
+def load_sets(data: Path) -> dict[str, list[Series]]:
+    """The three sets of the study, by name."""
+    return {
+        "Hyperliquid": load_venue(data, "hyperliquid"),
+        "Binance": load_venue(data, "binance"),
+        "wide": load_wide(data),
+    }
+
+
 def load_rates(
     data: Path, venue: str, symbols: Sequence[str] | None = None
 ) -> dict[str, list[Settlement]]:

@@ -44,7 +44,7 @@ from strategies.funding.forecast import (
 from strategies.market.state import Settlement
 from tests.study.replay import Rule, Step, account, decisions
 from tests.study.rules import OURS
-from tests.study.series import Series, load_venue, load_wide
+from tests.study.series import Series, load_sets
 from tests.study.windows import ROLES, WINDOWS, Window, cells
 
 INTEREST = ForecastPolicy().anchor_hourly
@@ -400,12 +400,8 @@ def main() -> None:
     parser.add_argument("--set", action="append", choices=("Hyperliquid", "Binance", "wide"))
     asked = parser.parse_args()
     roles = asked.role or ("fitting", "choosing")
-    configured = load_venue(asked.data, "hyperliquid")
-    sets = {
-        "Hyperliquid": configured,
-        "Binance": load_venue(asked.data, "binance"),
-        "wide": load_wide(asked.data),
-    }
+    sets = load_sets(asked.data)
+    configured = sets["Hyperliquid"]
     if asked.set:
         sets = {name: sets[name] for name in asked.set}
     for name, many in sets.items():

@@ -19,7 +19,7 @@ from strategies.carry.policy import CarryPolicy
 from strategies.funding.forecast import ForecastPolicy
 from tests.study.replay import account, hindsight, play
 from tests.study.rules import OURS, THUMB, switching
-from tests.study.series import Series, load_venue, load_wide
+from tests.study.series import Series, load_sets
 from tests.study.windows import ROLES, Window, cells
 
 Cell = tuple[Series, Window]
@@ -102,11 +102,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--rows", action="store_true", help="a row a window, not one a year")
     asked = parser.parse_args()
-    by_set = {
-        "Hyperliquid": load_venue(asked.data, "hyperliquid"),
-        "Binance": load_venue(asked.data, "binance"),
-        "wide": load_wide(asked.data),
-    }
+    by_set = load_sets(asked.data)
     every = {
         name: [cell for role in ROLES for cell in cells(many, role)]
         for name, many in by_set.items()

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from domain.account import (
@@ -358,6 +359,16 @@ def test_a_reset_counts_the_loss_from_the_equity_of_that_moment() -> None:
     assert state.day_start is not None
     assert state.day_start.equity == 80
     assert state.limits.names == ()
+
+
+def test_what_the_owners_coins_have_made_is_no_part_of_the_peak_nor_of_a_reset() -> None:
+    gained = msgspec.structs.replace(equity("130", NOW), owners=Decimal(30))
+    lost = msgspec.structs.replace(equity("70", NOW + SECOND), owners=Decimal(-20))
+    state = folded(gained, lost)
+    assert state.equity_peak == 100
+    apply(state, LimitTripped("drawdown", True, "", NOW))
+    apply(state, LimitCleared("drawdown", "someone", NOW + 2 * SECOND))
+    assert state.equity_peak == 90
 
 
 def test_a_condition_that_clears_moves_no_mark() -> None:

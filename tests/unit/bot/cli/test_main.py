@@ -156,6 +156,17 @@ def test_a_defect_is_not_dressed_up_as_bad_input() -> None:
     assert explained(ValueError("x")) is None
 
 
+def test_only_a_closed_pipe_is_no_error_of_what_ends_a_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ends(*_: object, **__: object) -> None:
+        raise SystemExit(3)
+
+    monkeypatch.setattr("bot.cli.main.app", ends)
+    with pytest.raises(SystemExit):
+        run([])
+
+
 @pytest.mark.parametrize(
     "pipe",
     [

@@ -9,11 +9,15 @@ import pytest
 from bot import settings
 from bot.cli.errors import BAD_INPUT
 from bot.cli.main import run
-from bot.feeds.look import look
+from bot.feeds.look import _is_complete, look
 from bot.instruments import listed_pairs, load_pairs
 from bot.run import Stopped
 from bot.scan import scan_live
+from execution.venues.hyperliquid import watch
+from strategies.market.state import Market
 from tests.unit.bot.cli.processes import running
+from tests.unit.bot.feeds.emulated import Emulated
+from tests.unit.strategies.world import book, context, observe
 
 PAIRS = {"BTC", "ETH", "SOL", "HYPE", "PURR"}
 
@@ -59,6 +63,16 @@ async def test_what_is_not_quoted_in_time_is_told_pair_by_pair(url: str) -> None
 
     assert [row.pair for row in rows] == ["HYPE", "BTC"]
     assert all(row.gate and row.cost is None for row in rows)
+
+
+def test_a_market_is_seen_once_every_book_and_every_mark_is() -> None:
+    emulated = Emulated(("HYPE",))
+    listing = watch.listed(*emulated._listed(), emulated.pairs)
+    market, (pair,) = Market(listing.pairs), listing.pairs
+    for one in (book(pair.spot), book(pair.perp), context(pair.perp, 1e-5)):
+        assert not _is_complete(listing, market)
+        observe(market, one)
+    assert _is_complete(listing, market)
 
 
 async def test_who_stops_waits_for_nothing(url: str) -> None:
